@@ -1,0 +1,1 @@
+"""From the folder layouts of the datasets to records of videos and their splits."""

@@ -1,0 +1,28 @@
+"""Errors meant for the person at the terminal: each message is one clear line.
+
+It says what went wrong, with which file or key, which value it has, and what is allowed.
+"""
+
+
+class FramemixError(Exception):
+    """Base of every error that a user can mend; stages and commands print it and exit with 1."""
+
+
+class ParamsError(FramemixError):
+    """A key or value in params.yaml or in a profile."""
+
+
+class DatasetError(FramemixError):
+    """A dataset folder, one of its lists, or a split of it."""
+
+
+class VideoError(FramemixError):
+    """A video file that cannot be read or written."""
+
+
+class StoreError(FramemixError):
+    """A store of mixed clips that is missing, damaged or of another shape than expected."""
+
+
+class ModelError(FramemixError):
+    """A model configuration or weights that do not fit."""

@@ -1,0 +1,1 @@
+"""Metrics of trained models, and the tables and figures that show them."""

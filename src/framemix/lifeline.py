@@ -1,0 +1,36 @@
+"""Ends a process when the one it works for is gone: killing `dvc` does not kill its stage."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+
+POLL_SECONDS = 0.5
+SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
+
+
+def end_with_parent() -> None:
+    """Exit at once when the parent process dies. For workers, which have nothing to save."""
+    _watch(psutil.Process().parent(), lambda: os._exit(1))
+
+
+def stop_with_dvc() -> None:
+    """Send this process SIGTERM when the DVC process that started it dies.
+
+    Does nothing outside DVC, so that a stage started by hand outlives its terminal.
+    """
+    if "DVC_STAGE" in os.environ:
+        ancestors = (p for p in psutil.Process().parents() if p.name() not in SHELLS)
+        _watch(next(ancestors, None), lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _watch(process: psutil.Process | None, on_death: Callable[[], None]) -> None:
+    def poll() -> None:
+        while process is not None and process.is_running():
+            time.sleep(POLL_SECONDS)
+        on_death()
+
+    threading.Thread(target=poll, name="lifeline", daemon=True).start()

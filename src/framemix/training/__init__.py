@@ -1,0 +1,1 @@
+"""Training on a mixed store: data, loop, fine-tuning modes."""

@@ -1,0 +1,128 @@
+"""Writes video files with ffmpeg: frame by frame, or a clip cut out of a longer video.
+
+The same input gives the same bytes: one encoder thread, and ffmpeg's bitexact flags, which
+leave out dates and version strings.
+"""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from framemix.errors import VideoError
+
+Codec = Literal["xvid", "h264"]
+WriteFrame = Callable[[NDArray[np.uint8]], None]
+
+FFMPEG = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"]
+BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1, "threads": 1}
+ENCODERS: dict[Codec, dict[str, Any]] = {
+    # mpeg4 with the XVID tag is what UCF101's AVI files hold; q 4 is close to their bit rate.
+    "xvid": {"vcodec": "mpeg4", "vtag": "XVID", "q:v": 4, "format": "avi"},
+    "h264": {"vcodec": "libx264", "preset": "veryfast", "crf": 20, "format": "mp4"},
+}
+
+
+@contextmanager
+def video_writer(
+    path: Path, *, width: int, height: int, fps: float, codec: Codec, rotation: int = 0
+) -> Iterator[WriteFrame]:
+    """Yield a function that appends one frame, uint8 (height, width, 3) RGB, to a new video.
+
+    `rotation` is stored as display metadata (degrees counter-clockwise, MP4 and MOV only): a
+    player turns the picture by it, the coded frames stay as they are. The file appears under
+    its name only when complete. Raises VideoError when ffmpeg refuses.
+    """
+    source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=fps)
+    with _complete_only(path) as partial, tempfile.TemporaryFile() as log:
+        encode = _encode(source, partial, codec)
+        process = subprocess.Popen(
+            encode.compile(cmd=FFMPEG, overwrite_output=True),
+            stdin=subprocess.PIPE,
+            stderr=log,
+        )
+        with process:
+            yield _frame_sink(process.stdin, path, log)
+        _check(process.returncode, path, log)
+        if rotation:
+            _store_rotation(partial, rotation, path)
+
+
+def cut_clip(
+    source: Path, target: Path, *, start: float, frames: int, fps: float, width: int, height: int
+) -> None:
+    """Write `frames` frames of `source` from `start` seconds on as H.264 of the given size.
+
+    The picture is turned as its metadata says and squeezed to `width` x `height` (bilinear).
+    Only the stretch from the key frame before `start` is decoded. The clip has fewer frames
+    when the source ends early. Raises VideoError when ffmpeg refuses.
+    """
+    seconds = frames / fps
+    # ffmpeg takes "a:b" for a protocol; the prefix makes any name a plain file.
+    video = ffmpeg.input(f"file:{source}", ss=start, t=seconds + 1.0, threads=1).video
+    video = video.filter("fps", fps=fps).filter("scale", width, height, flags="bilinear")
+    with _complete_only(target) as partial, tempfile.TemporaryFile() as log:
+        encode = _encode(video.filter("setsar", 1), partial, "h264", **{"frames:v": frames})
+        command = encode.compile(cmd=FFMPEG, overwrite_output=True)
+        _check(subprocess.run(command, stderr=log, check=False).returncode, source, log)
+
+
+@contextmanager
+def _complete_only(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which takes its place when nothing was raised."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(source: Any, target: Path, codec: Codec, **options: Any) -> Any:
+    """Return the ffmpeg-python node that encodes `source` into the file `target`."""
+    return source.output(
+        f"file:{target}", pix_fmt="yuv420p", **ENCODERS[codec], **BITEXACT, **options
+    )
+
+
+def _frame_sink(stdin: IO[bytes] | None, path: Path, log: IO[bytes]) -> WriteFrame:
+    assert stdin is not None
+
+    def write(frame: NDArray[np.uint8]) -> None:
+        try:
+            stdin.write(np.ascontiguousarray(frame).data)
+        except BrokenPipeError:
+            raise VideoError(f"{path}: cannot be written: {_last_line(log)}") from None
+
+    return write
+
+
+def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
+    """Add the display rotation by copying the stream: encoding with it would turn the frames."""
+    turned = partial.with_suffix(".turned")
+    copy = ffmpeg.input(f"file:{partial}", display_rotation=rotation).output(
+        f"file:{turned}", c="copy", format="mp4", fflags="+bitexact", map_metadata=-1
+    )
+    with tempfile.TemporaryFile() as log:
+        command = copy.compile(cmd=FFMPEG, overwrite_output=True)
+        _check(subprocess.run(command, stderr=log, check=False).returncode, path, log)
+    os.replace(turned, partial)
+
+
+def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
+    if returncode != 0:
+        raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_last_line(log)}")
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message"

@@ -1,0 +1,16 @@
+"""What several test files need: the shared reference data, where it is at hand."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real videos and reference outputs beside the checkout."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("reference data (../shared) is not here")
+    return folder
