@@ -20,6 +20,10 @@ class VideoError(FramemixError):
     """A video file that cannot be read or written."""
 
 
+class MixingError(FramemixError):
+    """Frames that cannot be mixed as asked."""
+
+
 class StoreError(FramemixError):
     """A store of mixed clips that is missing, damaged or of another shape than expected."""
 

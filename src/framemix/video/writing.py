@@ -4,7 +4,6 @@ The same input gives the same bytes: one encoder thread, and ffmpeg's bitexact f
 leave out dates and version strings.
 """
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -81,7 +80,7 @@ def _complete_only(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -114,7 +113,7 @@ def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
     with tempfile.TemporaryFile() as log:
         command = copy.compile(cmd=FFMPEG, overwrite_output=True)
         _check(subprocess.run(command, stderr=log, check=False).returncode, path, log)
-    os.replace(turned, partial)
+    turned.replace(partial)
 
 
 def _check(returncode: int, path: Path, log: IO[bytes]) -> None:

@@ -1,0 +1,81 @@
+"""Which source files of framemix a module needs: they are part of what decides an output."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+# What cannot change an output: a stage does not rerun when these change.
+EXEMPT = frozenset(
+    PACKAGE / f"{name}.py"
+    for name in (
+        "cli",
+        "cluster",
+        "codetree",
+        "errors",
+        "lifeline",
+        "params",
+        "progress",
+        "scratch",
+        "stage",
+        "tables",
+        "validation",
+    )
+)
+
+
+def source_files(*files: Path) -> set[Path]:
+    """Return the framemix files that `files` import, directly or not, without the exempt ones.
+
+    The package markers (`__init__.py`) on the way count where they hold code.
+    """
+    found: set[Path] = set()
+    waiting = list(files)
+    while waiting:
+        for imported in _imports(waiting.pop()):
+            if imported not in found:
+                found.add(imported)
+                waiting.append(imported)
+    return found
+
+
+@cache
+def code_fingerprint(module_file: str) -> str:
+    """Return a digest of a module's source and of all that `source_files` finds for it."""
+    own = Path(module_file)
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted({own, *source_files(own)}):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _imports(file: Path) -> Iterator[Path]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (path for name in names for path in _files_of(name))
+
+
+def _files_of(module: str) -> Iterator[Path]:
+    """Yield the files that importing `framemix.a.b` runs; b may be a name in the module a."""
+    parts = module.split(".")
+    if parts[0] != "framemix":
+        return
+    for depth in range(1, len(parts) + 1):
+        base = PACKAGE.joinpath(*parts[1:depth])
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate not in EXEMPT and candidate.is_file() and _has_code(candidate):
+                yield candidate
+
+
+@cache
+def _has_code(file: Path) -> bool:
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return any(not isinstance(node, ast.Expr) for node in body)

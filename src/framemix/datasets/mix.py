@@ -1,0 +1,116 @@
+"""Mixes the videos of a dataset into its store."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby, islice
+from pathlib import Path
+
+import numpy as np
+
+from framemix.codetree import code_fingerprint
+from framemix.datasets.records import STATES, Clip, Video, class_labels
+from framemix.errors import MixingError, VideoError
+from framemix.mixing import MixSettings, Pixels, mix_stream
+from framemix.scratch import Unit, finish_all, link
+from framemix.store import IndexRow, shard_name, write_shard
+from framemix.tables import write_table
+from framemix.video.reading import stream_frames
+
+# A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
+CLIPS_PER_SHARD = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video to mix: its clip name, file, class, label, and how many frames it has."""
+
+    clip: str
+    path: Path
+    class_name: str
+    label: int
+    frames: int
+
+
+def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
+    """Return the kept videos below `root` as sources of mixed clips."""
+    kept = [video for video in videos if video.kept]
+    labels = class_labels(kept)
+    return [
+        Source(v.video, root / v.video, v.class_name, labels[v.class_name], v.frames) for v in kept
+    ]
+
+
+def clip_sources(clips: Sequence[Clip], folder: Path) -> list[Source]:
+    """Return the kept clips, files of `folder`, as sources of mixed clips."""
+    labels = {state: label for label, state in enumerate(STATES.values())}
+    return [
+        Source(clip.clip, folder / f"{clip.clip}.mp4", clip.state, labels[clip.state], clip.frames)
+        for clip in clips
+        if clip.kept
+    ]
+
+
+def build_store(
+    sources: Sequence[Source], folder: Path, settings: MixSettings, *, scratch: Path, workers: int
+) -> None:
+    """Mix every source into a new store at `folder`, its shards side by side.
+
+    Raises VideoError when a video does not have the frames that the source promises.
+    """
+    shards = _shards(sources)
+    units = [
+        Unit(
+            folder=scratch,
+            make=partial(_mix_shard, name, members, settings),
+            settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
+            files=[member.path for member in members],
+            code=code_fingerprint(__file__),
+        )
+        for name, members in shards.items()
+    ]
+    done = finish_all(scratch, units, workers=workers, label="mix shards")
+    for name, unit in zip(shards, done, strict=True):
+        link(unit / name, folder / name)
+    rows = [
+        IndexRow(
+            clip=m.clip, class_name=m.class_name, label=m.label, shard=name, row=i, frames=m.frames
+        )
+        for name, members in shards.items()
+        for i, m in enumerate(members)
+    ]
+    write_table(folder / "index.csv", IndexRow, rows)
+
+
+def mix_video(path: Path, frames: int, settings: MixSettings) -> Iterator[Pixels]:
+    """Yield the mixed frames, uint8 (H, W, 3), of a video of `frames` frames."""
+    start, total = settings.span(frames)
+    stream = islice(stream_frames(path, size=settings.size, fit=settings.fit), start, None)
+    try:
+        yield from mix_stream(
+            stream,
+            total=total,
+            segments=settings.segments,
+            method=settings.method,
+            frames_per_segment=settings.frames_per_segment,
+        )
+    except MixingError as error:
+        raise VideoError(f"{path}: cannot be mixed: {error}") from None
+
+
+def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
+    """Return the sources of each shard by its name, in the order of labels and clips."""
+    shards: dict[str, list[Source]] = {}
+    ordered = sorted(sources, key=lambda source: (source.label, source.clip))
+    for _, members in groupby(ordered, key=lambda source: source.label):
+        clips = list(members)
+        for start in range(0, len(clips), CLIPS_PER_SHARD):
+            first, number = clips[start], start // CLIPS_PER_SHARD
+            name = shard_name(first.class_name, first.label, number)
+            shards[name] = clips[start : start + CLIPS_PER_SHARD]
+    return shards
+
+
+def _mix_shard(name: str, sources: Sequence[Source], settings: MixSettings, folder: Path) -> None:
+    clips = (np.stack(list(mix_video(s.path, s.frames, settings))) for s in sources)
+    write_shard(folder / name, clips, len(sources), settings)

@@ -1,0 +1,66 @@
+"""The rows of the datasets' tables: what later stages know of a video or clip."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field
+
+from framemix.tables import Row
+
+Subset = Literal["train", "val"]
+# UTA-RLDD names its files by these numbers.
+STATES = {0: "alert", 5: "low_vigilant", 10: "drowsy"}
+
+
+class Video(Row):
+    """A file of the dataset; fields that are not known are empty or 0."""
+
+    video: str
+    class_name: str = Field(alias="class")
+    group: str
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    kept: bool = False
+    reason: str = ""
+
+
+class SplitVideo(Row):
+    """A kept video and the side of the split that it is on."""
+
+    video: str
+    class_name: str = Field(alias="class")
+    group: str
+    subset: Subset
+
+
+class Clip(Row):
+    """A clip, or with `kept` false a file or clip that was rejected and why."""
+
+    clip: str
+    subject: str
+    fold: int = 0
+    state: str = ""
+    source: str
+    start_seconds: float = 0.0
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    kept: bool = False
+    reason: str = ""
+
+
+class SplitClip(Row):
+    """A kept clip and the side of the split that it is on."""
+
+    clip: str
+    subject: str
+    fold: int
+    state: str
+    subset: Subset
+
+
+def class_labels(videos: Iterable[Video]) -> dict[str, int]:
+    """Return the label of each class that has a kept video: 0... by code point."""
+    return {name: i for i, name in enumerate(sorted({v.class_name for v in videos if v.kept}))}

@@ -1,0 +1,217 @@
+"""UTA-RLDD: `<root>/FoldN_partM/<subject>/{0,5,10}.<ext>`, cut into clips of one size.
+
+Ghoddoosian, Galib, Athitsos: A Realistic Dataset and Baseline Temporal Model for Early
+Drowsiness Detection (CVPRW 2019): 60 subjects film themselves for ten minutes in each of
+three states. Paper A resizes clips of the drowsy ones to 320x240.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from framemix.codetree import code_fingerprint
+from framemix.datasets.records import STATES, Clip
+from framemix.errors import DatasetError, VideoError
+from framemix.scratch import Unit, finish_all, link
+from framemix.tables import read_table, write_table
+from framemix.video.reading import VideoInfo, count_frames, describe
+from framemix.video.writing import cut_clip
+
+WIDTH, HEIGHT = 320, 240
+NAME = re.compile(
+    r"Fold(?P<fold>\d+)_part\d+/(?P<subject>\d+)/(?P<state>0|5|10)\.(mov|mp4|m4v|avi|mkv|wmv|3gp)",
+    re.IGNORECASE,
+)
+
+
+class ResizeSettings(BaseModel):
+    """Which clips are cut, and how long they are (params.yaml: resize)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    states: list[Literal[0, 5, 10]] = Field(min_length=1)
+    orientation: Literal["landscape", "any"]
+    frames: int = Field(ge=1)
+    fps: float = Field(gt=0)
+    clips: Annotated[int, Field(ge=1)] | None
+
+
+@dataclass(frozen=True)
+class DriverVideo:
+    """A video of the dataset as displayed, and how many clips it could give."""
+
+    video: str
+    subject: str
+    fold: int
+    state: int
+    info: VideoInfo
+    clips: int
+
+
+def resize_clips(
+    root: Path, target: Path, settings: ResizeSettings, *, scratch: Path, workers: int
+) -> list[Clip]:
+    """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
+
+    At most `settings.clips` a state; only the stretches that become clips are decoded.
+    """
+    sources, rejected = find_sources(root, settings)
+    plan = plan_clips(sources, settings)
+    used = {source.video for source, _ in plan}
+    units = [
+        Unit(
+            folder=scratch,
+            make=partial(_cut_all, root, clips, settings),
+            settings={"clips": [clip.model_dump() for clip in clips], **settings.model_dump()},
+            files=[root / source.video],
+            code=code_fingerprint(__file__),
+        )
+        for source in sources
+        if (clips := [clip for planned, clip in plan if planned == source])
+    ]
+    if not units:
+        reasons = ", ".join(sorted({row.reason for row in rejected}))
+        raise DatasetError(f"data.rldd = {root}: no video gives a clip ({reasons}); see resize")
+    done = finish_all(scratch, units, workers=workers, label="resize videos")
+    clips = [clip for folder in done for clip in read_table(folder / "clips.csv", Clip)]
+    for folder in done:
+        for file in folder.glob("*.mp4"):
+            link(file, target / file.name)
+    unused = [
+        Clip(
+            clip="",
+            subject=source.subject,
+            fold=source.fold,
+            state=STATES[source.state],
+            source=source.video,
+            width=source.info.width,
+            height=source.info.height,
+            reason=f"resize.clips = {settings.clips} is reached",
+        )
+        for source in sources
+        if source.video not in used
+    ]
+    return sorted([*clips, *unused, *rejected], key=lambda clip: (clip.source, clip.start_seconds))
+
+
+def find_sources(root: Path, settings: ResizeSettings) -> tuple[list[DriverVideo], list[Clip]]:
+    """Return the videos that give clips, and a row with the reason for every other file.
+
+    Raises DatasetError when there is no video in the dataset's layout.
+    """
+    allowed = "allowed: a folder with FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...> files"
+    if not root.is_dir():
+        raise DatasetError(f"data.rldd = {root}: no such folder; {allowed}")
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    if not any(NAME.fullmatch(file) for file in files):
+        raise DatasetError(f"data.rldd = {root}: no video in it; {allowed}")
+    found = [_inspect(root, file, settings) for file in files]
+    sources = [item for item in found if isinstance(item, DriverVideo)]
+    return sources, [item for item in found if isinstance(item, Clip)]
+
+
+def plan_clips(
+    sources: Sequence[DriverVideo], settings: ResizeSettings
+) -> list[tuple[DriverVideo, Clip]]:
+    """Return the clips to cut: at most `settings.clips` a state, spread evenly.
+
+    Each round takes one more clip of every video that has one left, so that no subject
+    dominates; a video's clips lie evenly over its length.
+    """
+    taken: Counter[str] = Counter()
+    for state in set(settings.states):
+        videos = [source for source in sources if source.state == state]
+        left = sum(v.clips for v in videos) if settings.clips is None else settings.clips
+        while left and (open_ := [v for v in videos if taken[v.video] < v.clips]):
+            taken.update(v.video for v in open_[:left])
+            left -= len(open_[:left])
+    return [
+        (source, _planned(source, place, settings))
+        for source in sources
+        for place in _spread(taken[source.video], source.clips)
+    ]
+
+
+def _cut_all(root: Path, clips: Sequence[Clip], settings: ResizeSettings, folder: Path) -> None:
+    rows = [_cut(root, clip, folder / f"{clip.clip}.mp4", settings) for clip in clips]
+    write_table(folder / "clips.csv", Clip, rows)
+
+
+def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings) -> Clip:
+    """Write one planned clip to `target` and return its row, rejected when it came out short."""
+    source = root / clip.source
+    try:
+        cut_clip(
+            source,
+            target,
+            start=clip.start_seconds,
+            frames=settings.frames,
+            fps=settings.fps,
+            width=WIDTH,
+            height=HEIGHT,
+        )
+        frames = count_frames(target)
+    except VideoError as error:
+        reason = str(error).removeprefix(f"{source}: ")
+        return clip.model_copy(update={"reason": reason})
+    if frames < settings.frames:
+        target.unlink()
+        reason = f"{frames} frames, fewer than resize.frames = {settings.frames}"
+        return clip.model_copy(update={"frames": frames, "reason": reason})
+    return clip.model_copy(
+        update={"frames": frames, "width": WIDTH, "height": HEIGHT, "kept": True}
+    )
+
+
+def _inspect(root: Path, file: str, settings: ResizeSettings) -> DriverVideo | Clip:
+    name = NAME.fullmatch(file)
+    if name is None:
+        reason = "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"
+        return Clip(clip="", subject="", source=file, reason=reason)
+    subject, fold, state = f"{int(name['subject']):02}", int(name["fold"]), int(name["state"])
+    rejected = Clip(clip="", subject=subject, fold=fold, state=STATES[state], source=file)
+    if state not in settings.states:
+        reason = f"state {state} is not in resize.states"
+        return rejected.model_copy(update={"reason": reason})
+    try:
+        info = describe(root / file)
+    except VideoError as error:
+        reason = str(error).removeprefix(f"{root / file}: ")
+        return rejected.model_copy(update={"reason": reason})
+    # Half a frame of tolerance: a container's duration is rounded.
+    clips = int((info.seconds * settings.fps + 0.5) // settings.frames)
+    if reason := _unfit(info, clips, settings):
+        size = {"width": info.width, "height": info.height}
+        return rejected.model_copy(update={**size, "reason": reason})
+    return DriverVideo(file, subject, fold, state, info, clips)
+
+
+def _unfit(info: VideoInfo, clips: int, settings: ResizeSettings) -> str:
+    if settings.orientation == "landscape" and info.width <= info.height:
+        return f"displayed as {info.width}x{info.height}, not landscape"
+    if not clips:
+        needed = settings.frames / settings.fps
+        return f"{info.seconds:.1f} s, shorter than a clip of {needed:.1f} s"
+    return ""
+
+
+def _planned(source: DriverVideo, place: int, settings: ResizeSettings) -> Clip:
+    start = place * settings.frames
+    return Clip(
+        clip=f"{source.subject}_{source.state}_{start}",
+        subject=source.subject,
+        fold=source.fold,
+        state=STATES[source.state],
+        source=source.video,
+        start_seconds=round(start / settings.fps, 3),
+    )
+
+
+def _spread(count: int, places: int) -> list[int]:
+    return [(2 * i + 1) * places // (2 * count) for i in range(count)]

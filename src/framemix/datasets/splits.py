@@ -1,0 +1,211 @@
+"""Divides clips into train and val: random, by group or subject, or by the datasets' lists.
+
+A fold is the share of the clips that validates when it is chosen; the others train.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from framemix.datasets.records import Clip, SplitClip, SplitVideo, Subset, Video
+from framemix.errors import DatasetError
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class SplitSettings(BaseModel):
+    """How clips are divided (params.yaml: split)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: Literal["random", "group", "official1", "official2", "official3"]
+    group_scope: Literal["class", "dataset"]
+    folds: int = Field(ge=2)
+    fold: int = Field(ge=0)
+    seed: int = Field(ge=0)
+    rldd: Literal["subject", "random", "fold1", "fold2", "fold3", "fold4", "fold5"]
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "SplitSettings":
+        if self.fold >= self.folds:
+            raise ValueError(
+                f"split.fold = {self.fold}: allowed: 0 to split.folds - 1 = {self.folds - 1}"
+            )
+        return self
+
+
+def split_videos(
+    videos: Sequence[Video], settings: SplitSettings, lists: Path
+) -> tuple[list[SplitVideo], dict[str, Any]]:
+    """Return every kept video with its subset, and figures about the split.
+
+    The figures: clips on each side, the share of val clips with a sibling of the same group
+    in train, and the classes that one side lacks. Raises DatasetError when a side is empty.
+    """
+    kept = [video for video in videos if video.kept]
+    classes, groups = [v.class_name for v in kept], [v.group for v in kept]
+    subsets = _video_subsets(kept, settings, lists)
+    if len(set(subsets)) < 2:
+        raise DatasetError(
+            f"split.strategy = {settings.strategy}: all {len(kept)} clips are in "
+            f"{subsets[0]}; allowed: a strategy that leaves clips on both sides"
+        )
+    figures = {
+        "train_clips": subsets.count("train"),
+        "val_clips": subsets.count("val"),
+        "leak_share": leak_share(classes, groups, subsets),
+        "classes_without_train": ", ".join(classes_without("train", classes, subsets)),
+        "classes_without_val": ", ".join(classes_without("val", classes, subsets)),
+    }
+    rows = [
+        SplitVideo(video=v.video, class_name=v.class_name, group=v.group, subset=s)
+        for v, s in zip(kept, subsets, strict=True)
+    ]
+    return rows, figures
+
+
+def split_clips(clips: Sequence[Clip], settings: SplitSettings) -> list[SplitClip]:
+    """Return every kept clip with its subset: by subject, at random, or by the dataset's fold."""
+    kept = [clip for clip in clips if clip.kept]
+    return [
+        SplitClip(
+            clip=clip.clip,
+            subject=clip.subject,
+            fold=clip.fold,
+            state=clip.state,
+            subset=subset,
+        )
+        for clip, subset in zip(kept, _clip_subsets(kept, settings), strict=True)
+    ]
+
+
+def random_split(classes: Sequence[str], *, folds: int, fold: int, seed: int) -> list[Subset]:
+    """Split clips at random within each class; `classes` names the class of each clip.
+
+    A class of one clip trains; a class of fewer clips than folds has one that validates.
+    """
+    generator = np.random.default_rng(seed)
+    subsets: list[Subset] = ["train"] * len(classes)
+    for offset, name in enumerate(sorted(set(classes))):
+        members = generator.permutation([i for i, c in enumerate(classes) if c == name])
+        size = len(members)
+        # The offset spreads over the folds what does not divide evenly.
+        for place, member in enumerate(members):
+            turn = (place + offset) % folds if size >= folds else place
+            if size > 1 and turn == (fold if size >= folds else fold % size):
+                subsets[member] = "val"
+    return subsets
+
+
+def group_split(
+    classes: Sequence[str],
+    groups: Sequence[str],
+    *,
+    scope: Literal["class", "dataset"],
+    folds: int,
+    fold: int,
+    seed: int,
+) -> list[Subset]:
+    """Split clips so that no group is on both sides.
+
+    `scope` class: a group is one of its class (UCF101 counts anew in each class), and every
+    class of two groups or more has val clips. `scope` dataset: the same name is the same
+    person in all classes.
+    """
+    generator = np.random.default_rng(seed)
+    scopes = list(classes) if scope == "class" else [""] * len(classes)
+    validating: set[tuple[str, str]] = set()
+    for offset, name in enumerate(sorted(set(scopes))):
+        sizes = Counter(group for s, group in zip(scopes, groups, strict=True) if s == name)
+        chosen = _balanced_fold(sizes, folds, fold, offset, generator)
+        validating |= {(name, group) for group in chosen}
+    return ["val" if key in validating else "train" for key in zip(scopes, groups, strict=True)]
+
+
+def leak_share(
+    classes: Sequence[str], groups: Sequence[str], subsets: Sequence[Subset]
+) -> float | None:
+    """Return the share of val clips with a clip of the same class and group in train."""
+    keys = list(zip(classes, groups, subsets, strict=True))
+    trained = {(c, g) for c, g, subset in keys if subset == "train"}
+    leaks = [(c, g) in trained for c, g, subset in keys if subset == "val"]
+    return sum(leaks) / len(leaks) if leaks else None
+
+
+def classes_without(subset: Subset, classes: Sequence[str], subsets: Sequence[Subset]) -> list[str]:
+    """Return the classes that have no clip in `subset`."""
+    present = {c for c, s in zip(classes, subsets, strict=True) if s == subset}
+    return sorted(set(classes) - present)
+
+
+def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
+    """Return the subset of each video of UCF101's split, by lower-case path.
+
+    Lower case, because the lists and the files disagree on HandstandPushups.
+    """
+    subsets: dict[str, Subset] = {}
+    for stem, subset in (("trainlist", "train"), ("testlist", "val")):
+        path = lists / f"{stem}{number:02}.txt"
+        if not path.is_file():
+            raise DatasetError(
+                f"data.ucf101_lists = {lists}: no {path.name} in it; allowed: the folder "
+                f"ucfTrainTestlist of UCF101's recognition task, or another split.strategy"
+            )
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.strip():
+                subsets[line.split()[0].lower()] = "train" if subset == "train" else "val"
+    return subsets
+
+
+def _video_subsets(videos: Sequence[Video], settings: SplitSettings, lists: Path) -> list[Subset]:
+    classes, groups = [v.class_name for v in videos], [v.group for v in videos]
+    chosen = {"folds": settings.folds, "fold": settings.fold, "seed": settings.seed}
+    if settings.strategy == "random":
+        return random_split(classes, **chosen)
+    if settings.strategy == "group":
+        return group_split(classes, groups, scope=settings.group_scope, **chosen)
+    official = read_official_split(lists, int(settings.strategy.removeprefix("official")))
+    unlisted = [video.video for video in videos if video.video.lower() not in official]
+    if unlisted:
+        raise DatasetError(
+            f"split.strategy = {settings.strategy}: {unlisted[0]} and {len(unlisted) - 1} more "
+            f"are in no list; allowed: random or group for videos that are not UCF101's"
+        )
+    return [official[video.video.lower()] for video in videos]
+
+
+def _clip_subsets(clips: Sequence[Clip], settings: SplitSettings) -> list[Subset]:
+    folds, fold, seed = settings.folds, settings.fold, settings.seed
+    states = [clip.state for clip in clips]
+    if settings.rldd == "random":
+        return random_split(states, folds=folds, fold=fold, seed=seed)
+    if settings.rldd == "subject":
+        subjects = [clip.subject for clip in clips]
+        return group_split(states, subjects, scope="dataset", folds=folds, fold=fold, seed=seed)
+    return ["val" if settings.rldd == f"fold{clip.fold}" else "train" for clip in clips]
+
+
+def _balanced_fold(
+    sizes: Counter[Key], folds: int, fold: int, offset: int, generator: np.random.Generator
+) -> list[Key]:
+    """Return the groups of one of `folds` parts of about as many clips each.
+
+    With fewer groups than folds each part is one group, used again by a later fold; a single
+    group is in no part.
+    """
+    order = sorted(sizes, key=str)
+    order = [order[i] for i in generator.permutation(len(order))]
+    if len(order) < folds:
+        return [order[fold % len(order)]] if len(order) > 1 else []
+    parts: dict[int, list[Key]] = defaultdict(list)
+    clips = [0] * folds
+    # Largest first into the emptiest part; ties go round, starting elsewhere in each class.
+    for group in sorted(order, key=lambda g: -sizes[g]):
+        part = min(range(folds), key=lambda p: (clips[p], len(parts[p]), (p + offset) % folds))
+        parts[part].append(group)
+        clips[part] += sizes[group]
+    return parts[fold]

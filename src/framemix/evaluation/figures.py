@@ -1,0 +1,84 @@
+"""Pictures of what was trained: loss curves, confusion matrices, mixed frames."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+# Shapes: K classes, S segments, H height, W width.
+
+History = list[dict[str, float]]
+
+mpl.use("Agg")
+mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+TRAIN, VAL = "#4878a8", "#d1702a"
+MOST_SEGMENTS = 8
+
+
+def loss_curves(histories: Mapping[str, History], path: Path) -> None:
+    """Draw train and val loss by epoch, a panel a model (paper A, figure 3)."""
+    figure = Figure(figsize=(3.6 * len(histories), 3.0), layout="constrained")
+    for axes, (name, history) in zip(
+        _panels(figure, len(histories)), histories.items(), strict=True
+    ):
+        epochs = [row["epoch"] + 1 for row in history]
+        for subset, colour in (("train", TRAIN), ("val", VAL)):
+            axes.plot(
+                epochs, [row[f"{subset}_loss"] for row in history], color=colour, label=subset
+            )
+        best = max(history, key=lambda row: row["val_top1"])
+        axes.axvline(best["epoch"] + 1, color="0.7", lw=0.8, ls=":")
+        axes.set(title=f"{name}: best val top-1 {best['val_top1']:.1%}", xlabel="epoch")
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+    figure.supylabel("loss", fontsize=9)
+    _save(figure, path)
+
+
+def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """Draw counts (K, K), true classes down and predicted ones across, shaded by row share."""
+    size = max(3.2, 0.36 * len(classes) + 1.6)
+    figure = Figure(figsize=(size + 0.6, size), layout="constrained")
+    axes = figure.add_subplot()
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(classes))
+    axes.set_xticks(ticks, classes, rotation=90)
+    axes.set_yticks(ticks, classes)
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(classes) <= 20:
+        for true, predicted in zip(*counts.nonzero(), strict=True):
+            colour = "white" if shares[true, predicted] > 0.5 else "black"
+            text = str(counts[true, predicted])
+            axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8)
+    _save(figure, path)
+
+
+def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -> None:
+    """Show clips (S, H, W, 3) as the network sees them, a row a clip (paper B, figure 1)."""
+    segments = len(next(iter(clips.values())))
+    shown = np.linspace(0, segments - 1, min(MOST_SEGMENTS, segments)).round().astype(int)
+    figure = Figure(figsize=(1.5 * len(shown), 1.35 * len(clips) + 0.4), layout="constrained")
+    grid = figure.subplots(len(clips), len(shown), squeeze=False)
+    for row, (name, clip) in zip(grid, clips.items(), strict=True):
+        for axes, segment in zip(row, shown, strict=True):
+            axes.imshow(clip[segment])
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            axes.set_xlabel(f"segment {segment + 1}", fontsize=7)
+        row[0].set_title(name, loc="left", fontsize=8)
+    figure.suptitle(how, fontsize=9)
+    _save(figure, path)
+
+
+def _panels(figure: Figure, count: int) -> Sequence[mpl.axes.Axes]:
+    panels: Sequence[mpl.axes.Axes] = figure.subplots(1, count, squeeze=False)[0]
+    return panels
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # Without the version of matplotlib in the file, the same picture is the same bytes.
+    figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -1,0 +1,75 @@
+"""Figures of merit from class probabilities and labels."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    multiclass_accuracy,
+    multiclass_confusion_matrix,
+)
+
+# Shapes: N clips, K classes.
+
+
+def classification_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return top-1, top-5 and mean-class accuracy, fractions in [0, 1].
+
+    `probabilities` (N, K), `labels` int64 (N,). Classes without a clip are left out of the
+    mean; with fewer than five classes, top-5 is over all of them.
+    """
+    classes = probabilities.shape[1]
+    best = probabilities.topk(min(5, classes)).indices  # (N, 5)
+    hits = best == labels[:, None]
+    present = torch.unique(labels)
+    by_class = multiclass_accuracy(probabilities, labels, num_classes=classes, average="none")
+    return {
+        "top1": _share(hits[:, 0]),
+        "top5": _share(hits.any(1)),
+        "mean_class_accuracy": round(by_class[present].double().mean().item(), 6),
+    }
+
+
+def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return how often each class (rows) was taken for each (columns), int64 (K, K)."""
+    matrix: Tensor = multiclass_confusion_matrix(
+        probabilities, labels, num_classes=probabilities.shape[1]
+    )
+    return matrix
+
+
+def drowsiness_metrics(
+    probabilities: Tensor, states: Sequence[str], drowsy_class: int
+) -> dict[str, float | int | None]:
+    """Return how well drowsy clips are found, and told from alert ones.
+
+    `probabilities` (N, K) of driver clips of subjects held out of training, `states` their
+    states. `drowsy_accuracy` is paper A's: the share of drowsy clips whose top-1 is drowsy.
+    `drowsy_vs_alert_auroc` takes p(drowsy) over drowsy and alert clips. None where there are
+    no such clips.
+    """
+    drowsy = torch.tensor([state == "drowsy" for state in states], dtype=torch.bool)
+    alert = torch.tensor([state == "alert" for state in states], dtype=torch.bool)
+    found = probabilities.argmax(1) == drowsy_class
+    told = drowsy | alert
+    both = bool(drowsy.any() and alert.any())
+    auroc = binary_auroc(probabilities[told, drowsy_class], drowsy[told].long()) if both else None
+    return {
+        "drowsy_accuracy": _share(found[drowsy]) if drowsy.any() else None,
+        "drowsy_clips": int(drowsy.sum()),
+        "drowsy_vs_alert_auroc": None if auroc is None else round(auroc.item(), 6),
+    }
+
+
+def parameter_counts(network: nn.Module) -> dict[str, int]:
+    """Return how many parameters a network has, and how many of them are trained."""
+    counts = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    return {
+        "parameters": sum(count for count, _ in counts),
+        "trainable_parameters": sum(count for count, trained in counts if trained),
+    }
+
+
+def _share(hits: Tensor) -> float:
+    return round(hits.double().mean().item(), 6)

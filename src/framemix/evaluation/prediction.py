@@ -1,0 +1,26 @@
+"""What a trained model says of mixed clips."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from framemix.models import TrainedModel, normalise
+from framemix.training.data import ClipDataset, Example, ordered_loader
+
+
+@torch.inference_mode()
+def predict(
+    model: TrainedModel, examples: Sequence[Example], *, batch_size: int, device: torch.device
+) -> Tensor:
+    """Return class probabilities float32 (clips, classes) in the order of `examples`.
+
+    In fp32 whatever the training's precision, so that figures agree between devices.
+    """
+    network = model.network.eval().to(device)
+    probabilities = [torch.zeros(0, len(model.classes))]
+    for clips, _ in ordered_loader(ClipDataset(examples), batch_size, workers=0):
+        logits = network(normalise(clips.to(device), model.mean, model.std))
+        probabilities.append(F.softmax(logits, dim=1).cpu())
+    return torch.cat(probabilities)

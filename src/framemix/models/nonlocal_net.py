@@ -1,0 +1,145 @@
+"""The Non-local network: a C2D ResNet with one non-local block in res4.
+
+Wang et al., "Non-local Neural Networks" (CVPR 2018), sections 3 and 4.
+"""
+
+# B clips, C channels, T frames, H x W pixels
+# N = T * H * W positions that look, M positions looked at (N, or N / 4 when subsampled)
+# I = C / 2 inner channels
+
+from typing import get_args
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from torch import Tensor, nn
+
+from framemix.models.checks import check_choice
+from framemix.models.config import Depth, Pairwise
+from framemix.models.resnet import Residual, ResNet
+
+# As in the authors' code; larger weights saturate the softmax, which is not scaled.
+INIT_STD = 0.01
+# The paper's networks stride over time from 32 frames on; shorter clips keep every frame.
+STRIDED_FRAMES = 32
+
+
+class NonLocalNet(ResNet):
+    """Video (B, 3, T, H, W) of any size -> class logits (B, classes), section 4.
+
+    From 32 frames on, conv1, pool1 and a pool after res2 stride over time by 2 each (table 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        depth: Depth = 50,
+        num_classes: int,
+        width: int = 64,
+        pairwise: Pairwise = "embedded_gaussian",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(depth=depth, width=width)
+        last = self.layer3[-1]
+        assert isinstance(last, Residual)
+        self.nonlocal_block = NonLocalBlock(last.in_channels, pairwise)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(self.out_channels, num_classes)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Logits (B, classes) of normalised clips (B, 3, T, H, W)."""
+        # Channels last: small networks train several times as fast on the CPU.
+        video = video.contiguous(memory_format=torch.channels_last_3d)
+        x = self.layer4(self.res4(self.layer2(self.res2(video))))
+        logits: Tensor = self.fc(self.dropout(reduce(x, "b c t h w -> b c", "mean")))
+        return logits
+
+    def res2(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, C, T', H/4, W/4), where T' is T or, from 32 frames on, T / 8."""
+        if video.shape[2] < STRIDED_FRAMES:
+            x: Tensor = self.layer1(_max_pool(self.stem(video), (1, 3, 3)))
+            return x
+        # conv1 sees single frames, so that a stride over time is to leave out every other frame.
+        x = _max_pool(self.stem(video[:, :, ::2]), (3, 3, 3))
+        return _max_pool(self.layer1(x), (3, 1, 1))
+
+    def res4(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, 2 * C, T, H/2, W/2), non-local right before the last block."""
+        *blocks, last = self.layer3
+        for block in blocks:
+            x = block(x)
+        y: Tensor = last(self.nonlocal_block(x))
+        return y
+
+
+class NonLocalBlock(nn.Module):
+    """Adds to each position what it gathers from all of them: keeps (B, C, T, H, W), section 3.3.
+
+    `subsample` pools what is looked at by 2 x 2 pixels: a quarter of the work. An identity at
+    first, so that it can be put into a trained network.
+    """
+
+    def __init__(
+        self, channels: int, pairwise: Pairwise = "embedded_gaussian", subsample: bool = False
+    ) -> None:
+        super().__init__()
+        check_choice("pairwise", pairwise, get_args(Pairwise))
+        inner = channels // 2
+        self.pairwise, self.subsample = pairwise, subsample
+        self.g = _pointwise(channels, inner)
+        if pairwise != "gaussian":
+            self.theta = _pointwise(channels, inner)
+            self.phi = _pointwise(channels, inner)
+        if pairwise == "concatenation":
+            self.affinity = nn.Linear(2 * inner, 1)
+        self.out = _pointwise(inner, channels)
+        self.out_norm = nn.BatchNorm3d(channels)
+        nn.init.zeros_(self.out_norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """z = W_z(y) + x, equation 6."""
+        gaussian = self.pairwise == "gaussian"
+        theta = _positions(x if gaussian else self.theta(x))  # (B, N, I), gaussian (B, N, C)
+        phi = self._looked_at(x if gaussian else self.phi(x))  # (B, M, I), gaussian (B, M, C)
+        y = self._gather(theta, phi, self._looked_at(self.g(x)))  # (B, N, I)
+        t, h, w = x.shape[2:]
+        y = rearrange(y, "b (t h w) i -> b i t h w", t=t, h=h, w=w)  # (B, I, T, H, W)
+        z: Tensor = self.out_norm(self.out(y)) + x
+        return z
+
+    def _looked_at(self, x: Tensor) -> Tensor:
+        return _positions(F.max_pool3d(x, (1, 2, 2)) if self.subsample else x)  # (B, M, channels)
+
+    def _gather(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+        """y_i = sum_j f(x_i, x_j) g(x_j) / C(x), equation 1, with f of section 3.2: (B, N, I)."""
+        if self.pairwise == "dot_product":
+            # Without a softmax the product may be bracketed from the right: no N x M matrix.
+            return theta @ (rearrange(phi, "b m i -> b i m") @ g) / phi.shape[1]
+        if self.pairwise == "concatenation":
+            from_theta, from_phi = rearrange(self.affinity.weight, "1 (two i) -> two i", two=2)
+            scores = rearrange(theta @ from_theta, "b n -> b n 1")  # (B, N, 1)
+            scores = scores + rearrange(phi @ from_phi, "b m -> b 1 m")  # (B, N, M)
+            return F.relu(scores + self.affinity.bias) @ g / phi.shape[1]
+        # Both softmax forms; the paper does not scale by sqrt(channels). One head, because fused
+        # kernels need the axis.
+        q, k, v = (rearrange(t, "b n i -> b 1 n i") for t in (theta, phi, g))
+        y = F.scaled_dot_product_attention(q, k, v, scale=1.0)  # (B, 1, N, I)
+        return rearrange(y, "b 1 n i -> b n i")  # (B, N, I)
+
+
+def _positions(x: Tensor) -> Tensor:
+    return rearrange(x, "b c t h w -> b (t h w) c")  # (B, N, C)
+
+
+def _pointwise(channels: int, out: int) -> nn.Conv3d:
+    layer = nn.Conv3d(channels, out, kernel_size=1)
+    nn.init.normal_(layer.weight, std=INIT_STD)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _max_pool(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
+    """Stride 2 and padding 1 along each axis that the kernel spans."""
+    stride = [(size + 1) // 2 for size in kernel]
+    return F.max_pool3d(x, kernel, stride=stride, padding=[size // 2 for size in kernel])

@@ -1,0 +1,41 @@
+"""Builds a network from its configuration: one configuration type a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from framemix.errors import ModelError
+from framemix.models.checks import check_choice
+from framemix.models.config import ModelConfig, NonLocalConfig, ViViTConfig
+from framemix.models.nonlocal_net import NonLocalNet
+from framemix.models.vivit import ViViT
+from framemix.validation import explain
+
+CONFIGS: dict[str, type[ViViTConfig] | type[NonLocalConfig]] = {
+    "vivit": ViViTConfig,
+    "nonlocal": NonLocalConfig,
+}
+NETWORKS: dict[str, type[nn.Module]] = {"vivit": ViViT, "nonlocal": NonLocalNet}
+
+
+def build_model(config: ModelConfig | Mapping[str, Any]) -> nn.Module:
+    """A network with fresh weights, the same under the same `torch.manual_seed`.
+
+    Raises ModelError, naming key, value and what is allowed, when `config` does not describe one.
+    """
+    if isinstance(config, Mapping):
+        config = parse_config(config)
+    return NETWORKS[config.architecture](**config.model_dump(exclude={"architecture"}))
+
+
+def parse_config(config: Mapping[str, Any]) -> ModelConfig:
+    """The configuration of the named `architecture`; raises ModelError like `build_model`."""
+    architecture = config.get("architecture")
+    check_choice("architecture", architecture, CONFIGS)
+    kind = CONFIGS[str(architecture)]
+    try:
+        return kind.model_validate(dict(config))
+    except ValidationError as error:
+        raise ModelError(explain(error, kind)) from None

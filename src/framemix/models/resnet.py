@@ -1,0 +1,140 @@
+"""ResNet over video: every kernel sees one frame (C2D).
+
+He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), as a video network: Wang et
+al., "Non-local Neural Networks" (CVPR 2018), section 4. Parameter names are torchvision's, so that
+its image weights fit once each kernel has an axis of one frame.
+"""
+
+# B clips, C channels, T frames, H x W pixels
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from framemix.models.checks import check_choice
+from framemix.models.config import Depth
+
+COLOURS = 3
+
+
+class ResNet(nn.Module):
+    """The trunk of a ResNet without its head: clips (B, 3, T, H, W) -> maps (B, C, T, H/32, W/32).
+
+    A subclass says what happens between the residual stages `layer1` to `layer4` (res2 to res5 in
+    the papers). `out_channels` is the C that leaves `layer4`.
+    """
+
+    def __init__(self, *, depth: Depth, width: int = 64) -> None:
+        super().__init__()
+        check_choice("depth", depth, STAGES)
+        block, (n1, n2, n3, n4) = STAGES[depth]
+        self.conv1 = conv(COLOURS, width, kernel=7, stride=2)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.layer1 = _stage(block, n1, width, width, stride=1)
+        self.layer2 = _stage(block, n2, width * block.expansion, 2 * width, stride=2)
+        self.layer3 = _stage(block, n3, 2 * width * block.expansion, 4 * width, stride=2)
+        self.layer4 = _stage(block, n4, 4 * width * block.expansion, 8 * width, stride=2)
+        self.out_channels = 8 * width * block.expansion
+
+    def stem(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, width, T, H/2, W/2), before any pooling."""
+        return F.relu(self.bn1(self.conv1(video)), inplace=True)
+
+
+class Residual(nn.Module):
+    """What both kinds of block share: a shortcut beside the convolutions of `branch`."""
+
+    expansion: ClassVar[int]
+
+    def __init__(self, channels: int, inner: int, *, stride: int) -> None:
+        super().__init__()
+        self.in_channels = channels
+        out = inner * self.expansion
+        self.downsample: nn.Module | None = None
+        if stride != 1 or channels != out:
+            self.downsample = nn.Sequential(
+                conv(channels, out, kernel=1, stride=stride), nn.BatchNorm3d(out)
+            )
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, expansion * inner, T, H/stride, W/stride)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, expansion * inner, T, H/stride, W/stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return F.relu(self.branch(x) + shortcut, inplace=True)
+
+
+class BasicBlock(Residual):
+    """Two 3x3 convolutions, as in ResNet-18."""
+
+    expansion = 1
+
+    def __init__(self, channels: int, inner: int, *, stride: int) -> None:
+        super().__init__(channels, inner, stride=stride)
+        self.conv1 = conv(channels, inner, kernel=3, stride=stride)
+        self.bn1 = nn.BatchNorm3d(inner)
+        self.conv2 = conv(inner, inner, kernel=3)
+        self.bn2 = nn.BatchNorm3d(inner)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, inner, T, H/stride, W/stride)."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y: Tensor = self.bn2(self.conv2(x))
+        return y
+
+
+class Bottleneck(Residual):
+    """1x1, 3x3 and 1x1 convolutions, as in ResNet-50."""
+
+    expansion = 4
+
+    def __init__(self, channels: int, inner: int, *, stride: int) -> None:
+        super().__init__(channels, inner, stride=stride)
+        self.conv1 = conv(channels, inner, kernel=1)
+        self.bn1 = nn.BatchNorm3d(inner)
+        # The stride is here and not in conv1 because torchvision's weights were trained so.
+        self.conv2 = conv(inner, inner, kernel=3, stride=stride)
+        self.bn2 = nn.BatchNorm3d(inner)
+        self.conv3 = conv(inner, inner * self.expansion, kernel=1)
+        self.bn3 = nn.BatchNorm3d(inner * self.expansion)
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, 4 * inner, T, H/stride, W/stride)."""
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+        y: Tensor = self.bn3(self.conv3(x))
+        return y
+
+
+# Depth -> the kind of block, and how many each stage has. 10 is not in the paper: ResNet-18 cut to
+# one block a stage, for CPUs.
+STAGES: dict[Depth, tuple[type[Residual], tuple[int, int, int, int]]] = {
+    10: (BasicBlock, (1, 1, 1, 1)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+    101: (Bottleneck, (3, 4, 23, 3)),
+}
+
+
+def conv(channels: int, out: int, *, kernel: int, stride: int = 1) -> nn.Conv3d:
+    """A (1, k, k) convolution without bias, He-initialised, that strides over pixels only."""
+    layer = nn.Conv3d(
+        channels,
+        out,
+        kernel_size=(1, kernel, kernel),
+        stride=(1, stride, stride),
+        padding=(0, kernel // 2, kernel // 2),
+        bias=False,
+    )
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    return layer
+
+
+def _stage(
+    block: type[Residual], blocks: int, channels: int, inner: int, *, stride: int
+) -> nn.Sequential:
+    first = block(channels, inner, stride=stride)
+    rest = [block(inner * block.expansion, inner, stride=1) for _ in range(blocks - 1)]
+    return nn.Sequential(first, *rest)

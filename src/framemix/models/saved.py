@@ -1,0 +1,139 @@
+"""One file holds all that prediction needs: weights, configuration, classes and input settings.
+
+Safetensors: nothing is pickled, so that loading a stranger's model runs none of their code.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from framemix.errors import ModelError
+from framemix.models.config import ModelConfig
+from framemix.models.registry import build_model, parse_config
+from framemix.validation import explain
+
+# All under one key: safetensors writes several in random order, and equal models shall be equal
+# bytes.
+METADATA_KEY = "framemix"
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with what turns a video into its input, and its output into class names.
+
+    `mix` holds the mix settings of the store that it was trained on; `mean` and `std` are of RGB
+    in [0, 1]. Raises ModelError when there is not one name for each of the network's classes.
+    """
+
+    network: nn.Module
+    config: ModelConfig
+    classes: list[str]
+    mix: dict[str, Any]
+    mean: Colour
+    std: Colour
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.config.num_classes:
+            raise ModelError(
+                f"classes = {len(self.classes)} names: the network has {self.config.num_classes}"
+            )
+
+
+class Metadata(BaseModel):
+    """What the file holds beside the weights: the other fields of `TrainedModel`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: dict[str, Any]
+    classes: list[str]
+    mix: dict[str, Any]
+    mean: Colour
+    std: Colour
+
+
+def save_model(path: Path, trained: TrainedModel) -> None:
+    """Write `trained` as one safetensors file, weights as fp32; equal models give equal bytes."""
+    metadata = Metadata(
+        config=trained.config.model_dump(),
+        classes=trained.classes,
+        mix=trained.mix,
+        mean=trained.mean,
+        std=trained.std,
+    )
+    text = json.dumps(metadata.model_dump(mode="json"), sort_keys=True)
+    weights = {name: _stored(tensor) for name, tensor in trained.network.state_dict().items()}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        # Not save_file, which makes a file that only its owner can read.
+        partial.write_bytes(save(weights, metadata={METADATA_KEY: text}))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_model(path: Path | str) -> TrainedModel:
+    """Read a model that `save_model` wrote: on the CPU, in eval mode.
+
+    Raises ModelError, naming the file, when it is missing, damaged or not one of ours.
+    """
+    path = Path(path)
+    try:
+        metadata, weights = _read(path)
+        config = parse_config(metadata.config)
+        with torch.device("meta"):  # the weights come from the file: no time to draw others
+            network = build_model(config)
+        _load_weights(network, weights)
+        return TrainedModel(
+            network=network.eval(),
+            config=config,
+            classes=metadata.classes,
+            mix=metadata.mix,
+            mean=metadata.mean,
+            std=metadata.std,
+        )
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    # A copy: safetensors refuses tensors that share memory.
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def _read(path: Path) -> tuple[Metadata, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise ModelError("no such model file") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"not a readable safetensors file ({error})") from None
+    if text is None:
+        raise ModelError(f"no {METADATA_KEY!r} metadata: only models saved by framemix load")
+    try:
+        return Metadata.model_validate_json(text), weights
+    except ValidationError as error:
+        raise ModelError(f"metadata: {explain(error, Metadata)}") from None
+
+
+def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    wrong = sorted(
+        name
+        for name in expected.keys() | weights.keys()
+        if name not in weights or weights[name].shape != expected.get(name)
+    )
+    if wrong:
+        raise ModelError(f"weights missing, unknown or of another shape: {', '.join(wrong)}")
+    network.load_state_dict(weights, assign=True)

@@ -1,0 +1,188 @@
+"""The only reader of params.yaml: checks every key and value, and how they fit together."""
+
+import json
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+
+from framemix.datasets.rldd import ResizeSettings
+from framemix.datasets.sample import SampleSettings
+from framemix.datasets.splits import SplitSettings
+from framemix.datasets.ucf101 import FilterSettings
+from framemix.errors import ParamsError
+from framemix.evaluation.settings import EvaluateSettings
+from framemix.mixing import MixSettings
+from framemix.training.finetune_settings import FinetuneSettings
+from framemix.training.settings import PretrainSettings
+from framemix.validation import explain
+
+PARAMS = Path("params.yaml")
+
+
+class DataSettings(BaseModel):
+    """Where the datasets are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ucf101: Path
+    rldd: Path
+    ucf101_lists: Path
+
+
+class RuntimeSettings(BaseModel):
+    """The machine. No stage lists these: they change how fast a result comes, not which."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workers: int = Field(ge=1)
+    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    scratch: Path | None
+
+
+class Params(BaseModel):
+    """All of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(ge=0)
+    data: DataSettings
+    sample: SampleSettings
+    filter: FilterSettings
+    split: SplitSettings
+    resize: ResizeSettings
+    mix: MixSettings
+    pretrain: PretrainSettings
+    finetune: FinetuneSettings
+    evaluate: EvaluateSettings
+    runtime: RuntimeSettings
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Params":
+        self._check_frames()
+        self._check_patches()
+        self._check_states()
+        return self
+
+    def _check_frames(self) -> None:
+        """Every kept video and every resized clip has the frames that mixing takes."""
+        window = self.mix.window
+        wanted, key = (
+            (self.mix.segments, "mix.segments")
+            if window == "all"
+            else (window.frames, "mix.window.frames")
+        )
+        for limit, name in (
+            (self.filter.min_frames, "filter.min_frames"),
+            (self.resize.frames, "resize.frames"),
+        ):
+            if wanted > limit:
+                raise ValueError(f"{key} = {wanted}: allowed: at most {name} = {limit}")
+        if self.mix.segments > wanted:
+            raise ValueError(
+                f"mix.segments = {self.mix.segments}: allowed: at most {key} = {wanted}"
+            )
+
+    def _check_patches(self) -> None:
+        """ViViT's patches tile the mixed clip."""
+        model = self.pretrain.vivit.model
+        if self.mix.segments % model.frame_patch_size:
+            raise ValueError(
+                f"mix.segments = {self.mix.segments}: allowed: a multiple of "
+                f"pretrain.vivit.model.frame_patch_size = {model.frame_patch_size}"
+            )
+        if any(side % model.image_patch_size for side in self.mix.size):
+            raise ValueError(
+                f"mix.size = {list(self.mix.size)}: allowed: multiples of "
+                f"pretrain.vivit.model.image_patch_size = {model.image_patch_size}"
+            )
+
+    def _check_states(self) -> None:
+        """The fine-tuning task has the states that it tells apart."""
+        needed = {"drowsy_class": {10}, "alert_drowsy": {0, 10}, "three_state": {0, 5, 10}}
+        states = needed[self.finetune.task]
+        if not states <= set(self.resize.states):
+            raise ValueError(
+                f"finetune.task = {self.finetune.task}: needs resize.states with "
+                f"{sorted(states)}, not {self.resize.states}"
+            )
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """Return the checked content of `path`. Raises ParamsError in one line."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run this in the project's folder") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return parse_params(content, path)
+
+
+def parse_params(content: Any, path: Path) -> Params:
+    """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {explain(error, Params)}") from None
+
+
+def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
+    """Write the values of `profile` into `target`, keeping the comments of `target`.
+
+    Returns a line for each value that changed. Raises ParamsError, with `target` untouched,
+    for an unknown key or a bad value.
+    """
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 100
+    editor.indent(mapping=2, sequence=4, offset=2)
+    params = editor.load(target)
+    try:
+        overlay = YAML(typ="safe").load(profile)
+    except YAMLError as error:
+        raise ParamsError(f"{profile}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(overlay, Mapping):
+        raise ParamsError(f"{profile}: not a mapping of keys to values")
+    changes = list(_merge(params, overlay, ()))
+    text = StringIO()
+    editor.dump(params, text)
+    parse_params(yaml.safe_load(text.getvalue()), profile)
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(text.getvalue(), encoding="utf-8")
+    partial.replace(target)
+    return changes
+
+
+def _merge(base: Any, overlay: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    """Put `overlay` into `base` key by key, yielding what changes; sections merge."""
+    for key, value in overlay.items():
+        old = base.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            yield from _merge(old, value, (*path, key))
+        elif key not in base or old != value:
+            yield f"{'.'.join((*path, key))}: {_flat(old)} -> {_flat(value)}"
+            base[key] = _flow(value)
+
+
+def _flow(value: Any) -> Any:
+    """Return lists and small mappings in the one-line style that params.yaml uses."""
+    if isinstance(value, list):
+        sequence = CommentedSeq(value)
+        sequence.fa.set_flow_style()
+        return sequence
+    if isinstance(value, Mapping):
+        mapping = CommentedMap(value)
+        mapping.fa.set_flow_style()
+        return mapping
+    return value
+
+
+def _flat(value: Any) -> str:
+    return json.dumps(value, default=str)

@@ -1,0 +1,127 @@
+"""Finished and half-finished work that outlives a killed run.
+
+DVC deletes a stage's outputs before it runs, so work in progress lives elsewhere:
+`<scratch>/<stage>/<fingerprint>/` holds the outputs of one unit of work (a shard, a class, a
+training run). The fingerprint covers all that decides the outputs: settings, content of the
+input files, code. Finished units are hard-linked into the stage's outputs.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from framemix.cluster import map_tasks
+
+# Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
+# would take minutes to read whole, where a stage needs seconds of it.
+FULLY_HASHED_BYTES = 256 * 2**20
+END_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work: `make(folder)` fills an empty folder with its outputs.
+
+    `settings`, the content of `files` and `code` are all that decides them. With `resume`,
+    `make` gets the folder that an interrupted run left, as that run left it.
+    """
+
+    folder: Path
+    make: Callable[[Path], None]
+    settings: Mapping[str, Any]
+    files: Sequence[Path]
+    code: str
+    resume: bool = False
+
+    def finish(self) -> Path:
+        """Return the unit's output folder, made now unless it is there already."""
+        done = self.folder / _fingerprint(self.settings, self.files, self.code)
+        partial = done.with_name(f"{done.name}.partial")
+        with locked(self.folder / f"{done.name}.lock"):
+            if not done.is_dir():
+                if not self.resume:
+                    shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(parents=True, exist_ok=True)
+                self.make(partial)
+                partial.rename(done)
+        return done
+
+
+def finish_all(folder: Path, units: Sequence[Unit], *, workers: int, label: str) -> list[Path]:
+    """Finish the units of a data stage side by side and return their folders in order.
+
+    Units that are not among them are deleted: the next run can only use what the last one did.
+    """
+    with locked(folder / "stage.lock"):
+        done = list(map_tasks(Unit.finish, units, workers=workers, label=label))
+        kept = {unit.name for unit in done} | {f"{unit.name}.lock" for unit in done}
+        for old in folder.iterdir():
+            if old.name not in kept | {"stage.lock"}:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+    return done
+
+
+def scratch_root(configured: Path | None) -> Path:
+    """Return the scratch folder: FRAMEMIX_SCRATCH, else as configured, else the checkout's.
+
+    An experiment that DVC runs in a temporary copy below .dvc/tmp shares its checkout's.
+    """
+    chosen = os.environ.get("FRAMEMIX_SCRATCH") or configured
+    here = Path.cwd()
+    if chosen:
+        return Path(chosen).absolute()
+    copies = [parent for parent in here.parents if parent.parts[-3:] == (".dvc", "tmp", "exps")]
+    return (copies[0].parents[2] if copies else here) / ".scratch"
+
+
+def link(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`; a copy where the file systems differ."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold the lock `file`; wait, saying so, while another process holds it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another run that holds {file}", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fingerprint(settings: Mapping[str, Any], files: Sequence[Path], code: str) -> str:
+    """Return a name for the outputs that these settings, file contents and code lead to."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([settings, code], sort_keys=True, default=str).encode())
+    for file in files:
+        digest.update(f"\n{file.name} ".encode(errors="surrogateescape"))
+        digest.update(_content(file))
+    return digest.hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    stat = file.stat()
+    with file.open("rb") as stream:
+        if stat.st_size <= FULLY_HASHED_BYTES:
+            return hashlib.file_digest(stream, "blake2b").digest()
+        ends = hashlib.blake2b(stream.read(END_BYTES))
+        stream.seek(-END_BYTES, os.SEEK_END)
+        ends.update(stream.read(END_BYTES))
+    ends.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    return ends.digest()

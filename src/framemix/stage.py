@@ -1,0 +1,27 @@
+"""What every pipeline stage does around its work."""
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from framemix.errors import FramemixError
+from framemix.lifeline import stop_with_dvc
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage: a user's error is one line and exit code 1, SIGTERM ends it tidily.
+
+    The stage stops when the DVC process that started it dies.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    stop_with_dvc()
+    try:
+        main()
+    except FramemixError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    sys.exit(128 + signum)

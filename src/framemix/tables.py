@@ -1,0 +1,57 @@
+"""Reads and writes the pipeline's CSV tables: UTF-8, a header, rows checked field by field."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from framemix.errors import DatasetError
+
+
+class Row(BaseModel):
+    """A row of a table: its fields, by alias where they have one, are the columns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+RowType = TypeVar("RowType", bound=Row)
+
+
+def write_table(path: Path, row_type: type[RowType], rows: Iterable[RowType]) -> None:
+    """Write `rows` to `path`, which appears under its name only when complete."""
+    columns = [field.alias or name for name, field in row_type.model_fields.items()]
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row.model_dump(mode="json", by_alias=True) for row in rows)
+    partial.replace(path)
+
+
+def read_table(path: Path, row_type: type[RowType]) -> list[RowType]:
+    """Return the rows of `path`. Raises DatasetError naming the line and the column."""
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such table; run the stage that writes it")
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            _parse(path, line, row_type, row) for line, row in enumerate(csv.DictReader(file), 2)
+        ]
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as indented JSON; `path` appears under its name only when complete."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _parse(path: Path, line: int, row_type: type[RowType], row: dict[str, str]) -> RowType:
+    try:
+        return row_type.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        column, value = ".".join(map(str, first["loc"])), first["input"]
+        raise DatasetError(f"{path}:{line}: {column} = {value!r}: {first['msg']}") from None

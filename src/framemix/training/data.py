@@ -1,0 +1,99 @@
+"""Labelled clips of mixed stores as batches for training, in an order that can be resumed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from framemix.store import IndexRow, MixedStore
+
+# Shapes: B clips of a batch, S segments, H height, W width.
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip of a store and the label that the network shall learn for it."""
+
+    store: MixedStore
+    row: IndexRow
+    label: int
+
+
+class ClipDataset(Dataset[Batch]):
+    """Reads whole batches: uint8 (B, S, H, W, 3) and labels int64 (B,)."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = list(examples)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitems__(self, places: list[int]) -> Batch:
+        """Return the clips at `places` as one batch."""
+        chosen = [self.examples[place] for place in places]
+        clips = np.concatenate([example.store.read([example.row]) for example in chosen])
+        return torch.from_numpy(clips), labels_of(chosen)
+
+
+class BatchOrder(Sampler[list[int]]):
+    """A new random order in each epoch that depends on seed and epoch alone.
+
+    `first_batch` skips what an interrupted epoch has behind it, once.
+    """
+
+    def __init__(self, clips: int, batch_size: int, seed: int) -> None:
+        self.clips, self.batch_size, self.seed = clips, batch_size, seed
+        self.epoch = self.first_batch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next (Lightning calls this)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.clips // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.clips).tolist()
+        first, self.first_batch = self.first_batch, 0
+        for batch in range(first, len(self)):
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+
+def labels_of(examples: Sequence[Example]) -> Tensor:
+    """Return the labels in order, int64 (len(examples),)."""
+    return torch.tensor([example.label for example in examples], dtype=torch.int64)
+
+
+def training_loader(dataset: ClipDataset, order: BatchOrder, workers: int) -> DataLoader[Batch]:
+    """Return batches in the order of `order`."""
+    return _loader(dataset, order, workers)
+
+
+def ordered_loader(dataset: ClipDataset, batch_size: int, workers: int) -> DataLoader[Batch]:
+    """Return batches in the order of the dataset."""
+    places = range(len(dataset))
+    batches = [list(places[i : i + batch_size]) for i in range(0, len(places), batch_size)]
+    return _loader(dataset, batches, workers)
+
+
+def _loader(
+    dataset: ClipDataset, batches: Sampler[list[int]] | list[list[int]], workers: int
+) -> DataLoader[Batch]:
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_as_is,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )
+
+
+def _as_is(batch: Any) -> Any:
+    return batch

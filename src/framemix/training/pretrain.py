@@ -1,0 +1,75 @@
+"""Pretraining of a network on the mixed clips of UCF101 (paper A, section III)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from framemix.datasets.records import SplitVideo, Subset
+from framemix.evaluation.metrics import classification_metrics, parameter_counts
+from framemix.evaluation.prediction import predict
+from framemix.models import build_model, load_model
+from framemix.models.config import ModelConfig, NonLocalConfig, ViViTConfig
+from framemix.store import MixedStore
+from framemix.tables import write_json
+from framemix.training.data import Example, labels_of
+from framemix.training.run import Machine, Run, train
+from framemix.training.settings import PretrainNonLocal, PretrainViViT
+
+
+def pretrain(
+    store: MixedStore,
+    split: Sequence[SplitVideo],
+    settings: PretrainViViT | PretrainNonLocal,
+    *,
+    seed: int,
+    target: Path,
+    machine: Machine,
+) -> None:
+    """Train the network of `settings` from scratch and write it into `target`."""
+    classes = class_names(store)
+    config = model_config(settings, store.clip_shape, len(classes))
+    torch.manual_seed(seed)
+    run = Run(
+        network=build_model(config),
+        config=config,
+        classes=classes,
+        train=split_examples(store, split, "train"),
+        val=split_examples(store, split, "val"),
+        settings=settings,
+        seed=seed,
+        origin={"weights": "random"},
+    )
+    train(run, target, machine)
+    trained = load_model(target / "model.safetensors")
+    batch_size = settings.batch_size
+    probabilities = predict(trained, run.val, batch_size=batch_size, device=machine.device)
+    figures = classification_metrics(probabilities, labels_of(run.val))
+    write_json(target / "metrics.json", {**figures, **parameter_counts(run.network)})
+
+
+def model_config(
+    settings: PretrainViViT | PretrainNonLocal, clip_shape: Sequence[int], classes: int
+) -> ModelConfig:
+    """Return the network's configuration for clips of `clip_shape` = (S, H, W, 3)."""
+    segments, height, width, _ = clip_shape
+    sizes = settings.model.model_dump()
+    if isinstance(settings, PretrainNonLocal):
+        return NonLocalConfig(num_classes=classes, **sizes)
+    return ViViTConfig(num_classes=classes, frames=segments, image_size=(height, width), **sizes)
+
+
+def class_names(store: MixedStore) -> list[str]:
+    """Return the classes of a store in the order of their labels."""
+    names = {row.label: row.class_name for row in store.index}
+    return [names[label] for label in sorted(names)]
+
+
+def split_examples(store: MixedStore, split: Sequence[SplitVideo], subset: Subset) -> list[Example]:
+    """Return the clips of one side of the split, with the labels of the store."""
+    rows = {row.clip: row for row in store.index}
+    return [
+        Example(store, rows[video.video], rows[video.video].label)
+        for video in split
+        if video.subset == subset
+    ]

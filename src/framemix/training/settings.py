@@ -1,0 +1,60 @@
+"""How networks are trained (params.yaml: pretrain).
+
+Free of torch, so that stages that do not train can check params.yaml at no cost.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from framemix.models.config import NonLocalSettings, ViViTSettings
+
+
+class AugmentSettings(BaseModel):
+    """Random changes to a training clip, drawn once a clip so that motion stays intact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shift: float = Field(ge=0, le=0.5)
+    flip: bool
+    brightness: float = Field(ge=0, le=1)
+    contrast: float = Field(ge=0, le=1)
+
+
+class TrainingSettings(BaseModel):
+    """One training run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    optimizer: Literal["adamw", "sgd"]
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    warmup_epochs: float = Field(ge=0)
+    schedule: Literal["cosine", "constant"]
+    label_smoothing: float = Field(ge=0, lt=1)
+    clip_norm: float | None = Field(gt=0)
+    precision: Literal["auto", "fp32", "bf16"]
+    augment: AugmentSettings
+
+
+class PretrainViViT(TrainingSettings):
+    """Pretraining of ViViT."""
+
+    model: ViViTSettings
+
+
+class PretrainNonLocal(TrainingSettings):
+    """Pretraining of the Non-local network."""
+
+    model: NonLocalSettings
+
+
+class PretrainSettings(BaseModel):
+    """Pretraining, a section a network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vivit: PretrainViViT
+    nonlocal_: PretrainNonLocal = Field(alias="nonlocal")

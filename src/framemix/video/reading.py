@@ -1,0 +1,113 @@
+"""Reads video files: decord for RGB frames, PyAV to count and describe.
+
+decord's frames equal ffmpeg's bit for bit and are turned as the file's metadata says. Frames
+come one at a time, so a video's length does not matter for memory.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import av
+import av.error
+import av.logging
+import decord
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from framemix.errors import VideoError
+
+Fit = Literal["squeeze", "crop", "pad"]
+
+decord.logging.set_level(decord.logging.QUIET)
+av.logging.set_level(av.logging.FATAL)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A video as displayed: width and height in pixels, frames a second, seconds."""
+
+    width: int
+    height: int
+    fps: float
+    seconds: float
+
+
+def describe(path: Path) -> VideoInfo:
+    """Return what the header says, and the first frame's rotation. Raises VideoError."""
+    with _opened(path) as (container, stream):
+        first = next(container.decode(stream), None)
+        if first is None:
+            raise VideoError(f"{path}: has no frame that can be decoded")
+        width, height = stream.width, stream.height
+        if first.rotation % 180:
+            width, height = height, width
+        seconds = (container.duration or 0) / av.time_base
+        return VideoInfo(width, height, float(stream.average_rate or 0), seconds)
+
+
+def count_frames(path: Path) -> int:
+    """Return how many frames can be decoded, whatever the header says. Raises VideoError."""
+    with _opened(path) as (container, stream):
+        stream.thread_count = 1
+        return sum(1 for _ in container.decode(stream))
+
+
+def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames as uint8 (H, W, 3) RGB of `size` = (H, W), scaled bilinearly.
+
+    squeeze: each side on its own. crop: the centre that fills the size. pad: the whole
+    picture on black. Raises VideoError.
+    """
+    height, width = size
+    scaled = size if fit == "squeeze" else _scaled_size(describe(path), size, fit)
+    try:
+        # More threads do not help: videos are read side by side in several processes.
+        reader = decord.VideoReader(str(path), width=scaled[1], height=scaled[0], num_threads=1)
+        while True:
+            frame = reader.next().asnumpy()
+            yield frame if scaled == size else _crop_or_pad(frame, height, width)
+    except StopIteration:
+        return
+    except RuntimeError as error:
+        raise VideoError(f"{path}: cannot be decoded: {_one_line(error)}") from None
+
+
+def _scaled_size(info: VideoInfo, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    choose = max if fit == "crop" else min
+    scale = choose(size[0] / info.height, size[1] / info.width)
+    return max(1, round(info.height * scale)), max(1, round(info.width * scale))
+
+
+def _crop_or_pad(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Centre `frame` in (height, width): what sticks out is cut, what is missing is black."""
+    for axis, wanted in ((0, height), (1, width)):
+        spare = frame.shape[axis] - wanted
+        if spare >= 0:
+            frame = frame.take(range(spare // 2, spare // 2 + wanted), axis=axis)
+        else:
+            before = -spare // 2
+            margins = [(0, 0)] * 3
+            margins[axis] = (before, -spare - before)
+            frame = np.pad(frame, margins)
+    return frame
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    try:
+        # PyAV takes "a:b" for a protocol; the prefix makes any name a plain file.
+        with av.open(f"file:{path}") as container:
+            if not container.streams.video:
+                raise VideoError(f"{path}: has no video stream")
+            yield container, container.streams.video[0]
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path}: cannot be decoded: {error.strerror}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

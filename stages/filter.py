@@ -1,0 +1,29 @@
+"""Lists UCF101's videos and keeps those of enough decoded frames."""
+
+from collections import Counter
+
+from framemix.datasets.records import Video, class_labels
+from framemix.datasets.ucf101 import filter_videos
+from framemix.params import load_params
+from framemix.scratch import scratch_root
+from framemix.stage import run_stage
+from framemix.tables import write_table
+from stages.paths import VIDEOS
+
+
+def main() -> None:
+    params = load_params()
+    videos = filter_videos(
+        params.data.ucf101,
+        params.filter,
+        scratch=scratch_root(params.runtime.scratch) / "filter",
+        workers=params.runtime.workers,
+    )
+    VIDEOS.parent.mkdir(parents=True, exist_ok=True)
+    write_table(VIDEOS, Video, videos)
+    kept = Counter(video.kept for video in videos)
+    print(f"kept {kept[True]} videos of {len(class_labels(videos))} classes, not {kept[False]}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,26 @@
+"""Fine-tunes the pretrained ViViT on UTA-RLDD's mixed clips."""
+
+from framemix.params import load_params
+from framemix.scratch import scratch_root
+from framemix.stage import run_stage
+from framemix.training.finetune import FinetuneData, finetune
+from framemix.training.run import Machine, resolve_device
+from stages.paths import FINETUNED, MIXED, MODELS, RLDD_SPLIT, UCF101_SPLIT
+
+
+def main() -> None:
+    params = load_params()
+    data = FinetuneData.read(MIXED["ucf101"], UCF101_SPLIT, MIXED["rldd"], RLDD_SPLIT)
+    scratch = scratch_root(params.runtime.scratch) / "finetune"
+    finetune(
+        MODELS["vivit"] / "model.safetensors",
+        data,
+        params.finetune,
+        seed=params.seed,
+        target=FINETUNED,
+        machine=Machine(resolve_device(params.runtime.device), params.runtime.workers, scratch),
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

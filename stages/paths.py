@@ -1,0 +1,15 @@
+"""Where the stages read and write: the only place that knows the project's folders."""
+
+from pathlib import Path
+
+SAMPLE = Path("data/sample")
+VIDEOS = Path("data/ucf101/videos.csv")
+UCF101_SPLIT = Path("data/ucf101/split.csv")
+UCF101_SPLIT_FIGURES = Path("data/ucf101/split.json")
+RLDD_CLIPS = Path("data/rldd/clips")
+RLDD_TABLE = Path("data/rldd/clips.csv")
+RLDD_SPLIT = Path("data/rldd/split.csv")
+MIXED = {"ucf101": Path("data/mixed/ucf101"), "rldd": Path("data/mixed/rldd")}
+MODELS = {"vivit": Path("models/vivit"), "nonlocal": Path("models/nonlocal")}
+FINETUNED = Path("models/finetuned")
+REPORTS = Path("reports")

@@ -1,0 +1,31 @@
+"""Trains a network on UCF101's mixed clips: `python -m stages.pretrain vivit|nonlocal`."""
+
+import sys
+
+from framemix.datasets.records import SplitVideo
+from framemix.params import load_params
+from framemix.scratch import scratch_root
+from framemix.stage import run_stage
+from framemix.store import MixedStore
+from framemix.tables import read_table
+from framemix.training.pretrain import pretrain
+from framemix.training.run import Machine, resolve_device
+from stages.paths import MIXED, MODELS, UCF101_SPLIT
+
+
+def main() -> None:
+    model, params = sys.argv[1], load_params()
+    settings = params.pretrain.vivit if model == "vivit" else params.pretrain.nonlocal_
+    scratch = scratch_root(params.runtime.scratch) / f"pretrain@{model}"
+    pretrain(
+        MixedStore(MIXED["ucf101"]),
+        read_table(UCF101_SPLIT, SplitVideo),
+        settings,
+        seed=params.seed,
+        target=MODELS[model],
+        machine=Machine(resolve_device(params.runtime.device), params.runtime.workers, scratch),
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

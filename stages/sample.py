@@ -1,0 +1,15 @@
+"""Renders the sample corpus: small real video files in the layouts of UCF101 and UTA-RLDD."""
+
+from framemix.datasets.sample import render_sample
+from framemix.params import load_params
+from framemix.stage import run_stage
+from stages.paths import SAMPLE
+
+
+def main() -> None:
+    params = load_params()
+    render_sample(SAMPLE, params.sample, params.runtime.workers)
+
+
+if __name__ == "__main__":
+    run_stage(main)

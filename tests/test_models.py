@@ -1,0 +1,229 @@
+import hashlib
+import inspect
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import framemix.models
+from framemix.errors import ModelError
+from framemix.models import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    TrainedModel,
+    build_model,
+    load_model,
+    normalise,
+    save_model,
+)
+from framemix.models.config import NonLocalConfig, ViViTConfig
+from framemix.models.nonlocal_net import NonLocalNet
+from framemix.models.vivit import ViViT
+
+VIVIT = ViViTConfig(
+    image_size=(16, 24),
+    image_patch_size=8,
+    frames=4,
+    frame_patch_size=2,
+    num_classes=3,
+    dim=16,
+    spatial_depth=1,
+    temporal_depth=1,
+    heads=2,
+    dim_head=8,
+    mlp_dim=32,
+    dropout=0.1,
+)
+NONLOCAL = NonLocalConfig(
+    depth=10, num_classes=3, width=4, pairwise="embedded_gaussian", dropout=0.1
+)
+MIX = {"method": "linear", "segments": 4, "window": {"frames": 150, "at": "start"}}
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+# Saves a model in a process of its own: argv[1] is the file.
+SAVE = """
+import sys, torch
+from pathlib import Path
+from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model, save_model
+from framemix.models.config import NonLocalConfig
+torch.manual_seed(0)
+config = NonLocalConfig(
+    depth=10, num_classes=2, width=4, pairwise="gaussian", dropout=0.0)
+mix = {"b": 1, "a": {"d": 2, "c": 3}}
+network = build_model(config)
+trained = TrainedModel(network, config, ["x", "y"], mix, IMAGENET_MEAN, IMAGENET_STD)
+save_model(Path(sys.argv[1]), trained)
+"""
+
+
+def trained(config=VIVIT):
+    return TrainedModel(
+        network=build_model(config),
+        config=config,
+        classes=["Archery", "Über", "drowsy"],
+        mix=MIX,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+    )
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("config", "network"), [(VIVIT, ViViT), (NONLOCAL, NonLocalNet)])
+def test_builds_the_named_architecture_from_a_config_or_a_mapping(config, network):
+    for given in (config, config.model_dump(), config.model_dump(mode="json")):
+        torch.manual_seed(3)
+        model = build_model(given)
+        assert isinstance(model, network)
+        torch.manual_seed(3)
+        again = build_model(given).state_dict()
+        assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "resnet"}, "architecture = 'resnet': allowed: 'vivit', 'nonlocal'"),
+        ({"architecture": None}, "architecture = None: allowed: 'vivit', 'nonlocal'"),
+        ({"depth": 34}, "depth = 34: .*10, 50 or 101"),
+        ({"pairwise": "cosine"}, "pairwise = 'cosine': .*'embedded_gaussian', "),
+        ({"classes": 3}, "classes: unknown key; allowed: .*num_classes"),
+        ({"num_classes": 0}, "num_classes = 0: .*greater than 0"),
+        ({"dropout": 1.0}, "dropout = 1.0: .*less than 1"),
+    ],
+)
+def test_build_names_the_key_that_does_not_fit(change, message):
+    with pytest.raises(ModelError, match=f"^{message}") as caught:
+        build_model(NONLOCAL.model_dump() | change)
+    assert "\n" not in str(caught.value)
+
+
+def test_build_names_missing_keys():
+    with pytest.raises(ModelError, match="architecture = None"):
+        build_model({})
+    with pytest.raises(ModelError, match=r"^num_classes: missing$"):
+        build_model(NONLOCAL.model_dump(exclude={"num_classes"}))
+
+
+@pytest.mark.parametrize(("config", "network"), [(VIVIT, ViViT), (NONLOCAL, NonLocalNet)])
+def test_configs_hold_every_argument_of_the_constructor(config, network):
+    arguments = inspect.signature(network).parameters.keys()
+    assert type(config).model_fields.keys() - {"architecture"} == arguments
+
+
+def test_configs_are_free_of_torch():
+    script = "import sys, framemix.models.config; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, env=ENVIRONMENT)
+
+
+def test_the_package_offers_what_it_lists():
+    assert all(hasattr(framemix.models, name) for name in framemix.models.__all__)
+    assert not hasattr(framemix.models, "nothing")
+
+
+@pytest.mark.parametrize("config", [VIVIT, NONLOCAL])
+def test_a_saved_model_predicts_as_before(tmp_path, config):
+    model = trained(config)
+    video = torch.randn(2, 3, 4, 16, 24)
+    model.network(video)  # moves the running statistics of batch norms
+    save_model(tmp_path / "model.safetensors", model)
+    random_state = torch.get_rng_state()
+    loaded = load_model(str(tmp_path / "model.safetensors"))
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.equal(loaded.network(video), model.network.eval()(video))
+    assert replace(loaded, network=model.network) == model
+    assert all(p.requires_grad for p in loaded.network.parameters())
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_equal_models_are_equal_bytes_in_any_process(tmp_path):
+    files = [tmp_path / name for name in ("a", "b")]
+    for file in files:
+        subprocess.run([sys.executable, "-c", SAVE, file], check=True, env=ENVIRONMENT)
+    assert digest(files[0]) == digest(files[1])
+
+
+def test_saves_odd_tensors_as_plain_fp32(tmp_path):
+    model = trained(NONLOCAL)
+    network = model.network.to(memory_format=torch.channels_last_3d).bfloat16()
+    network.bn1.bias = network.bn1.weight  # shared memory
+    save_model(tmp_path / "model", model)
+    loaded = load_model(tmp_path / "model").network
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.conv1.weight, network.conv1.weight.float())
+    assert torch.equal(loaded.bn1.bias, loaded.bn1.weight)
+
+
+def test_a_saved_model_is_as_readable_as_any_new_file(tmp_path):
+    save_model(tmp_path / "model", trained())
+    (tmp_path / "other").touch()
+    assert (tmp_path / "model").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_failed_save_leaves_the_old_model(tmp_path):
+    path = tmp_path / "model"
+    save_model(path, trained())
+    before = digest(path)
+    with pytest.raises(Exception, match="serialize"):
+        save_model(path, replace(trained(), mix={"method": object()}))
+    assert [path] == list(tmp_path.iterdir())
+    assert digest(path) == before
+
+
+def test_refuses_class_names_that_do_not_match_the_network():
+    with pytest.raises(ModelError, match="classes = 1 names: the network has 3"):
+        replace(trained(), classes=["only"])
+
+
+def test_load_says_what_is_wrong_with_a_file(tmp_path):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    save_model(good, trained())
+    content = good.read_bytes()
+    unlike = good.read_bytes().replace(b"head.1.bias", b"head.9.bias", 1)
+
+    def expect(message, content=None):
+        if content is not None:
+            bad.write_bytes(content)
+        with pytest.raises(ModelError, match=message) as caught:
+            load_model(bad)
+        assert str(caught.value).startswith(f"{bad}: ")
+        assert "\n" not in str(caught.value)
+
+    expect("no such model file")
+    expect("not a readable safetensors file", b"")
+    expect("not a readable safetensors file", b"PK\x03\x04 not safetensors at all")
+    expect("not a readable safetensors file", content[:-1])
+    expect(r"another shape: head\.1\.bias, head\.9\.bias", unlike)
+    for metadata, message in [
+        (None, "no 'framemix' metadata"),
+        ({"framemix": "{"}, "metadata: "),
+        ({"framemix": "{}"}, "metadata: config: missing"),
+    ]:
+        save_file({"x": torch.zeros(1)}, bad, metadata=metadata)
+        expect(message)
+    bad.unlink()
+    bad.mkdir()
+    expect("not a readable safetensors file")
+
+
+def test_normalise_scales_shifts_and_puts_colours_first():
+    clips = torch.randint(0, 256, (2, 3, 4, 5, 3), dtype=torch.uint8)
+    x = normalise(clips, IMAGENET_MEAN, IMAGENET_STD, torch.float64)
+    expected = (
+        (clips / 255.0).double().sub(torch.tensor(IMAGENET_MEAN)).div(torch.tensor(IMAGENET_STD))
+    )
+    torch.testing.assert_close(x, expected.permute(0, 4, 1, 2, 3), rtol=1e-5, atol=1e-5)
+    assert x.is_contiguous()
+
+
+def test_normalise_rounds_to_the_short_type_only_at_the_end():
+    clips = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 1, 256, 1).expand(1, 1, 1, 256, 3)
+    exact = normalise(clips, IMAGENET_MEAN, IMAGENET_STD)
+    short = normalise(clips, IMAGENET_MEAN, IMAGENET_STD, torch.bfloat16)
+    assert exact.dtype == torch.float32
+    assert torch.equal(short, exact.bfloat16())

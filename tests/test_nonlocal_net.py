@@ -1,0 +1,171 @@
+import resource
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from framemix.errors import ModelError
+from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
+
+GOLDEN = {
+    "embedded": "embedded_gaussian",
+    "gaussian": "gaussian",
+    "dot": "dot_product",
+    "concatenate": "concatenation",
+}
+# The reference's names -> ours.
+NAMES = {"W_z.0": "out", "W_z.1": "out_norm", "W_f.0": "affinity"}
+OWN_PARTS = ("nonlocal_block.", "fc.")
+
+
+def fitted(shared, name):
+    """The reference's non-local block as ours, in float64, its input and its output."""
+    with np.load(shared / "golden" / f"nonlocal_{name}.npz") as file:
+        state = {key[6:]: torch.from_numpy(file[key]) for key in file if key.startswith("state/")}
+        x, z = torch.from_numpy(file["x"]), file["z"]
+    block = NonLocalBlock(x.shape[1], GOLDEN[name]).double()
+    split = [(*key.rsplit(".", 1), value) for key, value in state.items()]
+    ours = {f"{NAMES.get(module, module)}.{leaf}": value for module, leaf, value in split}
+    shapes = {key: value.shape for key, value in block.state_dict().items()}
+    block.load_state_dict({key: value.reshape(shapes[key]) for key, value in ours.items()})
+    return block, x, z
+
+
+def torchvision_resnet_shapes(blocks):
+    """Names and shapes of torchvision's bottleneck ResNets, without the classifier."""
+
+    def norm(name, channels):
+        per_channel = ("weight", "bias", "running_mean", "running_var")
+        return {f"{name}.{key}": (channels,) for key in per_channel} | {
+            f"{name}.num_batches_tracked": ()
+        }
+
+    shapes = {"conv1.weight": (64, 3, 7, 7)} | norm("bn1", 64)
+    channels = 64
+    for stage, depth in enumerate(blocks, start=1):
+        inner = 32 * 2**stage
+        for index in range(depth):
+            at = f"layer{stage}.{index}"
+            widths = [channels, inner, inner, 4 * inner]
+            for i, (before, after) in enumerate(pairwise(widths), start=1):
+                kernel = 3 if i == 2 else 1
+                shapes[f"{at}.conv{i}.weight"] = (after, before, kernel, kernel)
+                shapes |= norm(f"{at}.bn{i}", after)
+            if index == 0:
+                shapes[f"{at}.downsample.0.weight"] = (4 * inner, channels, 1, 1)
+                shapes |= norm(f"{at}.downsample.1", 4 * inner)
+            channels = 4 * inner
+    return shapes
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_block_equals_the_reference(shared, name):
+    block, x, z = fitted(shared, name)
+    np.testing.assert_allclose(block.eval()(x).detach(), z, rtol=1e-9)
+
+
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("pairwise", GOLDEN.values())
+def test_block_is_an_identity_at_first_and_then_learns(pairwise, subsample):
+    block = NonLocalBlock(8, pairwise, subsample)
+    x = torch.randn(2, 8, 3, 4, 6)
+    assert torch.equal(block(x), x)
+    torch.nn.init.ones_(block.out_norm.weight)
+    for parameter in (block.g.bias, block.out.bias):
+        torch.nn.init.normal_(parameter)
+    z = block(x)
+    z.square().sum().backward()
+    assert not torch.equal(z, x)
+    assert all(p.grad is not None for p in block.parameters())
+
+
+@pytest.mark.parametrize("pairwise", GOLDEN.values())
+def test_subsampling_looks_at_the_strongest_of_two_by_two_pixels(pairwise):
+    block = NonLocalBlock(4, pairwise).double()
+    torch.nn.init.ones_(block.out_norm.weight)
+    # Where all four pixels are alike, the pooled map holds the same values in the same shares.
+    x = torch.randn(1, 4, 2, 2, 3, dtype=torch.float64)
+    x = x.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
+    expected = block.eval()(x)
+    block.subsample = True
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_has_the_papers_parameter_count():
+    with torch.device("meta"):
+        model = NonLocalNet(num_classes=99)
+    assert sum(p.numel() for p in model.parameters()) == 25_812_643
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(50, (3, 4, 6, 3)), (101, (3, 4, 23, 3))])
+def test_torchvision_weights_fit_key_for_key(depth, blocks):
+    with torch.device("meta"):
+        state = NonLocalNet(depth=depth, num_classes=99).state_dict()
+    ours = {k: tuple(v.shape) for k, v in state.items() if not k.startswith(OWN_PARTS)}
+    image = torchvision_resnet_shapes(blocks)
+    assert ours == {
+        key: shape if len(shape) < 4 else (*shape[:2], 1, *shape[2:])
+        for key, shape in image.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 32, 32), (4, 33, 47), (31, 32, 40), (32, 32, 40), (45, 64, 32)]
+)
+def test_takes_clips_of_any_size(size):
+    model = NonLocalNet(depth=10, num_classes=3, width=4).eval()
+    assert model(torch.randn(2, 3, *size)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(("frames", "left"), [(1, 1), (31, 31), (32, 4), (64, 8), (150, 19)])
+def test_strides_over_time_from_32_frames_on(frames, left):
+    model = NonLocalNet(depth=10, num_classes=3, width=4).eval()
+    x = model.res2(torch.randn(1, 3, frames, 32, 48))
+    assert x.shape == (1, 4, left, 8, 12)
+    assert model.layer4(model.res4(model.layer2(x))).shape == (1, 32, left, 1, 2)
+
+
+@pytest.mark.parametrize("depth", [10, 50])
+def test_the_block_sees_res4_right_before_its_last_block(depth):
+    model = NonLocalNet(depth=depth, num_classes=3, width=4).eval()
+    order = []
+    for name, module in [("nonlocal", model.nonlocal_block), *model.layer3.named_children()]:
+        module.register_forward_hook(lambda *_, name=name: order.append(name))
+    model(torch.randn(1, 3, 2, 32, 32))
+    assert order == [
+        *map(str, range(len(model.layer3) - 1)),
+        "nonlocal",
+        str(len(model.layer3) - 1),
+    ]
+
+
+def test_every_parameter_outside_the_closed_block_learns():
+    model = NonLocalNet(depth=10, num_classes=3, width=4)
+    model(torch.randn(2, 3, 4, 32, 32)).square().sum().backward()
+    silent = {name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0}
+    # The block's last norm is zero at first: behind it, gradient comes with the second step.
+    closed = {
+        f"nonlocal_block.{name}"
+        for name, _ in model.nonlocal_block.named_parameters()
+        if not name.startswith("out_norm")
+    }
+    assert silent == closed
+
+
+def test_refuses_what_it_cannot_build():
+    with pytest.raises(ModelError, match=r"^depth = 34: allowed: 10, 50, 101$"):
+        NonLocalNet(depth=34, num_classes=3)
+    with pytest.raises(ModelError, match=r"^pairwise = 'cosine': allowed: 'embedded_gaussian', "):
+        NonLocalBlock(8, "cosine")
+
+
+@pytest.mark.slow
+def test_full_size_learns_from_one_clip_within_24_gib():
+    torch.manual_seed(0)
+    model = NonLocalNet(num_classes=99)
+    logits = model(torch.randn(1, 3, 150, 240, 320))
+    torch.nn.functional.cross_entropy(logits, torch.tensor([7])).backward()
+    assert logits.shape == (1, 99)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 24 * 2**20  # KiB
