@@ -22,8 +22,6 @@ from framemix.models.checks import check_choice
 from framemix.models.config import AttentionScheme, FinetuneMode
 
 COLOURS = 3
-# As in ViT (Dosovitskiy et al. 2021) and ViViT's own code.
-INIT_STD = 0.02
 
 
 class ViViT(nn.Module):
@@ -63,7 +61,6 @@ class ViViT(nn.Module):
         self.spatial = Transformer(depth=spatial_depth, dropout=dropout, **sizes)
         self.temporal = Transformer(depth=temporal_depth, dropout=dropout, **sizes)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, num_classes))
-        self.apply(_init_linear)
 
     def forward(self, video: Tensor) -> Tensor:
         """Logits (B, classes) of normalised clips (B, C, T, H, W)."""
@@ -132,8 +129,9 @@ class TubeletEmbedding(nn.Module):
         self.pixel_norm = nn.LayerNorm(pixels)
         self.projection = nn.Linear(pixels, dim)
         self.token_norm = nn.LayerNorm(dim)
-        self.positions = nn.Parameter(torch.empty(1, frames // frame_patch_size, patches, dim))
-        nn.init.trunc_normal_(self.positions, std=INIT_STD)
+        # Of unit variance, as the normalised patches are: ViT's 0.02 drowns in them, and training
+        # from scratch then stays at chance for many epochs.
+        self.positions = nn.Parameter(torch.randn(1, frames // frame_patch_size, patches, dim))
 
     def forward(self, video: Tensor) -> Tensor:
         """Tokens (B, T', N, D) with learned positions added."""
@@ -164,8 +162,7 @@ class Transformer(nn.Module):
         self, *, dim: int, depth: int, heads: int, dim_head: int, mlp_dim: int, dropout: float
     ) -> None:
         super().__init__()
-        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
-        nn.init.trunc_normal_(self.cls_token, std=INIT_STD)
+        self.cls_token = nn.Parameter(torch.randn(1, 1, dim))
         self.blocks = nn.ModuleList(
             Block(dim=dim, heads=heads, dim_head=dim_head, mlp_dim=mlp_dim, dropout=dropout)
             for _ in range(depth)
@@ -283,10 +280,3 @@ def _left_out(model: ViViT) -> dict[str, Tensor]:
 def _refuse(what: str, keys: list[str]) -> None:
     if keys:
         raise ModelError(f"vit-pytorch weights: {what}: {', '.join(keys)}")
-
-
-def _init_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=INIT_STD)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

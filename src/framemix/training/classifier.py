@@ -40,11 +40,13 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW or SGD over what is not frozen, the learning rate set anew for each step."""
         settings = self.settings
-        trained = [p for p in self.network.parameters() if p.requires_grad]
+        trained = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
+        # Weights decay; biases, norms, positions and class tokens do not.
+        weights = [p for name, p in trained if p.ndim > 1 and name.endswith("weight")]
+        others = [p for name, p in trained if p.ndim <= 1 or not name.endswith("weight")]
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-            # Norms and biases do not decay.
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": weights, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
         ]
         optimizer: torch.optim.Optimizer = (
             torch.optim.AdamW(groups, lr=settings.learning_rate)

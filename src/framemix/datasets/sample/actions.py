@@ -158,7 +158,7 @@ class ActionVideo:
         """Yield the clip's frames, uint8 (HEIGHT, WIDTH, 3): one array, drawn anew."""
         # Not the class's name: its place in the list, so that renaming leaves the videos as is.
         number = list(ACTIONS).index(self.action) + 1
-        look = draw_look(np.random.default_rng([self.seed, 1, number, self.group]))
+        look = draw_look(np.random.default_rng([self.seed, 1, self.group]))
         rng = np.random.default_rng([self.seed, 2, number, self.group, self.clip])
         count = self._length(rng)
         cycles = _cycles(rng, look.period, count)
