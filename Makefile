@@ -1,0 +1,35 @@
+# Sets up its own virtual environment in .venv and runs everything in it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Stages and tests find this environment's python, dvc and framemix first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-slow lint
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(READY) ## make .venv with all that the project needs
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+repro: $(READY) ## run the pipeline: what changed, from raw video to report
+	dvc repro
+
+test: $(READY) ## run the tests
+	pytest -m "not slow"
+
+test-slow: $(READY) ## run the long tests: the full sample, full-size models
+	pytest -m slow
+
+lint: $(READY) ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
