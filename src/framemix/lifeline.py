@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import psutil
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
 
@@ -29,8 +29,16 @@ def stop_with_dvc() -> None:
 
 def _watch(process: psutil.Process | None, on_death: Callable[[], None]) -> None:
     def poll() -> None:
-        while process is not None and process.is_running():
+        while process is not None and _alive(process):
             time.sleep(POLL_SECONDS)
         on_death()
 
     threading.Thread(target=poll, name="lifeline", daemon=True).start()
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        # A killed process stays a zombie until its own parent, which may be busy, asks for it.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

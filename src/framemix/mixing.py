@@ -73,7 +73,8 @@ def mix_windows(
     """Return the frames that each segment mixes, as a range of frame numbers a segment.
 
     The windows of a few frames sit in the middle of their segment and are mirrored in the
-    second half, so a reversed video gives reversed windows wherever S divides F.
+    second half, so a reversed video gives reversed windows wherever S is even and divides F.
+    (Where S is odd, the middle segment has no counterpart: its window may be half a frame off.)
     """
     if segments > total:
         raise MixingError(

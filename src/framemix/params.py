@@ -143,14 +143,12 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
     editor.preserve_quotes = True
     editor.width = 100
     editor.indent(mapping=2, sequence=4, offset=2)
-    params = editor.load(target)
-    try:
-        overlay = YAML(typ="safe").load(profile)
-    except YAMLError as error:
-        raise ParamsError(f"{profile}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(overlay, Mapping):
-        raise ParamsError(f"{profile}: not a mapping of keys to values")
-    changes = list(_merge(params, overlay, ()))
+    # ruamel would write null as nothing.
+    editor.representer.add_representer(
+        type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    params = _read(editor, target)
+    changes = list(_merge(params, _read(YAML(typ="safe"), profile), ()))
     text = StringIO()
     editor.dump(params, text)
     parse_params(yaml.safe_load(text.getvalue()), profile)
@@ -158,6 +156,18 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
     partial.write_text(text.getvalue(), encoding="utf-8")
     partial.replace(target)
     return changes
+
+
+def _read(editor: YAML, path: Path) -> Any:
+    try:
+        content = editor.load(path)
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file") from None
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise ParamsError(f"{path}: not a mapping of keys to values")
+    return content
 
 
 def _merge(base: Any, overlay: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

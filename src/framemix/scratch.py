@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from framemix.cluster import map_tasks
+from framemix.errors import DatasetError
 
 # Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
 # would take minutes to read whole, where a stage needs seconds of it.
@@ -111,7 +112,10 @@ def _fingerprint(settings: Mapping[str, Any], files: Sequence[Path], code: str) 
     digest.update(json.dumps([settings, code], sort_keys=True, default=str).encode())
     for file in files:
         digest.update(f"\n{file.name} ".encode(errors="surrogateescape"))
-        digest.update(_content(file))
+        try:
+            digest.update(_content(file))
+        except OSError as error:
+            raise DatasetError(f"{file}: cannot be read: {error.strerror}") from None
     return digest.hexdigest()
 
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import STATES, Clip, Video, class_labels
 from framemix.errors import MixingError, VideoError
-from framemix.mixing import MixSettings, Pixels, mix_stream
+from framemix.mixing import MixSettings, Pixels, mix_stream, mix_windows
 from framemix.scratch import Unit, finish_all, link
 from framemix.store import IndexRow, shard_name, write_shard
 from framemix.tables import write_table
@@ -19,6 +20,8 @@ from framemix.video.reading import stream_frames
 
 # A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
 CLIPS_PER_SHARD = 32
+# In the scratch folder, where it must not change with a label: another class may come or go.
+SHARD = "shard.h5"
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,16 @@ def build_store(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_mix_shard, name, members, settings),
+            make=partial(_mix_shard, members, settings),
             settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
             files=[member.path for member in members],
             code=code_fingerprint(__file__),
         )
-        for name, members in shards.items()
+        for members in shards.values()
     ]
     done = finish_all(scratch, units, workers=workers, label="mix shards")
     for name, unit in zip(shards, done, strict=True):
-        link(unit / name, folder / name)
+        link(unit / SHARD, folder / name)
     rows = [
         IndexRow(
             clip=m.clip, class_name=m.class_name, label=m.label, shard=name, row=i, frames=m.frames
@@ -83,19 +86,22 @@ def build_store(
 
 
 def mix_video(path: Path, frames: int, settings: MixSettings) -> Iterator[Pixels]:
-    """Yield the mixed frames, uint8 (H, W, 3), of a video of `frames` frames."""
-    start, total = settings.span(frames)
-    stream = islice(stream_frames(path, size=settings.size, fit=settings.fit), start, None)
+    """Yield the mixed frames, uint8 (H, W, 3), of a video of `frames` frames.
+
+    Raises VideoError when the video is too short; when it is too long, only where the window is
+    all of it, because finding out takes decoding it to its end.
+    """
+    how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
     try:
-        yield from mix_stream(
-            stream,
-            total=total,
-            segments=settings.segments,
-            method=settings.method,
-            frames_per_segment=settings.frames_per_segment,
-        )
+        start, total = settings.span(frames)
+        stream = islice(stream_frames(path, size=settings.size, fit=settings.fit), start, None)
+        yield from mix_stream(stream, total=total, **how)
     except MixingError as error:
         raise VideoError(f"{path}: cannot be mixed: {error}") from None
+    if settings.window == "all":
+        seen = mix_windows(total, **how)[-1].stop + sum(1 for _ in stream)
+        if seen != frames:
+            raise VideoError(f"{path}: cannot be mixed: {seen} frames, not {frames} as its table")
 
 
 def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
@@ -111,6 +117,6 @@ def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
     return shards
 
 
-def _mix_shard(name: str, sources: Sequence[Source], settings: MixSettings, folder: Path) -> None:
+def _mix_shard(sources: Sequence[Source], settings: MixSettings, folder: Path) -> None:
     clips = (np.stack(list(mix_video(s.path, s.frames, settings))) for s in sources)
-    write_shard(folder / name, clips, len(sources), settings)
+    write_shard(folder / SHARD, clips, len(sources), settings)

@@ -84,16 +84,7 @@ def resize_clips(
         for file in folder.glob("*.mp4"):
             link(file, target / file.name)
     unused = [
-        Clip(
-            clip="",
-            subject=source.subject,
-            fold=source.fold,
-            state=STATES[source.state],
-            source=source.video,
-            width=source.info.width,
-            height=source.info.height,
-            reason=f"resize.clips = {settings.clips} is reached",
-        )
+        _rejected(source, f"resize.clips = {settings.clips} is reached")
         for source in sources
         if source.video not in used
     ]
@@ -112,8 +103,16 @@ def find_sources(root: Path, settings: ResizeSettings) -> tuple[list[DriverVideo
     if not any(NAME.fullmatch(file) for file in files):
         raise DatasetError(f"data.rldd = {root}: no video in it; {allowed}")
     found = [_inspect(root, file, settings) for file in files]
-    sources = [item for item in found if isinstance(item, DriverVideo)]
-    return sources, [item for item in found if isinstance(item, Clip)]
+    sources, rejected = [], [item for item in found if isinstance(item, Clip)]
+    first: dict[tuple[str, int], DriverVideo] = {}
+    for item in found:
+        if isinstance(item, DriverVideo):
+            # Clips are named by subject and state: a second file would overwrite the first's.
+            if (other := first.setdefault((item.subject, item.state), item)) is item:
+                sources.append(item)
+            else:
+                rejected.append(_rejected(item, f"same subject and state as {other.video}"))
+    return sources, rejected
 
 
 def plan_clips(
@@ -158,7 +157,8 @@ def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings) -> Clip
         )
         frames = count_frames(target)
     except VideoError as error:
-        reason = str(error).removeprefix(f"{source}: ")
+        target.unlink(missing_ok=True)
+        reason = str(error).removeprefix(f"{source}: ").removeprefix(f"{target}: ")
         return clip.model_copy(update={"reason": reason})
     if frames < settings.frames:
         target.unlink()
@@ -199,6 +199,19 @@ def _unfit(info: VideoInfo, clips: int, settings: ResizeSettings) -> str:
         needed = settings.frames / settings.fps
         return f"{info.seconds:.1f} s, shorter than a clip of {needed:.1f} s"
     return ""
+
+
+def _rejected(video: DriverVideo, reason: str) -> Clip:
+    return Clip(
+        clip="",
+        subject=video.subject,
+        fold=video.fold,
+        state=STATES[video.state],
+        source=video.video,
+        width=video.info.width,
+        height=video.info.height,
+        reason=reason,
+    )
 
 
 def _planned(source: DriverVideo, place: int, settings: ResizeSettings) -> Clip:

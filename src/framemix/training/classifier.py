@@ -1,6 +1,7 @@
 """The Lightning module that trains any of the networks on mixed clips."""
 
 import math
+import signal
 import time
 from typing import Any
 
@@ -34,7 +35,7 @@ class Classifier(pl.LightningModule):
         self.history: list[dict[str, float]] = []
         self.epoch_seconds: list[float] = []
         self._batches_done = 0
-        self._started = 0.0
+        self._started = self._seconds_before = 0.0
         self._sums = {"train": [0.0, 0.0, 0.0], "val": [0.0, 0.0, 0.0]}
 
     def configure_optimizers(self) -> Any:
@@ -69,11 +70,17 @@ class Classifier(pl.LightningModule):
         left = self.settings.epochs * len(self.order) - warmup
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(left, 1)))
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_start(self) -> None:
         """Frozen parts run as they will in use: without dropout, with fixed statistics."""
-        self._started = time.perf_counter()
+        # Here, not at the epoch's start: Lightning leaves that out where it goes on in mid-epoch.
+        self._started = time.perf_counter() - self._seconds_before
         for part in self.network.children():
             part.train(any(parameter.requires_grad for parameter in part.parameters()))
+
+    def on_train_epoch_start(self) -> None:
+        """Choose the epoch's order of clips."""
+        self._started = time.perf_counter()
+        self.order.epoch, self.order.first_batch = self.current_epoch, 0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed what the step draws: augmentation and dropout."""
@@ -89,22 +96,18 @@ class Classifier(pl.LightningModule):
             logits := self.network(video), labels, label_smoothing=self.settings.label_smoothing
         )
         self._add("train", loss, logits, labels)
+        # Here, not in on_train_batch_end: callbacks come before it, and they save.
+        self._batches_done = batch_idx + 1
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the epoch's validation loss and top-1."""
+        """Add a batch to the epoch's validation loss and top-1; end the process after SIGTERM."""
+        if self.trainer.received_sigterm:
+            # Only from within the step does Lightning come back to this validation.
+            raise SystemExit(128 + signal.SIGTERM)
         clips, labels = batch
         logits = self.network(_normalised(clips))
         self._add("val", F.cross_entropy(logits, labels), logits, labels)
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Count the batch, for a checkpoint in the middle of the epoch."""
-        self._batches_done = batch_idx + 1
-
-    def on_validation_epoch_end(self) -> None:
-        """Publish val top-1, which chooses the best checkpoint."""
-        _, correct, clips = self._sums["val"]
-        self.log("val_top1", correct / clips)
 
     def on_train_epoch_end(self) -> None:
         """Close the epoch's row of the history."""
@@ -128,6 +131,7 @@ class Classifier(pl.LightningModule):
         checkpoint["progress"] = {
             "history": self.history,
             "epoch_seconds": self.epoch_seconds,
+            "seconds": time.perf_counter() - self._started,
             "batches_done": self._batches_done,
             "train_sums": self._sums["train"],
         }
@@ -136,8 +140,14 @@ class Classifier(pl.LightningModule):
         """Go on where the checkpoint was written."""
         progress = checkpoint["progress"]
         self.history, self.epoch_seconds = progress["history"], progress["epoch_seconds"]
-        self.order.first_batch = progress["batches_done"]
+        self._seconds_before = progress["seconds"]
+        self._batches_done = progress["batches_done"]
+        self.order.epoch, self.order.first_batch = len(self.history), self._batches_done
         self._sums["train"] = progress["train_sums"]
+        # An interrupted validation starts anew: its sums are not in the checkpoint.
+        loops = checkpoint["loops"]["fit_loop"]
+        validation = loops["epoch_loop.val_loop.batch_progress"]["current"]
+        validation.update(dict.fromkeys(validation, 0))
 
     def _add(self, subset: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         clips = len(labels)

@@ -44,16 +44,13 @@ class ClipDataset(Dataset[Batch]):
 class BatchOrder(Sampler[list[int]]):
     """A new random order in each epoch that depends on seed and epoch alone.
 
+    Set `epoch` before each one: Lightning does so only for samplers of single clips.
     `first_batch` skips what an interrupted epoch has behind it, once.
     """
 
     def __init__(self, clips: int, batch_size: int, seed: int) -> None:
         self.clips, self.batch_size, self.seed = clips, batch_size, seed
         self.epoch = self.first_batch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next (Lightning calls this)."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return -(-self.clips // self.batch_size)

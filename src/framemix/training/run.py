@@ -6,7 +6,7 @@ import signal
 import statistics
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from framemix.codetree import code_fingerprint
@@ -31,9 +32,11 @@ from framemix.training.settings import TrainingSettings
 # Lightning speaks of hardware and of other products, and torch of Lightning's use of it.
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
+# It is: see BatchOrder.
+warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", module="lightning")
 
 OUTPUTS = ("model.safetensors", "history.csv", "timing.json")
-BEST, LAST = "best.ckpt", "last.ckpt"
+LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -89,53 +92,43 @@ def train(run: Run, target: Path, machine: Machine) -> None:
         resume=True,
     )
     done = unit.finish()
+    (done / LAST).unlink(missing_ok=True)
     for name in OUTPUTS:
         link(done / name, target / name)
 
 
 def _fit(run: Run, machine: Machine, folder: Path) -> None:
-    # Lightning then handles SIGTERM, and _SaveWhenStopped acts between two steps.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = machine.device
     workers = machine.workers if device.type == "cuda" else 0
     order = BatchOrder(len(run.train), run.settings.batch_size, run.seed)
     classifier = Classifier(run.network, run.settings, order, run.seed)
-    trainer = _trainer(run.settings, device, folder)
-    trainer.fit(
-        classifier,
-        training_loader(ClipDataset(run.train), order, workers),
-        ordered_loader(ClipDataset(run.val), run.settings.batch_size, workers),
-        ckpt_path=folder / LAST if (folder / LAST).exists() else None,
-    )
-    _load_best(classifier, folder)
-    save_model(folder / "model.safetensors", _trained(run))
+    save_best = partial(save_model, folder / "model.safetensors", _trained(run))
+    trainer = _trainer(run.settings, device, _Keep(folder / LAST, save_best))
+    # Lightning shall handle SIGTERM alone, so that _Keep can act between two steps.
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        trainer.fit(
+            classifier,
+            training_loader(ClipDataset(run.train), order, workers),
+            ordered_loader(ClipDataset(run.val), run.settings.batch_size, workers),
+            ckpt_path=folder / LAST if (folder / LAST).exists() else None,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, handler)
     _write_history(folder / "history.csv", classifier.history)
     write_json(folder / "timing.json", _timing(classifier.epoch_seconds, device))
-    for checkpoint in folder.glob("*.ckpt"):
-        checkpoint.unlink()
 
 
-def _trainer(settings: TrainingSettings, device: torch.device, folder: Path) -> pl.Trainer:
-    checkpoints = ModelCheckpoint(
-        folder,
-        filename=BEST.removesuffix(".ckpt"),
-        monitor="val_top1",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
+def _trainer(settings: TrainingSettings, device: torch.device, keep: "_Keep") -> pl.Trainer:
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=[device.index or 0] if device.type == "cuda" else 1,
         precision=_precision(settings.precision, device),
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip_norm,
-        callbacks=[
-            checkpoints,
-            _SaveWhenStopped(folder),
-        ],
+        callbacks=[keep],
+        plugins=[_AtomicFile()],
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
@@ -144,16 +137,50 @@ def _trainer(settings: TrainingSettings, device: torch.device, folder: Path) -> 
     )
 
 
-class _SaveWhenStopped(Callback):
-    """After SIGTERM: saves between two steps and ends the process."""
+class _Keep(Checkpoint):
+    """Keeps the best model, and after each epoch or SIGTERM the state to go on from.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Not Lightning's ModelCheckpoint: that saves the state only after epochs that were the best
+    so far, and forgets which was the best when the folder moves.
+    """
+
+    def __init__(self, last: Path, save_best: Callable[[], None]) -> None:
+        self.last, self.save_best = last, save_best
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.received_sigterm:
-            trainer.save_checkpoint(self.folder / LAST)
+        # Behind the epoch's last batch Lightning would go on without the validation.
+        if (
+            trainer.received_sigterm
+            and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        ):
+            trainer.save_checkpoint(self.last)
             raise SystemExit(128 + signal.SIGTERM)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        assert isinstance(classifier, Classifier)
+        best = max(classifier.history, key=lambda row: row["val_top1"])  # the earlier of equals
+        if best is classifier.history[-1]:
+            self.save_best()
+        trainer.save_checkpoint(self.last)
+        if trainer.received_sigterm:
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def on_exception(
+        self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if trainer.validating and isinstance(exception, SystemExit):
+            trainer.save_checkpoint(self.last)
+
+
+class _AtomicFile(TorchCheckpointIO):
+    """Writes beside the file that it replaces: Lightning writes to /tmp and may copy from there."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        partial_file = Path(f"{path}.partial")
+        torch.save(checkpoint, partial_file)
+        partial_file.replace(path)
 
 
 def _precision(precision: str, device: torch.device) -> Any:
@@ -178,11 +205,6 @@ def _identity(run: Run) -> dict[str, Any]:
         "origin": run.origin,
         "stores": [store.checksums() for store in stores.values()],
     }
-
-
-def _load_best(classifier: Classifier, folder: Path) -> None:
-    state = torch.load(folder / BEST, map_location="cpu", weights_only=True)["state_dict"]
-    classifier.load_state_dict(state)
 
 
 def _trained(run: Run) -> TrainedModel:

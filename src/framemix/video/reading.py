@@ -23,6 +23,8 @@ from framemix.errors import VideoError
 
 Fit = Literal["squeeze", "crop", "pad"]
 
+# decord and PyAV take "a:b" for a protocol: the prefix "file:" makes any name a plain file.
+
 decord.logging.set_level(decord.logging.QUIET)
 av.logging.set_level(av.logging.FATAL)
 
@@ -67,13 +69,15 @@ def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     scaled = size if fit == "squeeze" else _scaled_size(describe(path), size, fit)
     try:
         # More threads do not help: videos are read side by side in several processes.
-        reader = decord.VideoReader(str(path), width=scaled[1], height=scaled[0], num_threads=1)
+        reader = decord.VideoReader(
+            f"file:{path}", width=scaled[1], height=scaled[0], num_threads=1
+        )
         while True:
-            frame = reader.next().asnumpy()
+            frame = _without_padding(reader.next().asnumpy())
             yield frame if scaled == size else _crop_or_pad(frame, height, width)
     except StopIteration:
         return
-    except RuntimeError as error:
+    except (RuntimeError, decord.DECORDError) as error:
         raise VideoError(f"{path}: cannot be decoded: {_one_line(error)}") from None
 
 
@@ -81,6 +85,12 @@ def _scaled_size(info: VideoInfo, size: tuple[int, int], fit: Fit) -> tuple[int,
     choose = max if fit == "crop" else min
     scale = choose(size[0] / info.height, size[1] / info.width)
     return max(1, round(info.height * scale)), max(1, round(info.width * scale))
+
+
+def _without_padding(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (H, W, 3): of a few widths (48, 72) decord takes the rows' padding for channels."""
+    height, width, _ = frame.shape
+    return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
 def _crop_or_pad(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -100,7 +110,6 @@ def _crop_or_pad(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[n
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        # PyAV takes "a:b" for a protocol; the prefix makes any name a plain file.
         with av.open(f"file:{path}") as container:
             if not container.streams.video:
                 raise VideoError(f"{path}: has no video stream")

@@ -4,6 +4,7 @@ The same input gives the same bytes: one encoder thread, and ffmpeg's bitexact f
 leave out dates and version strings.
 """
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -48,8 +49,12 @@ def video_writer(
             stdin=subprocess.PIPE,
             stderr=log,
         )
-        with process:
-            yield _frame_sink(process.stdin, path, log)
+        try:
+            with process:
+                yield _frame_sink(process.stdin, path, log)
+        except BrokenPipeError:  # of what was still buffered when ffmpeg gave up
+            if process.returncode == 0:
+                raise
         _check(process.returncode, path, log)
         if rotation:
             _store_rotation(partial, rotation, path)
@@ -99,7 +104,7 @@ def _frame_sink(stdin: IO[bytes] | None, path: Path, log: IO[bytes]) -> WriteFra
         try:
             stdin.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
-            raise VideoError(f"{path}: cannot be written: {_last_line(log)}") from None
+            raise VideoError(f"{path}: cannot be written: {_first_line(log)}") from None
 
     return write
 
@@ -118,10 +123,11 @@ def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
 
 def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
     if returncode != 0:
-        raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_last_line(log)}")
+        raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_first_line(log)}")
 
 
-def _last_line(log: IO[bytes]) -> str:
+def _first_line(log: IO[bytes]) -> str:
+    """Return what ffmpeg complained of first, without the addresses that change from run to run."""
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no message"
+    return re.sub(r"^(\[[^]]*\] )+", "", lines[0]) if lines else "no message"

@@ -1,0 +1,125 @@
+"""A copy of the project in a folder of its own, where tests run the real pipeline."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import yaml
+
+from framemix.params import apply_profile
+
+ROOT = Path(__file__).resolve().parents[1]
+# `python`, `dvc` and `framemix` in commands are those that the tests run with.
+ENVIRONMENT = {
+    **{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "FRAMEMIX_SCRATCH")},
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@example.org",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@example.org",
+}
+
+
+class Project:
+    """A checkout with a Git history, set to the test profile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def fresh(cls, folder: Path) -> "Project":
+        """Copy what Git tracks here, uncommitted changes included, as a new repository."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file() and name != "dvc.lock":
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        project = cls(folder)
+        apply_profile(ROOT / "profiles/test.yaml", folder / "params.yaml")
+        project.run("git init -q && git add -A && git commit -qm start")
+        return project
+
+    def copy(self, folder: Path) -> "Project":
+        """Return another project with the same files, outputs and cache."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    def run(self, command: str, *, fails: bool = False) -> str:
+        """Run a shell command in the project and return what it printed."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            shell=True,
+            env=ENVIRONMENT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def set(self, **values: object) -> None:
+        """Change values of params.yaml, given as section__key=value."""
+        params = yaml.safe_load((self.folder / "params.yaml").read_text())
+        for path, value in values.items():
+            *sections, key = path.split("__")
+            section = params
+            for name in sections:
+                section = section[name]
+            section[key] = value
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+    def kill_repro(self, when: Callable[[], bool], *, group: bool) -> None:
+        """Start `dvc repro`, SIGKILL it (or its process group) once `when()`, await the rest."""
+        dvc = subprocess.Popen(
+            ["dvc", "repro"],
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not when():
+            assert dvc.poll() is None, "dvc repro ended before it could be killed"
+            time.sleep(0.005)
+        (os.killpg if group else os.kill)(dvc.pid, 9)
+        dvc.wait()
+        deadline = time.monotonic() + 60
+        while self._processes():
+            assert time.monotonic() < deadline, f"still running: {self._processes()}"
+            time.sleep(0.1)
+
+    def _processes(self) -> list[psutil.Process]:
+        def here(process: psutil.Process) -> bool:
+            try:
+                return Path(process.cwd()) == self.folder.resolve()
+            except (psutil.Error, OSError):
+                return False
+
+        return [process for process in psutil.process_iter() if here(process)]
+
+    def outputs(self) -> dict[str, str]:
+        """Return the hash of every output by its path, without those that hold times."""
+        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
+        return {
+            out["path"]: out["md5"]
+            for stage in lock["stages"].values()
+            for out in stage["outs"]
+            if not out["path"].endswith(("timing.json", "table1.md"))
+        }
+
+
+def stages_run(output: str) -> list[str]:
+    """Return the names of the stages that a `dvc` command ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]

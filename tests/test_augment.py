@@ -1,0 +1,87 @@
+import pytest
+import torch
+from einops import repeat
+from torch import Tensor
+
+from framemix.training.augment import move, recolour
+from framemix.training.settings import AugmentSettings
+
+SIZE, FRAMES, HEIGHT, WIDTH = 64, 3, 20, 30
+
+
+def settings(**changes: float) -> AugmentSettings:
+    none = {"shift": 0.0, "flip": False, "brightness": 0.0, "contrast": 0.0}
+    return AugmentSettings.model_validate(none | changes)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def positions() -> Tensor:
+    """Clips whose red is the pixel's row, green its column and blue its frame."""
+    rows = repeat(torch.arange(HEIGHT), "h -> b t h w", b=SIZE, t=FRAMES, w=WIDTH)
+    columns = repeat(torch.arange(WIDTH), "w -> b t h w", b=SIZE, t=FRAMES, h=HEIGHT)
+    frames = repeat(torch.arange(FRAMES), "t -> b t h w", b=SIZE, h=HEIGHT, w=WIDTH)
+    return torch.stack([rows, columns, frames], dim=-1).to(torch.uint8)
+
+
+def test_without_shift_and_flip_clips_stay_as_they_are() -> None:
+    assert torch.equal(move(positions(), settings()), positions())
+
+
+def test_all_frames_of_a_clip_move_alike_and_keep_their_order() -> None:
+    moved = move(positions(), settings(shift=0.3, flip=True))
+    for frame in range(FRAMES):
+        assert torch.equal(moved[:, frame, ..., :2], moved[:, 0, ..., :2])
+        assert (moved[:, frame, ..., 2] == frame).all()
+
+
+def test_clips_of_a_batch_move_differently() -> None:
+    moved = move(positions(), settings(shift=0.3))
+    corners = {tuple(clip[0, 10, 15, :2].tolist()) for clip in moved}
+    assert len(corners) > SIZE // 2
+
+
+def test_shift_goes_both_ways_up_to_its_share_and_no_farther() -> None:
+    centre = move(positions(), settings(shift=0.2))[:, 0, 10, 15].int()
+    rows, columns = centre[:, 0] - 10, centre[:, 1] - 15
+    assert (rows.min(), rows.max()) == (-4, 4)  # 20 % of 20
+    assert (columns.min(), columns.max()) == (-6, 6)  # 20 % of 30
+
+
+def test_shift_repeats_the_border() -> None:
+    moved = move(positions(), settings(shift=0.2))[:, 0].int()
+    steps = moved[:, 1:, 0, 0] - moved[:, :-1, 0, 0]
+    assert set(steps.flatten().tolist()) == {0, 1}
+    assert moved[..., 0].min() == 0
+    assert moved[..., 0].max() == HEIGHT - 1
+
+
+def test_no_clip_is_flipped_unless_allowed() -> None:
+    moved = move(positions(), settings(shift=0.2))[:, 0, 0, :, 1].int()
+    assert (moved[:, 1:] >= moved[:, :-1]).all()
+
+
+def test_about_half_the_clips_are_flipped_where_allowed() -> None:
+    first = move(positions(), settings(flip=True))[:, 0, 0, :, 1]
+    flipped = (first[:, 0] == WIDTH - 1).sum().item()
+    assert set(first[:, 0].tolist()) == {0, WIDTH - 1}
+    assert 16 <= flipped <= 48
+
+
+def test_colours_stay_as_they_are_at_zero() -> None:
+    clips = torch.randn(4, 3, FRAMES, HEIGHT, WIDTH)
+    assert torch.equal(recolour(clips, settings()), clips)
+
+
+def test_colours_change_once_a_clip_within_their_bounds() -> None:
+    zeros = torch.zeros(SIZE, 3, FRAMES, 2, 2)
+    ones = torch.ones(SIZE, 3, FRAMES, 2, 2)
+    brightness = recolour(zeros, settings(brightness=0.2))
+    contrast = recolour(ones, settings(contrast=0.3)) - 1
+    for change, most in ((brightness, 0.2), (contrast, 0.3)):
+        assert all(len(clip.unique()) == 1 for clip in change)
+        assert len(change[:, 0, 0, 0, 0].unique()) > SIZE // 2
+        assert 0.8 * most < change.abs().max() <= most + 1e-6

@@ -1,0 +1,80 @@
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from framemix.models import build_model
+from framemix.training.classifier import Classifier
+from framemix.training.data import BatchOrder
+from tests.tiny_store import nonlocal_config, training_settings, vivit_config
+
+RATE = 0.008
+BATCHES = 4  # an epoch
+
+
+def classifier(network: nn.Module | None = None, **changes: Any) -> Classifier:
+    settings = training_settings(learning_rate=RATE, **changes)
+    network = network or build_model(vivit_config())
+    return Classifier(network, settings, BatchOrder(4 * BATCHES, 4, 0), seed=0)
+
+
+def rates(**changes: Any) -> list[float]:
+    """The learning rate of every step of three epochs."""
+    configured = classifier(**changes).configure_optimizers()
+    optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    seen = []
+    for _ in range(3 * BATCHES):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+def test_learning_rate_warms_up_in_equal_steps_then_falls_by_half_a_cosine() -> None:
+    seen = rates(warmup_epochs=1, schedule="cosine")
+    assert seen[:5] == pytest.approx([RATE * step / 5 for step in (1, 2, 3, 4, 5)])
+    assert seen[8] == pytest.approx(RATE / 2)  # half way between warm-up and end
+    assert seen[6] == pytest.approx(RATE * (1 + 2**-0.5) / 2)
+    assert all(later < earlier for earlier, later in pairwise(seen[4:]))
+    assert 0 < seen[-1] < 0.05 * RATE
+
+
+def test_a_constant_learning_rate_stays_after_warm_up() -> None:
+    seen = rates(warmup_epochs=0.5, schedule="constant")
+    assert seen == pytest.approx([RATE / 3, RATE * 2 / 3] + [RATE] * 10)
+
+
+def test_warm_up_may_be_left_out_or_fill_the_run() -> None:
+    assert rates(warmup_epochs=0, schedule="cosine")[0] == pytest.approx(RATE)
+    assert rates(warmup_epochs=3, schedule="cosine")[-1] == pytest.approx(RATE * 12 / 13)
+    assert max(rates(warmup_epochs=9, schedule="cosine")) < RATE
+
+
+@pytest.mark.parametrize("architecture", ["vivit", "nonlocal"])
+def test_only_weights_decay_not_biases_norms_positions_and_class_tokens(architecture: str) -> None:
+    network = build_model(vivit_config() if architecture == "vivit" else nonlocal_config())
+    optimizer = classifier(network, weight_decay=0.1).configure_optimizers()["optimizer"]
+    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    for path, module in network.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            weight = isinstance(module, nn.Linear | nn.Conv3d) and name == "weight"
+            assert decays.pop(id(parameter)) == (0.1 if weight else 0.0), f"{path}.{name}"
+    assert not decays
+
+
+def test_frozen_parameters_are_not_the_optimizers() -> None:
+    network = build_model(vivit_config())
+    network.freeze_for("fc")
+    optimizer = classifier(network).configure_optimizers()["optimizer"]
+    optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert optimized == {id(p) for p in network.head.parameters()}
+
+
+def test_settings_choose_the_optimizer() -> None:
+    sgd = classifier(optimizer="sgd").configure_optimizers()["optimizer"]
+    assert isinstance(sgd, torch.optim.SGD)
+    assert sgd.param_groups[0]["momentum"] == 0.9
+    adamw = classifier(optimizer="adamw").configure_optimizers()["optimizer"]
+    assert isinstance(adamw, torch.optim.AdamW)

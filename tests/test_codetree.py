@@ -1,0 +1,144 @@
+"""What users may rely on in dvc.yaml: a stage reruns when its code changes, and only then."""
+
+import os
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from framemix.codetree import EXEMPT, PACKAGE, code_fingerprint, source_files
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def stages() -> dict[str, dict]:
+    definitions = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return {name: stage.get("do", stage) for name, stage in definitions.items()}
+
+
+STAGES = stages()
+DATA_STAGES = ("sample", "filter", "split", "resize", "mix")
+
+
+def script_of(stage: dict) -> Path:
+    """The file that the stage's command runs: `python -m stages.<name> ...`."""
+    words = shlex.split(stage["cmd"])
+    return ROOT / f"{words[words.index('-m') + 1].replace('.', '/')}.py"
+
+
+@cache
+def closure(script: Path) -> frozenset[Path]:
+    return frozenset(source_files(script))
+
+
+def code_deps(stage: dict) -> list[Path]:
+    return [ROOT / dep for dep in stage["deps"] if dep.startswith(("src/", "stages/"))]
+
+
+def covers(dep: Path, file: Path) -> bool:
+    return dep in (file, *file.parents)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_all_code_that_decides_a_stages_outputs_is_among_its_deps(name):
+    script, deps = script_of(STAGES[name]), code_deps(STAGES[name])
+    files = {script, *closure(script)}
+    missing = [str(f.relative_to(ROOT)) for f in files if not any(covers(d, f) for d in deps)]
+    assert sorted(missing) == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_stage_depends_on_code_that_it_does_not_use(name):
+    script, deps = script_of(STAGES[name]), code_deps(STAGES[name])
+    files = {script, *closure(script)}
+    idle = [str(d.relative_to(ROOT)) for d in deps if not any(covers(d, f) for f in files)]
+    assert sorted(idle) == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_folder_among_the_deps_holds_code_that_the_stage_does_not_use(name):
+    script = script_of(STAGES[name])
+    used = {script, *closure(script)}
+    folders = [dep for dep in code_deps(STAGES[name]) if dep.is_dir()]
+    held = {file for folder in folders for file in folder.rglob("*.py") if file.read_text().strip()}
+    idle = [f for f in held - used - EXEMPT if f.name != "__init__.py"]
+    assert sorted(str(file.relative_to(ROOT)) for file in idle) == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_dep_on_code_exists_and_none_is_exempt(name):
+    for dep in code_deps(STAGES[name]):
+        assert dep.exists(), dep
+        assert dep not in EXEMPT, dep
+
+
+def test_stages_that_do_not_train_load_just_the_code_that_was_found_and_no_torch():
+    """The import tree is read from the sources; Python's own list must agree with it."""
+    code = (
+        f"import sys, {', '.join(f'stages.{name}' for name in DATA_STAGES)}\n"
+        "files = {n: getattr(m, '__file__', None) for n, m in sys.modules.items()}\n"
+        "print(*(f for n, f in files.items() if n.startswith('framemix') and f), sep='\\n')\n"
+        "assert 'torch' not in files"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "src"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    loaded = {Path(line) for line in done.stdout.splitlines()}
+    found = source_files(*(ROOT / f"stages/{name}.py" for name in DATA_STAGES))
+    # Checking params.yaml takes the settings of all stages.
+    allowed = found | EXEMPT | source_files(PACKAGE / "params.py")
+    assert {f for f in loaded - allowed if f.name != "__init__.py"} == set()
+    assert found <= loaded
+
+
+def test_only_files_that_exist_are_exempt():
+    assert {file for file in EXEMPT if not file.is_file()} <= {PACKAGE / "cli.py"}
+
+
+def test_no_data_stage_reruns_for_a_change_to_a_model_or_its_training():
+    for name in DATA_STAGES:
+        parts = {
+            file.relative_to(PACKAGE).parts[0] for file in source_files(script_of(STAGES[name]))
+        }
+        assert not parts & {"models", "training", "evaluation"}, name
+
+
+def test_the_code_of_a_module_is_its_source_and_that_of_its_imports():
+    mix = PACKAGE / "datasets/mix.py"
+    assert {PACKAGE / "mixing.py", PACKAGE / "video/reading.py", PACKAGE / "store.py"} <= (
+        source_files(mix)
+    )
+    assert PACKAGE / "video/writing.py" not in source_files(mix)
+    assert code_fingerprint(str(mix)) != code_fingerprint(str(PACKAGE / "mixing.py"))
+    assert code_fingerprint(str(mix)) == code_fingerprint(str(mix))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import framemix.mixing",
+        "import os, framemix.mixing as m",
+        "from framemix.mixing import mix_frames",
+        "from framemix import mixing",
+        "def later():\n    from framemix import mixing",
+    ],
+)
+def test_every_way_to_import_a_module_is_seen(tmp_path, line):
+    script = tmp_path / "script.py"
+    script.write_text(line)
+    assert PACKAGE / "mixing.py" in source_files(script)
+
+
+def test_exempt_modules_are_not_followed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from framemix.params import load_params\nimport os\n")
+    assert source_files(script) == set()

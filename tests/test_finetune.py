@@ -1,0 +1,264 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from framemix.errors import ModelError
+from framemix.evaluation.metrics import parameter_counts
+from framemix.evaluation.prediction import predict
+from framemix.models import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ModelConfig,
+    TrainedModel,
+    build_model,
+    load_model,
+    save_model,
+)
+from framemix.models.config import FinetuneMode, ViViTConfig
+from framemix.models.vivit import ViViT
+from framemix.training.finetune import FinetuneData, finetune, task_of, with_new_head
+from framemix.training.finetune_settings import FinetuneSettings, Task
+from tests.tiny_store import (
+    ACTIONS,
+    STATES,
+    TRAINING,
+    driver_split,
+    finetune_data,
+    machine,
+    make_store,
+    mix_settings,
+    nonlocal_config,
+    vivit_config,
+)
+
+TASKS: tuple[Task, ...] = ("drowsy_class", "alert_drowsy", "three_state")
+CLASSES = {
+    "drowsy_class": [*ACTIONS, "drowsy"],
+    "alert_drowsy": ["alert", "drowsy"],
+    "three_state": ["alert", "low_vigilant", "drowsy"],
+}
+# design.md, section 2: 100 classes at 150x240x320.
+TRAINABLE = {
+    "all": 125_690_724,
+    "spatial_temporal_fc": 75_702_372,
+    "temporal_fc": 37_903_460,
+    "fc": 104_548,
+}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> FinetuneData:
+    return finetune_data(tmp_path_factory.mktemp("finetune"))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pretrained(tmp_path_factory.mktemp("finetune"), vivit_config())
+
+
+def pretrained(folder: Path, config: ModelConfig) -> Path:
+    """A model file as pretraining writes it."""
+    torch.manual_seed(7)
+    mix = mix_settings().model_dump(mode="json")
+    network = build_model(config)
+    trained = TrainedModel(network, config, list(ACTIONS), mix, IMAGENET_MEAN, IMAGENET_STD)
+    save_model(folder / "model.safetensors", trained)
+    return folder / "model.safetensors"
+
+
+def settings(
+    mode: FinetuneMode = "all", task: Task = "drowsy_class", **changes: Any
+) -> FinetuneSettings:
+    return FinetuneSettings.model_validate({**TRAINING, "mode": mode, "task": task, **changes})
+
+
+def run(source: Path, data: FinetuneData, folder: Path, chosen: FinetuneSettings) -> dict[str, Any]:
+    """Fine-tune into `folder`/out and return the metrics."""
+    target = folder / "out"
+    finetune(source, data, chosen, seed=0, target=target, machine=machine(folder / "scratch"))
+    metrics: dict[str, Any] = json.loads((target / "metrics.json").read_text())
+    return metrics
+
+
+@pytest.mark.parametrize("mode", list(TRAINABLE))
+def test_each_mode_trains_as_many_parameters_as_the_paper_model_has_there(
+    mode: FinetuneMode,
+) -> None:
+    config = ViViTConfig(
+        image_size=(240, 320),
+        frames=150,
+        num_classes=99,
+        image_patch_size=40,
+        frame_patch_size=10,
+        dim=1024,
+        spatial_depth=6,
+        temporal_depth=6,
+        heads=8,
+        dim_head=64,
+        mlp_dim=2048,
+        dropout=0.0,
+    )
+    with torch.device("meta"):  # shapes without numbers
+        paper = TrainedModel(
+            build_model(config), config, ["x"] * 99, {}, IMAGENET_MEAN, IMAGENET_STD
+        )
+        network = with_new_head(paper, 100)
+    network.freeze_for(mode)
+    counts = parameter_counts(network)
+    assert counts == {"parameters": TRAINABLE["all"], "trainable_parameters": TRAINABLE[mode]}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_classes_and_labels_of_a_task(data: FinetuneData, task: Task) -> None:
+    assert data.classes(task) == CLASSES[task]
+    assert task_of(data.classes(task)) == task
+    for side in ("train", "val"):
+        examples = data.examples(task, side)
+        assert {CLASSES[task][e.label] for e in examples} == set(CLASSES[task])
+        assert all(CLASSES[task][e.label] == e.row.class_name for e in examples)
+
+
+def test_drowsy_class_learns_from_actions_and_drowsy_clips_alone(data: FinetuneData) -> None:
+    names = {example.row.class_name for example in data.examples("drowsy_class", "train")}
+    assert names == {*ACTIONS, "drowsy"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_clip_is_on_both_sides(data: FinetuneData, task: Task) -> None:
+    train, val = ({e.row.clip for e in data.examples(task, side)} for side in ("train", "val"))
+    assert train
+    assert val
+    assert not train & val
+
+
+def test_the_head_is_new_and_all_else_is_the_pretrained_models(source: Path) -> None:
+    trained = load_model(source)
+    assert isinstance(trained.network, ViViT)
+    torch.manual_seed(0)
+    network = with_new_head(trained, 4)
+    old = trained.network.state_dict()
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("head."):
+            assert torch.equal(tensor, old[name]), name
+    assert network.head[1].weight.shape[0] == 4
+    same_size = with_new_head(trained, len(ACTIONS))
+    assert not torch.equal(same_size.head[1].weight, trained.network.head[1].weight)
+
+
+@pytest.mark.parametrize("mode", list(TRAINABLE))
+def test_a_mode_leaves_the_pretrained_parts_it_freezes_as_they_are(
+    data: FinetuneData, source: Path, tmp_path: Path, mode: FinetuneMode
+) -> None:
+    metrics = run(source, data, tmp_path, settings(mode, epochs=1))
+    trained_parts = {
+        "all": {"embedding", "spatial", "temporal"},
+        "spatial_temporal_fc": {"spatial", "temporal"},
+        "temporal_fc": {"temporal"},
+        "fc": set(),
+    }[mode]
+    before = load_model(source).network.state_dict()
+    after = load_model(tmp_path / "out/model.safetensors").network.state_dict()
+    shared = [name for name in before if not name.startswith("head.")]
+    changed = {name for name in shared if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in shared if name.split(".")[0] in trained_parts}
+    assert (metrics["trainable_parameters"] == metrics["parameters"]) == (mode == "all")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_metrics_and_model_of_a_task(
+    data: FinetuneData, source: Path, tmp_path: Path, task: Task
+) -> None:
+    metrics = run(source, data, tmp_path, settings("temporal_fc", task))
+    assert set(metrics) == {
+        "top1",
+        "top5",
+        "mean_class_accuracy",
+        "parameters",
+        "trainable_parameters",
+        "drowsy_accuracy",
+        "drowsy_clips",
+        "drowsy_vs_alert_auroc",
+    }
+    assert metrics["drowsy_clips"] == 2
+    assert load_model(tmp_path / "out/model.safetensors").classes == CLASSES[task]
+
+
+def test_auroc_is_over_all_pairs_of_a_drowsy_and_an_alert_val_clip(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    six = replace(data, rldd_split=driver_split(data.rldd, val_each=4))
+    metrics = run(source, six, tmp_path, settings("fc", learning_rate=1e-4))
+    drivers = six.drivers("val")
+    model = load_model(tmp_path / "out/model.safetensors")
+    p = predict(model, drivers, batch_size=3, device=CPU)[:, -1].tolist()
+    state = [example.row.class_name for example in drivers]
+    pairs = [
+        (p[i] > p[j]) + 0.5 * (p[i] == p[j])
+        for i in range(len(p))
+        for j in range(len(p))
+        if (state[i], state[j]) == ("drowsy", "alert")
+    ]
+    assert len(pairs) == 16
+    assert metrics["drowsy_vs_alert_auroc"] == pytest.approx(sum(pairs) / 16, abs=1e-6)
+
+
+def test_without_drowsy_val_clips_their_metrics_are_null(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    split = [
+        clip.model_copy(update={"subset": "train"}) if clip.state == "drowsy" else clip
+        for clip in data.rldd_split
+    ]
+    metrics = run(source, replace(data, rldd_split=split), tmp_path, settings("fc"))
+    assert metrics["drowsy_accuracy"] is None
+    assert metrics["drowsy_vs_alert_auroc"] is None
+    assert metrics["drowsy_clips"] == 0
+    assert metrics["top1"] is not None
+
+
+def test_the_same_run_in_a_fresh_scratch_gives_the_same_bytes(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        run(source, data, tmp_path / name, settings("temporal_fc"))
+    for file in ("model.safetensors", "history.csv", "metrics.json"):
+        one, two = (tmp_path / name / "out" / file for name in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes(), file
+
+
+def test_another_source_is_another_run_in_the_same_scratch(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    run(source, data, tmp_path, settings("fc", epochs=1))
+    first = (tmp_path / "out/model.safetensors").read_bytes()
+    (tmp_path / "source").mkdir()
+    other = load_model(source)
+    torch.nn.init.zeros_(other.network.head[1].bias)
+    torch.nn.init.ones_(other.network.spatial.cls_token)
+    save_model(tmp_path / "source/model.safetensors", other)
+    run(tmp_path / "source/model.safetensors", data, tmp_path, settings("fc", epochs=1))
+    assert (tmp_path / "out/model.safetensors").read_bytes() != first
+
+
+@pytest.mark.parametrize("which", ["ucf101", "rldd"])
+def test_a_store_mixed_otherwise_than_the_models_is_refused_in_one_line(
+    data: FinetuneData, source: Path, tmp_path: Path, which: str
+) -> None:
+    classes = ACTIONS if which == "ucf101" else STATES
+    other = make_store(tmp_path / "other", classes, method="average")
+    with pytest.raises(ModelError, match=r"'method': 'average'.*'method': 'linear'") as caught:
+        run(source, replace(data, **{which: other}), tmp_path, settings())
+    assert str(tmp_path / "other") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_nonlocal_network_cannot_be_fine_tuned(data: FinetuneData, tmp_path: Path) -> None:
+    source = pretrained(tmp_path, nonlocal_config())
+    with pytest.raises(ModelError, match=r"^architecture = nonlocal: allowed: vivit$"):
+        run(source, data, tmp_path, settings())

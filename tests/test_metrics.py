@@ -1,0 +1,101 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from framemix.evaluation.metrics import (
+    classification_metrics,
+    confusion,
+    drowsiness_metrics,
+    parameter_counts,
+)
+
+# Six clips of seven classes. True class ranked: 1st, 2nd, 5th, 6th, 1st, 1st.
+SEVEN = torch.tensor(
+    [
+        [0.40, 0.20, 0.15, 0.10, 0.08, 0.05, 0.02],
+        [0.40, 0.20, 0.15, 0.10, 0.08, 0.05, 0.02],
+        [0.40, 0.20, 0.15, 0.10, 0.08, 0.05, 0.02],
+        [0.40, 0.20, 0.15, 0.10, 0.08, 0.05, 0.02],
+        [0.02, 0.40, 0.20, 0.15, 0.10, 0.08, 0.05],
+        [0.40, 0.20, 0.15, 0.10, 0.08, 0.05, 0.02],
+    ]
+)
+LABELS = torch.tensor([0, 1, 4, 5, 1, 0])
+
+
+def test_accuracies_agree_with_a_count_by_hand() -> None:
+    metrics = classification_metrics(SEVEN, LABELS)
+    assert metrics["top1"] == pytest.approx(3 / 6)
+    assert metrics["top5"] == pytest.approx(5 / 6, abs=1e-6)
+    # Class 0: 2 of 2, class 1: 1 of 2, classes 4 and 5: 0 of 1; 2, 3 and 6 have no clip.
+    assert metrics["mean_class_accuracy"] == pytest.approx((1 + 0.5 + 0 + 0) / 4)
+
+
+def test_with_fewer_than_five_classes_top5_takes_them_all() -> None:
+    metrics = classification_metrics(
+        torch.tensor([[0.7, 0.2, 0.1]] * 4), torch.tensor([0, 1, 2, 2])
+    )
+    assert metrics == {
+        "top1": 0.25,
+        "top5": 1.0,
+        "mean_class_accuracy": pytest.approx(1 / 3, abs=1e-6),
+    }
+
+
+def test_metrics_are_plain_numbers_for_json() -> None:
+    assert all(type(value) is float for value in classification_metrics(SEVEN, LABELS).values())
+
+
+def test_confusion_counts_true_classes_down_and_predictions_across() -> None:
+    counts = confusion(SEVEN, LABELS)
+    assert counts.shape == (7, 7)
+    assert counts.sum() == len(LABELS)
+    assert counts.sum(1).tolist() == torch.bincount(LABELS, minlength=7).tolist()
+    assert counts[1].tolist() == [1, 1, 0, 0, 0, 0, 0]
+    assert counts.trace() / counts.sum() == classification_metrics(SEVEN, LABELS)["top1"]
+
+
+def drivers(*p_drowsy: float) -> Tensor:
+    """Probabilities of two classes, the second drowsy."""
+    return torch.tensor([[1 - p, p] for p in p_drowsy])
+
+
+def test_drowsy_accuracy_is_the_share_of_drowsy_clips_that_are_found() -> None:
+    states = ["drowsy", "drowsy", "drowsy", "alert"]
+    metrics = drowsiness_metrics(drivers(0.9, 0.8, 0.3, 0.95), states, 1)
+    assert metrics["drowsy_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+    assert metrics["drowsy_clips"] == 3
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
+    # Pairs (drowsy, alert): 0.9 > 0.2, 0.9 > 0.6, 0.5 > 0.2, 0.5 < 0.6, 0.2 = 0.2, 0.2 < 0.6.
+    states = ["drowsy", "alert", "drowsy", "alert", "drowsy"]
+    metrics = drowsiness_metrics(drivers(0.9, 0.2, 0.5, 0.6, 0.2), states, 1)
+    assert metrics["drowsy_vs_alert_auroc"] == pytest.approx((3 + 0.5) / 6, abs=1e-6)
+
+
+def test_low_vigilant_clips_count_neither_as_drowsy_nor_as_alert() -> None:
+    few = drowsiness_metrics(drivers(0.9, 0.2), ["drowsy", "alert"], 1)
+    states = ["drowsy", "low_vigilant", "alert", "low_vigilant"]
+    assert drowsiness_metrics(drivers(0.9, 0.99, 0.2, 0.01), states, 1) == few
+
+
+@pytest.mark.parametrize(
+    ("states", "accuracy", "clips"),
+    [(["alert", "alert"], None, 0), (["drowsy", "drowsy"], 0.5, 2), ([], None, 0)],
+)
+def test_what_cannot_be_computed_is_none(
+    states: list[str], accuracy: float | None, clips: int
+) -> None:
+    probabilities = drivers(0.9, 0.2)[: len(states)]
+    assert drowsiness_metrics(probabilities, states, 1) == {
+        "drowsy_accuracy": accuracy,
+        "drowsy_clips": clips,
+        "drowsy_vs_alert_auroc": None,
+    }
+
+
+def test_only_parameters_that_are_trained_count_as_trainable() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    network[0].requires_grad_(False)
+    assert parameter_counts(network) == {"parameters": 34, "trainable_parameters": 18}

@@ -1,0 +1,300 @@
+"""What users may rely on in frame mix-up: the paper's weights, exact arithmetic, the windows."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from pydantic import ValidationError
+
+from framemix.errors import MixingError
+from framemix.mixing import (
+    MixSettings,
+    Window,
+    mix_frames,
+    mix_stream,
+    mix_windows,
+    segment_weights,
+)
+
+METHODS = ("none", "average", "linear")
+BLENDS = ("average", "linear")
+methods = st.sampled_from(METHODS)
+kept_frames = st.one_of(st.just("all"), st.integers(1, 9))
+
+
+@st.composite
+def videos(draw: st.DrawFn, frames: st.SearchStrategy[int] | None = None) -> np.ndarray:
+    count = draw(frames if frames is not None else st.integers(1, 40))
+    shape = (count, draw(st.integers(1, 3)), draw(st.integers(1, 3)), 3)
+    return draw(npst.arrays(np.uint8, shape))
+
+
+@st.composite
+def videos_and_segments(draw: st.DrawFn) -> tuple[np.ndarray, int]:
+    video = draw(videos())
+    return video, draw(st.integers(1, len(video)))
+
+
+def settings_with(**changes: object) -> MixSettings:
+    values = {
+        "method": "linear",
+        "segments": 8,
+        "frames_per_segment": "all",
+        "window": "all",
+        "size": [60, 80],
+        "fit": "squeeze",
+        "pixel_format": "rgb24",
+    }
+    return MixSettings.model_validate(values | changes)
+
+
+def rounded_half_up(value: Fraction) -> int:
+    return floor(value + Fraction(1, 2))
+
+
+def exact_mean(pixels: list[int], method: str) -> int:
+    """The formulas of paper B in exact fractions, for one pixel of a segment's frames."""
+    a = len(pixels)
+    weights = [
+        Fraction(2 * j, a * (a + 1)) if method == "linear" else Fraction(1, a)
+        for j in range(1, a + 1)
+    ]
+    return rounded_half_up(sum((w * v for w, v in zip(weights, pixels, strict=True)), Fraction(0)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("frames", [1, 2, 5, 48, 6000])
+def test_weights_of_a_segment_sum_to_one(method, frames):
+    weights = segment_weights(frames, method)
+    assert weights.shape == (frames,)
+    assert weights.dtype == np.float64
+    assert weights.sum() == pytest.approx(1, abs=1e-12)
+    assert (weights > 0).all()
+
+
+@pytest.mark.parametrize(("frames", "step"), [(5, 0.0667), (48, 0.00085)])
+def test_linear_weights_rise_by_the_steps_that_the_paper_quotes(frames, step):
+    steps = np.diff(segment_weights(frames, "linear"))
+    assert np.allclose(steps, steps[0], atol=1e-15)
+    assert float(f"{steps[0]:.2g}" if step < 0.001 else f"{steps[0]:.3g}") == step
+    assert segment_weights(frames, "linear")[0] == pytest.approx(steps[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_single_frame_has_weight_one(method):
+    assert segment_weights(1, method).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("method", BLENDS)
+@given(videos())
+@settings(max_examples=60, deadline=None)
+def test_a_mixed_pixel_is_the_exact_weighted_mean_rounded_half_up(method, video):
+    (mixed,) = mix_frames(video, segments=1, method=method, frames_per_segment="all")
+    for place in np.ndindex(video.shape[1:]):
+        assert mixed[place] == exact_mean(video[(slice(None), *place)].tolist(), method)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "method", "expected"),
+    [
+        ([0, 1], "average", 1),
+        ([1, 2], "average", 2),
+        ([0, 0, 1], "linear", 1),
+        ([1, 0, 0], "linear", 0),
+    ],
+)
+def test_a_half_is_rounded_up(pixels, method, expected):
+    video = np.array(pixels, np.uint8).reshape(-1, 1, 1, 1)
+    mixed = mix_frames(video, segments=1, method=method, frames_per_segment="all")
+    assert mixed.item() == expected
+
+
+@pytest.mark.parametrize("method", BLENDS)
+@pytest.mark.parametrize("frames", [256, 257, 258, 361, 362, 6000, 9000])
+@pytest.mark.parametrize("value", [254, 255])
+def test_long_segments_do_not_overflow(method, frames, value):
+    video = np.full((frames, 1, 2, 3), value, np.uint8)
+    video[-1] = 255
+    mixed = mix_frames(video, segments=1, method=method, frames_per_segment="all")
+    assert (mixed == exact_mean(video[:, 0, 0, 0].tolist(), method)).all()
+
+
+@given(videos_and_segments(), methods, kept_frames)
+@settings(max_examples=60, deadline=None)
+def test_a_stream_mixes_to_the_same_frames_as_the_whole_video(drawn, method, kept):
+    video, segments = drawn
+    whole = mix_frames(video, segments=segments, method=method, frames_per_segment=kept)
+    stream = mix_stream(
+        iter(video), total=len(video), segments=segments, method=method, frames_per_segment=kept
+    )
+    assert np.array_equal(whole, np.stack(list(stream)))
+    assert whole.dtype == np.uint8
+    assert whole.shape == (segments, *video.shape[1:])
+
+
+@given(videos_and_segments(), kept_frames, st.sampled_from(BLENDS))
+@settings(max_examples=60, deadline=None)
+def test_each_mixed_frame_is_the_mean_of_its_own_window(drawn, kept, method):
+    video, segments = drawn
+    mixed = mix_frames(video, segments=segments, method=method, frames_per_segment=kept)
+    windows = mix_windows(len(video), segments=segments, method=method, frames_per_segment=kept)
+    for frame, window in zip(mixed, windows, strict=True):
+        assert frame[0, 0, 0] == exact_mean(
+            video[window.start : window.stop, 0, 0, 0].tolist(), method
+        )
+
+
+@given(st.integers(1, 400), st.data())
+def test_segments_cut_the_video_into_stretches_without_gap_or_overlap(total, data):
+    segments = data.draw(st.integers(1, total))
+    windows = mix_windows(total, segments=segments, method="average", frames_per_segment="all")
+    assert [frame for window in windows for frame in window] == list(range(total))
+    sizes = {len(window) for window in windows}
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(st.integers(1, 300), st.data(), st.integers(1, 20))
+def test_a_window_of_n_frames_lies_in_the_middle_of_its_segment(total, data, wanted):
+    segments = data.draw(st.integers(1, total))
+    windows = mix_windows(total, segments=segments, method="average", frames_per_segment=wanted)
+    whole = mix_windows(total, segments=segments, method="average", frames_per_segment="all")
+    for i, (window, segment) in enumerate(zip(windows, whole, strict=True)):
+        assert len(window) == min(wanted, len(segment))
+        before, after = window.start - segment.start, segment.stop - window.stop
+        assert after - before in ((0, 1) if 2 * i < segments else (0, -1))
+
+
+def test_method_none_takes_the_middle_frame_whatever_frames_per_segment_says():
+    one = mix_windows(40, segments=8, method="average", frames_per_segment=1)
+    for kept in ("all", 3, 5):
+        assert mix_windows(40, segments=8, method="none", frames_per_segment=kept) == one
+    assert [window.start for window in one] == [2, 7, 12, 17, 22, 27, 32, 37]
+
+
+def test_with_a_segment_a_frame_method_none_returns_the_video_itself():
+    video = np.random.default_rng(0).integers(0, 256, (15, 2, 3, 3), np.uint8)
+    mixed = mix_frames(video, segments=15, method="none", frames_per_segment="all")
+    assert np.array_equal(mixed, video)
+
+
+@pytest.mark.parametrize("kept", ["all", 3, 5])
+@pytest.mark.parametrize("method", METHODS)
+@given(half=st.integers(1, 8), length=st.integers(1, 30))
+def test_a_reversed_video_has_mirrored_windows_where_an_even_number_of_segments_divides_it(
+    method, kept, half, length
+):
+    segments, total = 2 * half, 2 * half * length
+    windows = mix_windows(total, segments=segments, method=method, frames_per_segment=kept)
+    mirrored = [range(total - w.stop, total - w.start) for w in reversed(windows)]
+    assert mirrored == windows
+
+
+@given(segments=st.integers(1, 8), length=st.integers(1, 6), seed=st.integers(0, 999))
+@settings(deadline=None)
+def test_average_of_all_frames_of_a_reversed_video_is_the_exact_mirror(segments, length, seed):
+    video = np.random.default_rng(seed).integers(0, 256, (segments * length, 2, 2, 3), np.uint8)
+    forward, backward = (
+        mix_frames(v, segments=segments, method="average", frames_per_segment="all")
+        for v in (video, video[::-1])
+    )
+    assert np.array_equal(backward, forward[::-1])
+
+
+def test_linear_weights_tell_a_video_from_its_reverse():
+    video = np.linspace(0, 255, 40).astype(np.uint8).reshape(40, 1, 1, 1).repeat(3, axis=3)
+    forward, backward = (
+        mix_frames(v, segments=4, method="linear", frames_per_segment="all")
+        for v in (video, video[::-1])
+    )
+    assert not np.array_equal(backward, forward[::-1])
+    assert (forward[:, 0, 0, 0] > backward[::-1, 0, 0, 0]).all()
+
+
+@given(st.integers(1, 60), st.data(), methods, kept_frames)
+@settings(deadline=None)
+def test_no_frame_behind_the_last_needed_is_taken(total, data, method, kept):
+    segments = data.draw(st.integers(1, total))
+    taken = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(total):
+            taken.append(number)
+            yield np.zeros((1, 1, 3), np.uint8)
+
+    how = {"segments": segments, "method": method, "frames_per_segment": kept}
+    list(mix_stream(frames(), total=total, **how))
+    assert len(taken) == mix_windows(total, **how)[-1].stop
+
+
+def test_a_mixed_frame_comes_as_soon_as_its_segment_is_read():
+    taken = []
+    video = (taken.append(i) or np.zeros((1, 1, 3), np.uint8) for i in range(30))
+    stream = mix_stream(video, total=30, segments=3, method="average", frames_per_segment="all")
+    next(stream)
+    assert len(taken) == 10
+
+
+def test_the_frames_given_are_left_as_they_are():
+    video = np.random.default_rng(1).integers(0, 256, (12, 2, 2, 3), np.uint8)
+    before = video.copy()
+    for method in METHODS:
+        mixed = mix_frames(video, segments=12, method=method, frames_per_segment="all")
+        mixed[:] = 0
+    assert np.array_equal(video, before)
+
+
+def test_more_segments_than_frames_are_refused():
+    video = np.zeros((7, 1, 1, 3), np.uint8)
+    with pytest.raises(MixingError, match=r"mix\.segments = 8: more than the 7 frames"):
+        mix_frames(video, segments=8, method="average", frames_per_segment="all")
+
+
+@pytest.mark.parametrize("present", [0, 1, 9, 10, 19])
+def test_a_stream_that_ends_before_its_promised_frames_is_refused(present):
+    video = np.zeros((present, 1, 1, 3), np.uint8)
+    stream = mix_stream(video, total=20, segments=2, method="linear", frames_per_segment="all")
+    with pytest.raises(MixingError, match=r"end before frame \d+ of 20"):
+        list(stream)
+
+
+@pytest.mark.parametrize(
+    ("window", "span"),
+    [
+        ("all", (0, 301)),
+        ({"frames": 150, "at": "start"}, (0, 150)),
+        ({"frames": 150, "at": "centre"}, (75, 150)),
+        ({"frames": 301, "at": "centre"}, (0, 301)),
+    ],
+)
+def test_the_window_is_where_the_settings_put_it(window, span):
+    assert settings_with(window=window).span(301) == span
+
+
+def test_a_window_longer_than_the_video_is_refused_with_both_numbers():
+    with pytest.raises(MixingError, match=r"mix\.window\.frames = 150: .* 149 frames"):
+        settings_with(window=Window(frames=150, at="start")).span(149)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segments": 0},
+        {"method": "mean"},
+        {"frames_per_segment": 0},
+        {"frames_per_segment": "some"},
+        {"window": {"frames": 150}},
+        {"size": [60]},
+        {"size": [1, 80]},
+        {"fit": "stretch"},
+        {"pixel_format": "gray"},
+        {"speed": 2},
+    ],
+)
+def test_mix_settings_refuse_what_cannot_be_mixed(change):
+    with pytest.raises(ValidationError):
+        settings_with(**change)

@@ -1,0 +1,344 @@
+"""What users may rely on in params.yaml: errors in one line that helps, profiles that keep it."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from framemix.errors import ParamsError
+from framemix.params import apply_profile, load_params, parse_params
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text())
+MISSING = object()
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The committed params with one key (`section.key`) set, added or removed."""
+    content = copy.deepcopy(COMMITTED)
+    *sections, key = path.split(".")
+    place = content
+    for section in sections:
+        place = place[section]
+    if value is MISSING:
+        del place[key]
+    else:
+        place[key] = value
+    return content
+
+
+def error_of(content: Any) -> str:
+    with pytest.raises(ParamsError) as caught:
+        parse_params(content, Path("params.yaml"))
+    message = str(caught.value)
+    assert message.startswith("params.yaml: ")
+    assert "\n" not in message
+    assert "pydantic" not in message
+    return message.removeprefix("params.yaml: ")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return Path(shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml"))
+
+
+def profile_of(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "profile.yaml").write_text(text)
+    return tmp_path / "profile.yaml"
+
+
+# The committed file
+
+
+def test_the_committed_params_are_valid():
+    params = load_params(ROOT / "params.yaml")
+    assert params.mix.size == (60, 80)
+    assert params.pretrain.nonlocal_.model.depth == 10
+
+
+def test_the_default_mode_is_not_the_one_that_the_readme_asks_for():
+    assert load_params(ROOT / "params.yaml").finetune.mode != "temporal_fc"
+
+
+@pytest.mark.parametrize(
+    "profile", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_every_profile_fits_the_committed_params_and_changes_something(target, profile):
+    assert apply_profile(profile, target)
+    load_params(target)
+    assert apply_profile(profile, target) == []
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("mix.method", "mean", "mix.method = 'mean': allowed: 'none', 'average' or 'linear'"),
+        ("mix.segments", 0, "mix.segments = 0: allowed: greater than or equal to 1"),
+        ("mix.segments", "eight", "mix.segments = 'eight': allowed: an integer"),
+        ("mix.size", 60, "mix.size = 60: allowed: a list"),
+        ("mix.size", [60, 80, 3], "mix.size = [60, 80, 3]: allowed: at most 2 values"),
+        ("mix.size", [1, 80], "mix.size.0 = 1: allowed: greater than or equal to 2"),
+        ("resize.states", [0, 3], "resize.states.1 = 3: allowed: 0, 5 or 10"),
+        ("resize.states", [], "resize.states = []: allowed: 1 or more values"),
+        ("resize.clips", "many", "resize.clips = 'many': allowed: an integer"),
+        ("finetune.learning_rate", "fast", "finetune.learning_rate = 'fast': allowed: a number"),
+        ("finetune.augment.flip", 2, "finetune.augment.flip = 2: allowed: true or false"),
+        ("data.ucf101", 3, "data.ucf101 = 3: allowed: a path"),
+        (
+            "pretrain.nonlocal.model.depth",
+            18,
+            "pretrain.nonlocal.model.depth = 18: allowed: 10, 50 or 101",
+        ),
+        (
+            "mix",
+            None,
+            "mix = None: allowed: a mapping of method, segments, frames_per_segment, window, "
+            "size, fit, pixel_format",
+        ),
+    ],
+)
+def test_a_bad_value_is_named_with_its_key_and_what_is_allowed(path, value, message):
+    assert error_of(changed(path, value)) == message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            "mix.frames_per_segment",
+            "some",
+            "mix.frames_per_segment = 'some': allowed: 'all' or an integer",
+        ),
+        (
+            "mix.frames_per_segment",
+            0,
+            "mix.frames_per_segment = 0: allowed: 'all' or greater than or equal to 1",
+        ),
+        ("mix.window", 150, "mix.window = 150: allowed: 'all' or a mapping of frames, at"),
+        (
+            "mix.window",
+            {"frames": 150, "at": "end"},
+            "mix.window.at = 'end': allowed: 'start' or 'centre'",
+        ),
+        (
+            "mix.window",
+            {"frame": 150, "at": "start"},
+            "mix.window.frame: unknown key; allowed: frames, at",
+        ),
+    ],
+)
+def test_where_one_of_several_forms_is_allowed_the_error_names_each_or_the_nearest(
+    path, value, message
+):
+    assert error_of(changed(path, value)) == message
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("mix.methods", "mix.methods: unknown key; allowed: method, segments, frames_per_segment"),
+        ("mix.Method", "mix.Method: unknown key; allowed: method, segments"),
+        ("pretrain.resnet", "pretrain.resnet: unknown key; allowed: vivit, nonlocal"),
+        ("finetune.augment.flop", "finetune.augment.flop: unknown key; allowed: shift, flip, bri"),
+        ("Seed", "Seed: unknown key; allowed: seed, data, sample, filter, split, resize, mix, "),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_keys_that_are_known_there(path, message):
+    assert error_of(changed(path, 1)).startswith(message)
+
+
+def test_a_misspelt_key_is_called_unknown_rather_than_missing():
+    content = changed("mix.method", MISSING)
+    content["mix"]["methode"] = "linear"
+    assert error_of(content).startswith("mix.methode: unknown key; allowed: method, ")
+
+
+@pytest.mark.parametrize(
+    "path", ["seed", "mix", "mix.fit", "pretrain.vivit.model.dim", "resize.clips"]
+)
+def test_every_key_must_be_there(path):
+    assert error_of(changed(path, MISSING)).startswith(f"{path}: missing")
+
+
+@pytest.mark.parametrize("content", [None, [], "mix"])
+def test_a_file_that_is_no_mapping_is_refused(content):
+    assert error_of(content).startswith(f"content = {content!r}: allowed: a mapping of seed, data")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mix.segments": 152}, "mix.segments = 152: allowed: at most filter.min_frames = 150"),
+        ({"resize.frames": 6}, "mix.segments = 8: allowed: at most resize.frames = 6"),
+        (
+            {"mix.window": {"frames": 151, "at": "start"}},
+            "mix.window.frames = 151: allowed: at most filter.min_frames = 150",
+        ),
+        (
+            {"mix.window": {"frames": 6, "at": "start"}},
+            "mix.segments = 8: allowed: at most mix.window.frames = 6",
+        ),
+        (
+            {"mix.segments": 7},
+            "mix.segments = 7: allowed: a multiple of pretrain.vivit.model.frame_patch_size = 2",
+        ),
+        (
+            {"mix.size": [60, 85]},
+            "mix.size = [60, 85]: allowed: multiples of pretrain.vivit.model.image_patch_size = 10",
+        ),
+        ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
+        (
+            {"finetune.task": "three_state"},
+            "finetune.task = three_state: needs resize.states with [0, 5, 10], not [0, 10]",
+        ),
+        (
+            {"finetune.task": "alert_drowsy", "resize.states": [10]},
+            "finetune.task = alert_drowsy: needs resize.states with [0, 10], not [10]",
+        ),
+    ],
+)
+def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, message):
+    content = copy.deepcopy(COMMITTED)
+    for path, value in changes.items():
+        section, key = path.split(".")
+        content[section][key] = value
+    assert error_of(content) == message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mix": {"segments": 150, "method": "none"}},
+        {"mix": {"segments": 150, "window": {"frames": 150, "at": "centre"}}},
+        {"finetune": {"task": "three_state"}, "resize": {"states": [0, 5, 10]}},
+        {"finetune": {"task": "drowsy_class"}, "resize": {"states": [10]}},
+        {"runtime": {"device": "cuda:1", "scratch": "/big"}},
+    ],
+)
+def test_values_that_do_fit_together_are_accepted(changes):
+    content = copy.deepcopy(COMMITTED)
+    for section, values in changes.items():
+        content[section].update(values)
+    params = parse_params(content, Path("params.yaml"))
+    for section, values in changes.items():
+        dumped = json.loads(params.model_dump_json(by_alias=True))[section]
+        assert {key: dumped[key] for key in values} == values
+
+
+def test_a_number_as_dvc_writes_it_is_read_as_a_number(tmp_path):
+    text = (
+        (ROOT / "params.yaml").read_text().replace("learning_rate: 0.0005", "learning_rate: 1e-05")
+    )
+    assert yaml.safe_load(text)["finetune"]["learning_rate"] == "1e-05"  # what YAML 1.1 makes of it
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").finetune.learning_rate == 0.00001
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(ParamsError, match=r"params\.yaml: no such file; run this in the project"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["mix: [1", "mix:\n\tmethod: none", "a: b: c"])
+def test_broken_yaml_is_one_line(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml: not YAML: .*line \d") as caught:
+        load_params(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+
+
+# Profiles
+
+PROFILE = """\
+mix:
+  method: none
+  segments: 10
+  window: {frames: 150, at: start}
+  size: [120, 160]
+pretrain:
+  vivit:
+    epochs: 30
+"""
+
+
+def test_a_profile_changes_its_values_and_no_others(tmp_path, target):
+    apply_profile(profile_of(tmp_path, PROFILE), target)
+    expected = copy.deepcopy(COMMITTED)
+    expected["mix"] |= {
+        "method": "none",
+        "segments": 10,
+        "window": {"frames": 150, "at": "start"},
+        "size": [120, 160],
+    }
+    expected["pretrain"]["vivit"]["epochs"] = 30
+    assert yaml.safe_load(target.read_text()) == expected
+
+
+def test_a_profile_keeps_every_comment_and_the_order_and_lines_that_it_does_not_change(
+    tmp_path, target
+):
+    before = target.read_text().splitlines()
+    apply_profile(profile_of(tmp_path, PROFILE), target)
+    after = target.read_text().splitlines()
+    assert [_comment(line) for line in after] == [_comment(line) for line in before]
+    changed_lines = [b.split()[0] for a, b in zip(before, after, strict=True) if a != b]
+    assert changed_lines == ["method:", "segments:", "window:", "size:", "epochs:"]
+
+
+def _comment(line: str) -> str:
+    return line.partition("#")[2]
+
+
+def test_applying_a_profile_reports_each_change(tmp_path, target):
+    assert apply_profile(profile_of(tmp_path, PROFILE), target) == [
+        'mix.method: "linear" -> "none"',
+        "mix.segments: 8 -> 10",
+        'mix.window: "all" -> {"frames": 150, "at": "start"}',
+        "mix.size: [60, 80] -> [120, 160]",
+        "pretrain.vivit.epochs: 20 -> 30",
+    ]
+    assert apply_profile(tmp_path / "profile.yaml", target) == []
+
+
+def test_values_set_by_hand_stay_where_the_profile_says_nothing(tmp_path, target):
+    target.write_text(target.read_text().replace("seed: 0 # of weights", "seed: 7 # of weights"))
+    apply_profile(profile_of(tmp_path, PROFILE), target)
+    assert load_params(target).seed == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mix: {methods: none}", r"mix\.methods: unknown key; allowed: method, "),
+        ("speed: 2", r"speed: unknown key; allowed: seed, "),
+        ("mix: {method: mean}", r"mix\.method = 'mean': allowed: 'none', "),
+        ("mix: null", r"mix = None: allowed: a mapping of "),
+        ("mix: {segments: 7}", r"mix\.segments = 7: allowed: a multiple of "),
+        ("mix: [1", r"not YAML: .*line 1"),
+        ("- 1", r"not a mapping of keys to values"),
+        ("", r"not a mapping of keys to values"),
+    ],
+)
+def test_a_profile_in_error_is_named_and_leaves_the_params_untouched(
+    tmp_path, target, text, message
+):
+    before = target.read_bytes()
+    with pytest.raises(ParamsError, match=rf"profile\.yaml: {message}") as caught:
+        apply_profile(profile_of(tmp_path, text), target)
+    assert "\n" not in str(caught.value)
+    assert target.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "profile.yaml"]
+
+
+def test_a_profile_or_params_that_are_not_there_are_named(tmp_path, target):
+    with pytest.raises(ParamsError, match=r"none\.yaml: no such file"):
+        apply_profile(tmp_path / "none.yaml", target)
+    with pytest.raises(ParamsError, match=r"nowhere\.yaml: no such file"):
+        apply_profile(profile_of(tmp_path, PROFILE), tmp_path / "nowhere.yaml")

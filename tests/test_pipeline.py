@@ -1,0 +1,181 @@
+"""The pipeline as its users run it: real DVC in a copy of the project, with the test profile."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import Project, stages_run
+
+STAGES = [
+    "sample",
+    "filter",
+    "split",
+    "resize",
+    "mix@ucf101",
+    "mix@rldd",
+    "pretrain@vivit",
+    "pretrain@nonlocal",
+    "finetune",
+    "evaluate",
+]
+
+
+@pytest.fixture(scope="module")
+def resized(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project run up to the stage before mixing; pretraining is long enough to be killed."""
+    project = Project.fresh(tmp_path_factory.mktemp("resized"))
+    project.set(pretrain__vivit__epochs=150)
+    project.run("git commit -qam longer && dvc repro split resize")
+    return project
+
+
+@pytest.fixture(scope="module")
+def finished(resized: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = resized.copy(tmp_path_factory.mktemp("finished") / "project")
+    project.run("dvc repro")
+    return project
+
+
+def test_every_output_is_there_after_one_repro(finished: Project) -> None:
+    assert sorted(finished.run("dvc stage list --name-only").split()) == sorted(STAGES)
+    for path in finished.outputs():
+        assert (finished.folder / path).exists()
+
+
+def test_second_repro_runs_nothing(finished: Project) -> None:
+    assert stages_run(finished.run("dvc repro")) == []
+
+
+def test_outputs_hold_no_path_or_name_of_this_machine(finished: Project) -> None:
+    for path in finished.outputs():
+        if path.endswith((".csv", ".json", ".safetensors")):
+            assert str(finished.folder).encode() not in (finished.folder / path).read_bytes()
+
+
+def test_metrics_plots_and_experiments_have_something_to_show(finished: Project) -> None:
+    metrics = json.loads(finished.run("dvc metrics show --json"))[""]["data"]
+    assert {"data/ucf101/split.json", "reports/metrics.json"} <= metrics.keys()
+    finished.run("dvc plots show")
+    page = (finished.folder / "dvc_plots/index.html").read_text()
+    assert "Loss by epoch" in page
+    assert "data:image/png" in page or (finished.folder / "dvc_plots/static").is_dir()
+    assert "finetuned.drowsy_accuracy" in finished.run("dvc exp show --md")
+
+
+def test_nothing_but_times_differs_between_two_runs(
+    finished: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    again = Project.fresh(tmp_path_factory.mktemp("again"))
+    again.set(pretrain__vivit__epochs=150, runtime__workers=1)
+    again.run("dvc repro")
+    assert again.outputs() == finished.outputs()
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["dvc alone", "process group"])
+@pytest.mark.parametrize(
+    ("stage", "sign"),
+    [
+        ("mix@ucf101", ".scratch/mix@ucf101/*[!lk]/*.h5"),
+        ("pretrain@vivit", ".scratch/pretrain@vivit/*.partial/last.ckpt"),
+    ],
+)
+def test_killed_repro_goes_on_to_the_same_bytes(
+    stage: str, sign: str, group: bool, resized: Project, finished: Project, tmp_path: Path
+) -> None:
+    project = resized.copy(tmp_path / "project")
+    project.kill_repro(lambda: any(project.folder.glob(sign)), group=group)
+    assert not (project.folder / "models/vivit/model.safetensors").exists()
+    assert stage in stages_run(project.run("dvc repro"))
+    assert project.outputs() == finished.outputs()
+
+
+def test_a_mode_reruns_only_fine_tuning_and_what_follows(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    output = project.run("dvc exp run -S finetune.mode=temporal_fc")
+    assert stages_run(output) == ["finetune", "evaluate"]
+    changes = json.loads(project.run("dvc params diff --json"))
+    assert changes == {"params.yaml": {"finetune.mode": {"old": "all", "new": "temporal_fc"}}}
+
+
+def test_vivit_settings_leave_mixing_and_the_other_network_alone(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(pretrain__vivit__learning_rate=0.01)
+    ran = project.run("dvc repro --dry")
+    # What follows depends on the weights that come out: a dry run cannot know them.
+    assert stages_run(ran) == ["pretrain@vivit"]
+
+
+def test_every_mix_setting_mixes_anew(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(mix__size=[24, 40])
+    assert stages_run(project.run("dvc repro mix")) == ["mix@ucf101", "mix@rldd"]
+
+
+def test_runtime_settings_rerun_nothing(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(runtime__workers=1)
+    assert stages_run(project.run("dvc repro --dry")) == []
+
+
+def test_paper_profile_lists_the_papers_pipeline(resized: Project, tmp_path: Path) -> None:
+    project = resized.copy(tmp_path / "project")
+    project.run("git checkout -q params.yaml && framemix profile paper")
+    assert stages_run(project.run("dvc repro --dry --force")) == STAGES
+    changed = project.run("dvc params diff")
+    for value in ("pretrain.vivit.model.dim ", "mix.window", "data.ucf101"):
+        assert value in changed
+
+
+@pytest.mark.parametrize(
+    ("change", "stage", "words"),
+    [
+        ({"data__ucf101": "/nowhere/UCF-101"}, "filter", ["/nowhere/UCF-101"]),
+        (
+            {"data__ucf101": "data/raw/ucf101"},
+            "filter",
+            ["data.ucf101", "data/raw/ucf101", "allowed"],
+        ),
+        ({"data__rldd": "data/raw/rldd"}, "resize", ["data.rldd", "data/raw/rldd", "allowed"]),
+        ({"finetune__mode": "banana"}, "finetune", ["finetune.mode", "banana", "temporal_fc"]),
+        ({"finetune__moed": "all"}, "finetune", ["finetune.moed", "allowed", "mode"]),
+        ({"mix__segments": 5}, "mix", ["mix.segments", "5", "frame_patch_size = 2"]),
+        ({"mix__segments": 26}, "mix", ["mix.segments", "26", "filter.min_frames = 24"]),
+        ({"mix__size": [24, 33]}, "mix", ["mix.size", "33", "image_patch_size = 8"]),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_leaves_outputs_alone(
+    change: dict[str, object], stage: str, words: list[str], finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(**change)
+    output = project.run(f"dvc repro {stage}", fails=True)
+    line = next(line for line in output.splitlines() if line.lower().startswith("error"))
+    assert all(word in line for word in words), output
+    assert "Traceback" not in output
+
+
+def test_val_without_drowsy_clips_is_said_and_leaves_the_figures_empty(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(split__rldd="fold5")
+    output = project.run("dvc repro")
+    assert "split.rldd = fold5" in output
+    figures = json.loads((project.folder / "models/finetuned/metrics.json").read_text())
+    assert figures["drowsy_accuracy"] is None
+    assert figures["drowsy_vs_alert_auroc"] is None
+
+
+@pytest.mark.slow
+def test_queued_modes_fill_the_papers_second_table(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    modes = "all,spatial_temporal_fc,temporal_fc,fc"
+    project.run(f"dvc exp run --queue -S 'finetune.mode={modes}'")
+    project.run("dvc queue start && dvc queue logs -f $(dvc queue status | awk 'NR==2{print $1}')")
+    while "Running" in (status := project.run("dvc queue status")) or "Queued" in status:
+        pass
+    table = project.run("dvc exp show --md --drop '.*' --keep 'finetune.mode|finetuned'")
+    assert all(mode in table for mode in modes.split(","))

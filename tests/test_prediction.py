@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from framemix.evaluation.prediction import predict
+from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model, normalise
+from framemix.training.data import Example
+from tests.tiny_store import ACTIONS, make_store, nonlocal_config, vivit_config
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    store = make_store(tmp_path_factory.mktemp("prediction") / "store")
+    return [Example(store, row, row.label) for row in store.index]
+
+
+@pytest.fixture(scope="module", params=["vivit", "nonlocal"])
+def model(request: pytest.FixtureRequest) -> TrainedModel:
+    torch.manual_seed(0)
+    config = vivit_config() if request.param == "vivit" else nonlocal_config()
+    network = build_model(config)
+    return TrainedModel(network, config, list(ACTIONS), {}, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def test_gives_a_row_of_probabilities_a_clip(model: TrainedModel, examples: list[Example]) -> None:
+    probabilities = predict(model, examples, batch_size=5, device=CPU)
+    assert probabilities.shape == (18, 3)
+    assert probabilities.dtype == torch.float32
+    assert torch.allclose(probabilities.sum(1), torch.ones(18))
+
+
+def test_rows_follow_the_order_of_the_examples(
+    model: TrainedModel, examples: list[Example]
+) -> None:
+    forward = predict(model, examples, batch_size=4, device=CPU)
+    backward = predict(model, examples[::-1], batch_size=4, device=CPU)
+    assert torch.allclose(forward, backward.flip(0), atol=1e-6)
+    assert (forward[0] - forward[-1]).abs().max() > 1e-4  # else the order could not be told
+
+
+def test_neither_batch_size_nor_dropout_changes_what_a_model_says(
+    model: TrainedModel, examples: list[Example]
+) -> None:
+    model.network.train()
+    whole = predict(model, examples, batch_size=18, device=CPU)
+    model.network.train()
+    assert torch.allclose(predict(model, examples, batch_size=7, device=CPU), whole, atol=1e-6)
+
+
+def test_is_the_softmax_of_the_network_on_normalised_clips(
+    model: TrainedModel, examples: list[Example]
+) -> None:
+    example = examples[7]
+    clips = torch.from_numpy(example.store.read([example.row]))
+    with torch.no_grad():
+        logits = model.network.eval()(normalise(clips, model.mean, model.std))
+    expected = logits.double().exp() / logits.double().exp().sum()
+    said = predict(model, [example], batch_size=1, device=CPU)
+    assert torch.allclose(said.double(), expected, atol=1e-6)
+
+
+def test_without_clips_there_are_no_rows(model: TrainedModel) -> None:
+    assert predict(model, [], batch_size=4, device=CPU).shape == (0, 3)

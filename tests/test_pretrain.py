@@ -1,0 +1,153 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from framemix.datasets.records import SplitVideo
+from framemix.errors import DatasetError
+from framemix.evaluation.metrics import classification_metrics
+from framemix.evaluation.prediction import predict
+from framemix.models import load_model
+from framemix.store import MixedStore
+from framemix.training.data import labels_of
+from framemix.training.pretrain import class_names, pretrain, split_examples
+from framemix.training.settings import PretrainNonLocal, PretrainViViT
+from tests.tiny_store import (
+    ACTIONS,
+    NONLOCAL,
+    TRAINING,
+    VIVIT,
+    machine,
+    make_store,
+    mix_settings,
+    split_of,
+)
+
+SETTINGS = {
+    "vivit": PretrainViViT.model_validate({**TRAINING, "model": VIVIT}),
+    "nonlocal": PretrainNonLocal.model_validate({**TRAINING, "model": NONLOCAL}),
+}
+HISTORY = ["epoch", "train_loss", "train_top1", "val_loss", "val_top1", "learning_rate"]
+OUTPUTS = {"model.safetensors", "history.csv", "metrics.json", "timing.json"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
+    return make_store(tmp_path_factory.mktemp("pretrain") / "store")
+
+
+@pytest.fixture(scope="module", params=["vivit", "nonlocal"])
+def target(
+    request: pytest.FixtureRequest, store: MixedStore, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder `models/<name>` after pretraining."""
+    folder = tmp_path_factory.mktemp("pretrain") / request.param
+    run(store, folder)
+    return folder
+
+
+def run(
+    store: MixedStore,
+    target: Path,
+    split: list[SplitVideo] | None = None,
+    settings: PretrainViViT | PretrainNonLocal | None = None,
+) -> None:
+    pretrain(
+        store,
+        split or split_of(store),
+        settings or SETTINGS[target.name],
+        seed=0,
+        target=target,
+        machine=machine(target.parent / "scratch"),
+    )
+
+
+def test_writes_model_history_metrics_and_timing(target: Path) -> None:
+    assert {file.name for file in target.iterdir()} == OUTPUTS
+
+
+def test_history_has_a_row_an_epoch(target: Path) -> None:
+    with (target / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == HISTORY
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert all(float(row["train_loss"]) > 0 and 0 <= float(row["val_top1"]) <= 1 for row in rows)
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == sorted(rates, reverse=True)  # of each epoch's last step: warm-up is over
+    assert rates[-1] < 0.003 / 10
+
+
+def test_metrics_are_what_the_saved_model_says_of_the_val_clips(
+    target: Path, store: MixedStore
+) -> None:
+    metrics = json.loads((target / "metrics.json").read_text())
+    model, val = (
+        load_model(target / "model.safetensors"),
+        split_examples(store, split_of(store), "val"),
+    )
+    assert len(val) == 6
+    said = predict(model, val, batch_size=4, device=torch.device("cpu"))
+    parameters = sum(p.numel() for p in model.network.parameters())
+    assert metrics == {
+        **classification_metrics(said, labels_of(val)),
+        "parameters": parameters,
+        "trainable_parameters": parameters,
+    }
+
+
+def test_timing_says_on_what_and_how_long(target: Path) -> None:
+    timing = json.loads((target / "timing.json").read_text())
+    assert set(timing) == {"device", "epochs", "seconds_an_epoch", "seconds"}
+    assert timing["epochs"] == 3
+    assert 0 < timing["seconds_an_epoch"] < 60
+
+
+def test_the_model_knows_its_classes_and_how_its_clips_were_mixed(target: Path) -> None:
+    model = load_model(target / "model.safetensors")
+    assert model.classes == list(ACTIONS)
+    assert model.mix == mix_settings().model_dump(mode="json")
+    assert model.config.architecture == target.name
+
+
+def test_the_same_run_in_a_fresh_scratch_gives_the_same_bytes(
+    target: Path, store: MixedStore, tmp_path: Path
+) -> None:
+    again = tmp_path / target.name
+    run(store, again)
+    for name in OUTPUTS - {"timing.json"}:
+        assert (again / name).read_bytes() == (target / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("name", ["vivit", "nonlocal"])
+def test_a_network_learns_what_can_be_learnt(store: MixedStore, tmp_path: Path, name: str) -> None:
+    longer = SETTINGS[name].model_copy(update={"epochs": 12, "learning_rate": 0.01})
+    run(store, tmp_path / name, settings=longer)
+    assert json.loads((tmp_path / name / "metrics.json").read_text())["top1"] == 1.0
+
+
+def test_classes_are_in_the_order_of_their_labels_whatever_the_index_order(
+    store: MixedStore,
+) -> None:
+    turned = MixedStore(store.folder)
+    turned.index.reverse()
+    assert class_names(turned) == list(ACTIONS)
+
+
+def test_only_the_clips_of_the_asked_side_are_taken(store: MixedStore) -> None:
+    split = split_of(store, val_each=1)
+    sides = {
+        side: {e.row.clip for e in split_examples(store, split, side)} for side in ("train", "val")
+    }
+    assert sides["val"] == {f"{name}/0" for name in ACTIONS}
+    assert len(sides["train"]) == 15
+    assert not sides["train"] & sides["val"]
+
+
+@pytest.mark.parametrize(("val_each", "side"), [(0, "val"), (6, "train")])
+def test_a_split_with_an_empty_side_is_one_clear_error(
+    store: MixedStore, tmp_path: Path, val_each: int, side: str
+) -> None:
+    with pytest.raises(DatasetError, match=f"the split leaves no {side} clip"):
+        run(store, tmp_path / "vivit", split_of(store, val_each))

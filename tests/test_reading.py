@@ -1,0 +1,239 @@
+"""What users may rely on when videos are read: decord's pixels, and errors in one line."""
+
+import wave
+from pathlib import Path
+
+import av
+import decord
+import numpy as np
+import pytest
+
+from framemix.errors import VideoError
+from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.video.writing import video_writer
+
+RED, GREEN, BLUE, BLACK = (200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0)
+AWKWARD_NAMES = [
+    "a b.avi",
+    "a:b.avi",
+    "http:c.avi",
+    "-d.avi",
+    "süß 日本.avi",
+    "%03d.avi",
+    "q'\"?#.avi",
+]
+
+
+def write_video(path: Path, frame: np.ndarray, count: int = 4, rotation: int = 0) -> Path:
+    height, width, _ = frame.shape
+    codec = "h264" if path.suffix == ".mp4" else "xvid"
+    with video_writer(
+        path, width=width, height=height, fps=30, codec=codec, rotation=rotation
+    ) as write:
+        for _ in range(count):
+            write(frame)
+    return path
+
+
+def bands(*colours: tuple[int, int, int], height: int = 48) -> np.ndarray:
+    """Vertical bands, 24 pixels wide each."""
+    return np.repeat(np.array([colours], np.uint8), 24, axis=1).repeat(height, axis=0)
+
+
+def moving_noise(path: Path, count: int) -> Path:
+    generator = np.random.default_rng(0)
+    with video_writer(path, width=64, height=48, fps=30, codec="xvid") as write:
+        for _ in range(count):
+            write(generator.integers(0, 256, (48, 64, 3), np.uint8))
+    return path
+
+
+def first_frame(path: Path, size: tuple[int, int], fit: str = "squeeze") -> np.ndarray:
+    return next(stream_frames(path, size=size, fit=fit))
+
+
+def assert_colour(pixels: np.ndarray, colour: tuple[int, int, int]) -> None:
+    assert pixels.size
+    assert np.abs(pixels.astype(int) - colour).max() < 40, pixels.reshape(-1, 3)[:3]
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """96x48: a quarter red, half green, a quarter blue."""
+    path = tmp_path_factory.mktemp("videos") / "wide.avi"
+    return write_video(path, bands(RED, GREEN, GREEN, BLUE))
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_noise(tmp_path_factory.mktemp("videos") / "noise.avi", 30)
+
+
+# Pixels
+
+
+def test_at_native_size_frames_are_decords_own(noise):
+    raw = decord.VideoReader(str(noise))
+    expected = [raw.next().asnumpy() for _ in range(len(raw))]
+    frames = list(stream_frames(noise, size=(48, 64), fit="squeeze"))
+    assert len(frames) == 30
+    assert frames[0].dtype == np.uint8
+    assert np.array_equal(frames, expected)
+
+
+@pytest.mark.parametrize("fit", ["squeeze", "crop", "pad"])
+def test_at_native_size_every_fit_is_the_same(noise, fit):
+    squeezed = np.stack(list(stream_frames(noise, size=(48, 64), fit="squeeze")))
+    assert np.array_equal(squeezed, list(stream_frames(noise, size=(48, 64), fit=fit)))
+
+
+def test_real_ucf101_frames_are_decords_own(shared):
+    path = shared / "data/UCF-101/Biking/v_Biking_g02_c02.avi"
+    raw = decord.VideoReader(str(path))
+    frames = stream_frames(path, size=(240, 320), fit="squeeze")
+    for _, frame in zip(range(20), frames, strict=False):
+        assert np.array_equal(frame, raw.next().asnumpy())
+
+
+@pytest.mark.parametrize("width", [2, 7, 24, 47, 48, 50, 72, 80, 171, 320])
+def test_at_any_width_frames_are_those_of_ffmpegs_bilinear_scaling(noise, width):
+    """decord gets a few widths wrong (48 and 72 among them) unless its padding is undone."""
+    with av.open(noise) as container:
+        reference = next(container.decode(video=0)).reformat(
+            width=width, height=36, format="rgb24", interpolation="BILINEAR"
+        )
+    frame = first_frame(noise, (36, width))
+    assert frame.shape == (36, width, 3)
+    assert np.abs(frame.astype(int) - reference.to_ndarray()).mean() < 2
+
+
+def test_squeeze_keeps_the_whole_picture_in_other_proportions(wide):
+    frame = first_frame(wide, (48, 48))
+    assert frame.shape == (48, 48, 3)
+    assert_colour(frame[:, :9], RED)
+    assert_colour(frame[:, 15:33], GREEN)
+    assert_colour(frame[:, 39:], BLUE)
+
+
+def test_crop_takes_the_centre_at_its_own_proportions(wide):
+    frame = first_frame(wide, (48, 48), "crop")
+    assert frame.shape == (48, 48, 3)
+    assert_colour(frame[:, 3:-3], GREEN)
+
+
+def test_crop_of_a_tall_picture_takes_its_middle_rows(tmp_path):
+    tall = write_video(tmp_path / "tall.avi", bands(RED, GREEN, GREEN, BLUE).swapaxes(0, 1))
+    assert_colour(first_frame(tall, (48, 48), "crop")[3:-3], GREEN)
+
+
+def test_pad_puts_the_whole_picture_on_black(wide):
+    frame = first_frame(wide, (48, 48), "pad")
+    assert frame.shape == (48, 48, 3)
+    assert (frame[:12] == 0).all()
+    assert (frame[36:] == 0).all()
+    assert_colour(frame[14:34, :9], RED)
+    assert_colour(frame[14:34, 15:33], GREEN)
+    assert_colour(frame[14:34, 39:], BLUE)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("size", [(31, 17), (7, 90), (2, 2), (101, 33)])
+def test_any_size_comes_out_exactly(wide, fit, size):
+    assert first_frame(wide, size, fit).shape == (*size, 3)
+
+
+def test_a_shorter_stream_can_be_taken_without_reading_on(noise):
+    frames = stream_frames(noise, size=(48, 64), fit="squeeze")
+    assert next(frames).shape == (48, 64, 3)
+    frames.close()
+
+
+# Description
+
+
+def test_a_video_is_described_as_displayed(wide):
+    info = describe(wide)
+    assert (info.width, info.height, info.fps) == (96, 48, 30)
+    assert info.seconds == pytest.approx(4 / 30, abs=0.001)
+    assert count_frames(wide) == 4
+
+
+@pytest.mark.parametrize(
+    ("rotation", "size", "top_left", "bottom_right"),
+    [
+        (0, (48, 96), RED, BLUE),
+        (90, (96, 48), BLUE, RED),
+        (180, (48, 96), BLUE, RED),
+        (270, (96, 48), RED, BLUE),
+    ],
+)
+@pytest.mark.parametrize("fit", ["squeeze", "pad"])
+def test_a_video_turned_by_metadata_is_described_and_read_as_displayed(
+    tmp_path, rotation, size, top_left, bottom_right, fit
+):
+    video = write_video(tmp_path / "turned.mp4", bands(RED, GREEN, GREEN, BLUE), rotation=rotation)
+    info = describe(video)
+    assert (info.height, info.width) == size
+    frame = first_frame(video, size, fit)
+    assert_colour(frame[:10, :10], top_left)
+    assert_colour(frame[-10:, -10:], bottom_right)
+    assert_colour(frame[size[0] // 2 - 5 :, size[1] // 2 - 5 :][:10, :10], GREEN)
+
+
+# Files that are not as they should be
+
+
+@pytest.fixture(params=["text", "empty", "sound", "missing", "folder"])
+def no_video(request, tmp_path: Path) -> Path:
+    path = tmp_path / f"{request.param}.avi"
+    if request.param == "text":
+        path.write_text("this is no video\n" * 300)
+    elif request.param == "empty":
+        path.touch()
+    elif request.param == "sound":
+        with wave.open(str(path), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(16_000))
+    elif request.param == "folder":
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        count_frames,
+        describe,
+        lambda path: list(stream_frames(path, size=(8, 8), fit="squeeze")),
+        lambda path: list(stream_frames(path, size=(8, 8), fit="pad")),
+    ],
+    ids=["count_frames", "describe", "squeeze", "pad"],
+)
+def test_what_is_no_video_is_an_error_in_one_line_that_names_it(no_video, read):
+    with pytest.raises(VideoError) as caught:
+        read(no_video)
+    message = str(caught.value)
+    assert message.startswith(f"{no_video}: ")
+    assert "\n" not in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.77, 0.99])
+def test_of_a_truncated_video_the_frames_that_are_counted_are_those_that_are_read(
+    noise, tmp_path, share
+):
+    content = noise.read_bytes()
+    truncated = tmp_path / "truncated.avi"
+    truncated.write_bytes(content[: int(len(content) * share)])
+    frames = list(stream_frames(truncated, size=(8, 8), fit="squeeze"))
+    assert 0 < count_frames(truncated) == len(frames) <= 30
+    assert len(frames) == pytest.approx(30 * share, abs=2)
+
+
+@pytest.mark.parametrize("name", AWKWARD_NAMES)
+def test_any_file_name_can_be_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_video(Path(name), bands(RED, BLUE), count=3)
+    assert count_frames(Path(name)) == 3
+    assert describe(Path(name)).width == 48
+    assert len(list(stream_frames(Path(name), size=(8, 8), fit="pad"))) == 3

@@ -1,0 +1,403 @@
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from framemix.errors import DatasetError, ModelError
+from framemix.evaluation.prediction import predict
+from framemix.models import build_model, load_model
+from framemix.models.config import FinetuneMode
+from framemix.store import MixedStore
+from framemix.training.data import Batch, ClipDataset, labels_of
+from framemix.training.run import Run, resolve_device, train
+from tests.tiny_store import (
+    ACTIONS,
+    examples_of,
+    machine,
+    make_store,
+    mix_settings,
+    training_settings,
+    vivit_config,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+# Forks a process for each training that it is told to run: importing torch takes longer than one.
+TRAINER = """
+import json, os, signal, sys, time, traceback
+from pathlib import Path
+import torch
+from framemix.models import build_model
+from framemix.store import MixedStore
+from framemix.training.classifier import Classifier
+from framemix.training.run import Run, train
+from tests import tiny_store as tiny
+
+def announce(moment, number):
+    "Write each moment to standard output; at `moment` send this process the signal."
+    def announced(name, method):
+        def announcing(self, *args):
+            now = " ".join(str(part) for part in (name, self.current_epoch, *args[1:]))
+            print(now, flush=True)
+            if now == moment:
+                os.kill(os.getpid(), number)
+            return method(self, *args)
+        return announcing
+    for name in ("training_step", "validation_step", "on_train_epoch_start", "on_train_epoch_end"):
+        setattr(Classifier, name, announced(name, getattr(Classifier, name)))
+
+def run(folder, network, moment, number, settings):
+    announce(moment, number)
+    store = MixedStore(folder.parent / "store")
+    torch.manual_seed(0)
+    config = tiny.vivit_config() if network == "vivit" else tiny.nonlocal_config()
+    model = build_model(config)
+    if network == "vivit":
+        model.freeze_for("temporal_fc")  # frozen parts must stay without dropout on resuming
+    sides = (tiny.examples_of(store, "train"), tiny.examples_of(store, "val"))
+    settings = tiny.training_settings(**settings)
+    train(
+        Run(model, config, list(tiny.ACTIONS), *sides, settings, 0, {}),
+        folder / "out",
+        tiny.machine(folder / "scratch"),
+    )
+
+def child(folder, log, after, **job):
+    file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    code = 1
+    try:
+        run(Path(folder), **job)
+        code = 0
+    except SystemExit as stop:
+        code = stop.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+for line in sys.stdin:
+    job = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        child(**job)
+    if job["after"] is not None:
+        time.sleep(job["after"])
+        os.kill(pid, job["number"])
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Trainer:
+    """Runs trainings below `root`, each in a process of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        make_store(root / "store")
+        paths = [str(ROOT), str(ROOT / "src")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+        self.server = subprocess.Popen(
+            [sys.executable, "-c", TRAINER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def run(
+        self,
+        name: str,
+        network: str = "vivit",
+        *,
+        moment: str | None = None,
+        number: int = signal.SIGKILL,
+        after: float | None = None,
+        **settings: Any,
+    ) -> int:
+        """Return the exit code; the signal is sent at the `moment` or `after` so many seconds."""
+        job = {
+            "folder": str(self.root / name),
+            "log": str(self.root / f"{name}.log"),
+            "network": network,
+            "moment": moment,
+            "number": number,
+            "after": after,
+            "settings": settings,
+        }
+        assert self.server.stdin
+        assert self.server.stdout
+        self.server.stdin.write(json.dumps(job) + "\n")
+        self.server.stdin.flush()
+        return int(self.server.stdout.readline())
+
+    def moments(self, name: str) -> list[str]:
+        """What the last run of that name went through."""
+        return (self.root / f"{name}.log").read_text().splitlines()
+
+    def progress(self, name: str) -> tuple[int, int]:
+        """Epochs, and batches of the next one, that an interrupted run has saved."""
+        (file,) = (self.root / name).glob("scratch/*.partial/last.ckpt")
+        progress = torch.load(file, weights_only=True)["progress"]
+        return len(progress["history"]), progress["batches_done"]
+
+    def results(self, name: str) -> list[bytes]:
+        files = ("model.safetensors", "history.csv")
+        return [(self.root / name / "out" / file).read_bytes() for file in files]
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+    trainer = Trainer(tmp_path_factory.mktemp("run"))
+    for network in ("vivit", "nonlocal"):
+        assert trainer.run(network, network) == 0, "\n".join(trainer.moments(network))
+    yield trainer
+    assert trainer.server.stdin
+    trainer.server.stdin.close()
+    trainer.server.wait()
+
+
+@pytest.mark.parametrize(
+    ("network", "moment"),
+    [
+        ("vivit", "training_step 0 1"),  # before the first checkpoint
+        ("vivit", "validation_step 0 1"),
+        ("vivit", "training_step 1 1"),
+        ("vivit", "on_train_epoch_start 2"),
+        ("vivit", "on_train_epoch_end 2"),
+        ("nonlocal", "training_step 2 1"),
+    ],
+)
+def test_a_killed_training_run_again_ends_as_if_unbroken(
+    trainer: Trainer, network: str, moment: str
+) -> None:
+    name = f"kill {network} {moment}"
+    assert trainer.run(name, network, moment=moment) == -signal.SIGKILL
+    assert trainer.run(name, network) == 0
+    assert trainer.results(name) == trainer.results(network)
+
+
+def test_a_training_killed_again_and_again_ends_as_if_unbroken(trainer: Trainer) -> None:
+    assert trainer.run("never", epochs=20) == 0
+    draw = random.Random(0)
+    codes = [trainer.run("often", epochs=20, after=draw.uniform(0.1, 0.4)) for _ in range(4)]
+    assert codes[0] == -signal.SIGKILL
+    assert trainer.run("often", epochs=20) == 0
+    assert trainer.results("often") == trainer.results("never")
+
+
+@pytest.mark.parametrize(
+    ("network", "moment", "saved", "goes_on_at"),
+    [
+        ("vivit", "training_step 0 0", (0, 1), "training_step 0 1"),
+        ("vivit", "training_step 1 1", (1, 2), "training_step 1 2"),
+        ("nonlocal", "training_step 1 0", (1, 1), "training_step 1 1"),
+        ("vivit", "training_step 1 2", (1, 3), "validation_step 1 0"),  # the epoch's last batch
+        ("vivit", "validation_step 0 1", (0, 3), "validation_step 0 0"),
+        ("nonlocal", "validation_step 2 0", (2, 3), "validation_step 2 0"),
+        ("vivit", "on_train_epoch_end 0", (1, 0), "on_train_epoch_start 1"),
+    ],
+)
+def test_sigterm_saves_and_the_next_run_goes_on_from_there_to_the_same_end(
+    trainer: Trainer, network: str, moment: str, saved: tuple[int, int], goes_on_at: str
+) -> None:
+    name = f"term {network} {moment}"
+    assert trainer.run(name, network, moment=moment, number=signal.SIGTERM) == 143
+    assert trainer.progress(name) == saved
+    assert trainer.run(name, network) == 0
+    assert trainer.moments(name)[0] == goes_on_at
+    assert trainer.results(name) == trainer.results(network)
+
+
+def test_sigterm_after_the_last_epoch_leaves_no_step_to_do_again(trainer: Trainer) -> None:
+    moment = "on_train_epoch_end 2"
+    assert trainer.run("last", moment=moment, number=signal.SIGTERM) == 143
+    assert trainer.run("last") == 0
+    assert trainer.moments("last") == []
+    assert trainer.results("last") == trainer.results("vivit")
+
+
+def test_sigterm_from_outside_ends_a_long_training_within_seconds(trainer: Trainer) -> None:
+    start = time.monotonic()
+    settings = {"epochs": 100_000, "number": signal.SIGTERM, "after": 1.5}
+    assert trainer.run("outside", **settings) == 143
+    assert time.monotonic() - start < 6
+    saved = trainer.progress("outside")
+    assert saved > (0, 0)
+    assert trainer.run("outside", **settings) == 143
+    assert trainer.progress("outside") > saved
+
+
+def test_epochs_that_were_not_the_best_are_kept_too(trainer: Trainer) -> None:
+    settings = {"learning_rate": 1e-9, "warmup_epochs": 0}  # val top-1 stays as it is
+    assert trainer.run("flat", moment="training_step 2 0", **settings) == -signal.SIGKILL
+    assert trainer.progress("flat") == (2, 0)
+
+
+def test_a_run_goes_on_where_its_scratch_folder_has_moved_to(trainer: Trainer) -> None:
+    moment = "training_step 2 1"
+    assert trainer.run("old", moment=moment, number=signal.SIGTERM) == 143
+    (trainer.root / "old").rename(trainer.root / "new")
+    assert trainer.run("new") == 0
+    assert trainer.moments("new")[0] == "training_step 2 2"
+    assert trainer.results("new") == trainer.results("vivit")
+
+
+def test_a_run_with_other_settings_does_not_go_on_from_this_ones(trainer: Trainer) -> None:
+    moment = "training_step 2 0"
+    assert trainer.run("other", moment=moment, number=signal.SIGTERM) == 143
+    assert trainer.run("other", learning_rate=0.001) == 0
+    assert trainer.moments("other")[0] == "on_train_epoch_start 0"
+    assert trainer.run("alone", learning_rate=0.001) == 0
+    assert trainer.results("other") == trainer.results("alone")
+
+
+def test_a_finished_run_is_not_trained_again(trainer: Trainer) -> None:
+    before = trainer.results("nonlocal")
+    (trainer.root / "nonlocal/out/model.safetensors").unlink()
+    assert trainer.run("nonlocal", "nonlocal") == 0
+    assert trainer.moments("nonlocal") == []
+    assert trainer.results("nonlocal") == before
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
+    return make_store(tmp_path_factory.mktemp("run") / "store")
+
+
+def new_run(store: MixedStore, mode: FinetuneMode = "all", **settings: Any) -> Run:
+    torch.manual_seed(0)
+    config = vivit_config(dropout=0.0)
+    network = build_model(config)
+    network.freeze_for(mode)
+    sides = examples_of(store, "train"), examples_of(store, "val")
+    return Run(network, config, list(ACTIONS), *sides, training_settings(**settings), 0, {})
+
+
+def weights_after(run: Run, folder: Path) -> dict[str, torch.Tensor]:
+    train(run, folder / "out", machine(folder / "scratch"))
+    return load_model(folder / "out/model.safetensors").network.state_dict()
+
+
+def test_each_epoch_takes_every_clip_once_in_an_order_of_its_own(
+    store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[list[int]] = []
+    read = ClipDataset.__getitems__
+
+    def reading(dataset: ClipDataset, places: list[int]) -> Batch:
+        if len(dataset) == 12:  # the training clips
+            taken.append(places)
+        return read(dataset, places)
+
+    monkeypatch.setattr(ClipDataset, "__getitems__", reading)
+    train(new_run(store), tmp_path / "out", machine(tmp_path / "scratch"))
+    orders = [list(chain(*taken[first : first + 3])) for first in (0, 3, 6)]
+    assert [sorted(order) for order in orders] == [list(range(12))] * 3
+    assert len({tuple(order) for order in orders}) == 3
+
+
+@pytest.mark.parametrize("mode", ["all", "spatial_temporal_fc", "temporal_fc", "fc"])
+def test_frozen_parameters_stay_bit_for_bit_and_all_others_change(
+    store: MixedStore, tmp_path: Path, mode: FinetuneMode
+) -> None:
+    run = new_run(store, mode, epochs=1)
+    before = {name: p.clone() for name, p in run.network.named_parameters()}
+    after = weights_after(run, tmp_path)
+    trained = {name for name, p in run.network.named_parameters() if p.requires_grad}
+    assert {name for name in before if not torch.equal(before[name], after[name])} == trained
+
+
+def test_the_model_is_the_best_epochs(store: MixedStore, tmp_path: Path) -> None:
+    run = new_run(store, epochs=6, learning_rate=0.02)
+    train(run, tmp_path / "out", machine(tmp_path / "scratch"))
+    with (tmp_path / "out/history.csv").open(newline="") as file:
+        history = [float(row["val_top1"]) for row in csv.DictReader(file)]
+    assert max(history) > history[0]  # else nothing was learnt
+    model = load_model(tmp_path / "out/model.safetensors")
+    best = predict(model, run.val, batch_size=4, device=torch.device("cpu")).argmax(1)
+    assert (best == labels_of(run.val)).double().mean().item() == pytest.approx(
+        max(history), abs=1e-6
+    )
+
+
+def test_of_equally_good_epochs_the_earlier_is_kept(store: MixedStore, tmp_path: Path) -> None:
+    settings = {"learning_rate": 1e-6, "warmup_epochs": 0, "schedule": "constant"}
+    first = weights_after(new_run(store, epochs=1, **settings), tmp_path / "one")
+    third = weights_after(new_run(store, epochs=3, **settings), tmp_path / "three")
+    history = (tmp_path / "three/out/history.csv").read_text().splitlines()[1:]
+    assert len({row.split(",")[4] for row in history}) == 1, history
+    assert all(torch.equal(first[name], third[name]) for name in first)
+
+
+def test_the_gradient_is_clipped_to_its_norm(store: MixedStore, tmp_path: Path) -> None:
+    settings = {
+        "epochs": 1,
+        "batch_size": 100,  # one step
+        "optimizer": "sgd",
+        "learning_rate": 1.0,
+        "weight_decay": 0.0,
+        "warmup_epochs": 0,
+        "schedule": "constant",
+    }
+    lengths = {}
+    for clip_norm in (None, 0.01):
+        run = new_run(store, clip_norm=clip_norm, **settings)
+        before = {name: p.clone() for name, p in run.network.named_parameters()}
+        after = weights_after(run, tmp_path / str(clip_norm))
+        steps = torch.cat([(after[name] - before[name]).flatten() for name in before])
+        lengths[clip_norm] = steps.norm().item()
+    assert lengths[None] > 0.1
+    assert lengths[0.01] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_model_file_holds_what_prediction_needs(store: MixedStore, tmp_path: Path) -> None:
+    train(new_run(store, epochs=1), tmp_path / "out", machine(tmp_path / "scratch"))
+    model = load_model(tmp_path / "out/model.safetensors")
+    assert model.classes == list(ACTIONS)
+    assert model.mix == mix_settings().model_dump(mode="json")
+    assert model.config == vivit_config(dropout=0.0)
+
+
+@pytest.mark.parametrize("side", ["train", "val"])
+def test_a_split_without_clips_on_one_side_is_one_clear_error(
+    store: MixedStore, tmp_path: Path, side: str
+) -> None:
+    run = new_run(store)
+    getattr(run, side).clear()
+    with pytest.raises(DatasetError, match=f"no {side} clip") as caught:
+        train(run, tmp_path / "out", machine(tmp_path / "scratch"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_leaves_the_process_handling_of_sigterm_as_it_was(
+    store: MixedStore, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    handler = signal.signal(signal.SIGTERM, lambda *_: None)
+    mine = signal.getsignal(signal.SIGTERM)
+    try:
+        train(new_run(store, epochs=1), tmp_path / "out", machine(tmp_path / "scratch"))
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_one_clear_error() -> None:
+    assert resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(ModelError, match=r"runtime\.device = cuda:1: .* allowed: auto, cpu"):
+        resolve_device("cuda:1")

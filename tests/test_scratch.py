@@ -1,0 +1,216 @@
+"""What users may rely on in the scratch folder: finished work is kept, and only what still fits."""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framemix import scratch
+from framemix.errors import FramemixError
+from framemix.scratch import Unit, finish_all, link, locked, scratch_root
+
+# Another run: holds the lock for a moment, and writes a file just before it lets go.
+HOLD = """
+import fcntl, sys, time
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(0.4)
+open(sys.argv[2], "w").close()
+"""
+
+
+def write_one(name: str, folder: Path) -> None:
+    """What a unit does here; at module level, so that workers find it."""
+    (folder / name).write_text(name)
+
+
+def unit_in(folder: Path, make: Any = None, **changes: Any) -> Unit:
+    values = {"settings": {"size": 3}, "files": [], "code": "v1"} | changes
+    return Unit(folder=folder, make=make or partial(write_one, "out"), **values)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    monkeypatch.delenv("FRAMEMIX_SCRATCH", raising=False)
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+# Where it is
+
+
+def test_by_default_scratch_is_in_the_checkout(checkout):
+    assert scratch_root(None) == checkout / ".scratch"
+
+
+def test_the_configured_folder_wins_over_the_default(checkout, tmp_path):
+    assert scratch_root(tmp_path / "big") == tmp_path / "big"
+    assert scratch_root(Path("big")) == checkout / "big"
+
+
+def test_the_environment_wins_over_the_configured_folder(checkout, tmp_path, monkeypatch):
+    monkeypatch.setenv("FRAMEMIX_SCRATCH", str(tmp_path / "fast"))
+    assert scratch_root(tmp_path / "big") == tmp_path / "fast"
+
+
+@pytest.mark.parametrize("inside", [".dvc/tmp/exps/tmpabc", ".dvc/tmp/exps/tmpabc/sub/project"])
+def test_an_experiment_in_a_temporary_copy_shares_its_checkouts_scratch(
+    checkout, monkeypatch, inside
+):
+    (checkout / inside).mkdir(parents=True)
+    monkeypatch.chdir(checkout / inside)
+    assert scratch_root(None) == checkout / ".scratch"
+
+
+# A unit of work
+
+
+def test_a_finished_unit_is_not_made_again(tmp_path):
+    made = []
+    for _ in range(3):
+        done = unit_in(tmp_path, make=made.append).finish()
+    assert len(made) == 1
+    assert done.parent == tmp_path
+
+
+def test_a_unit_appears_only_when_it_is_whole(tmp_path):
+    def fail(folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        unit_in(tmp_path, make=fail).finish()
+    assert [path.suffix for path in tmp_path.iterdir() if path.is_dir()] == [".partial"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_half_made_work_is_continued_with_resume_and_discarded_without(tmp_path, resume):
+    def start(folder: Path) -> None:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        unit_in(tmp_path, make=start, resume=resume).finish()
+    done = unit_in(tmp_path, make=lambda f: found.extend(names(f)), resume=resume).finish()
+    assert found == (["half"] if resume else [])
+    assert names(done) == found
+
+
+def test_settings_code_and_content_of_files_each_decide_the_unit(tmp_path):
+    file, other = tmp_path / "a.avi", tmp_path / "b.avi"
+    file.write_bytes(b"one")
+    other.write_bytes(b"one")
+
+    def name(**changes: Any) -> str:
+        return unit_in(tmp_path / "units", **({"files": [file]} | changes)).finish().name
+
+    first = name()
+    names = {
+        "settings": name(settings={"size": 4}),
+        "code": name(code="v2"),
+        "file name": name(files=[other]),
+        "no file": name(files=[]),
+        "two files": name(files=[file, other]),
+        "other order": name(files=[other, file]),
+    }
+    file.write_bytes(b"two")
+    names["content"] = name()
+    assert len({first, *names.values()}) == 1 + len(names)
+    file.write_bytes(b"one")
+    assert name() == first
+
+
+def test_neither_the_date_nor_the_place_of_a_file_decides_the_unit(tmp_path):
+    file = tmp_path / "a.avi"
+    file.write_bytes(b"one")
+    first = unit_in(tmp_path / "units", files=[file]).finish()
+    (tmp_path / "moved").mkdir()
+    moved = shutil.move(file, tmp_path / "moved/a.avi")
+    os.utime(moved, (1, 1))
+    assert unit_in(tmp_path / "units", files=[moved]).finish() == first
+
+
+@pytest.mark.parametrize("place", [0, 4000, -1])
+def test_a_change_in_a_very_large_file_is_seen(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(scratch, "FULLY_HASHED_BYTES", 1000)
+    monkeypatch.setattr(scratch, "END_BYTES", 100)
+    file, content = tmp_path / "long.avi", bytearray(8000)
+    file.write_bytes(content)
+    os.utime(file, ns=(0, 0))
+    first = unit_in(tmp_path / "units", files=[file]).finish()
+    content[place] = 1
+    file.write_bytes(content)
+    if place in (0, -1):
+        os.utime(file, ns=(0, 0))  # the ends are read; the middle is told by the date
+    assert unit_in(tmp_path / "units", files=[file]).finish() != first
+
+
+def test_a_file_that_is_gone_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(FramemixError, match=r"gone\.avi: cannot be read: No such file"):
+        unit_in(tmp_path, files=[tmp_path / "gone.avi"]).finish()
+
+
+# The units of a stage
+
+
+def test_units_come_back_in_order_and_those_no_longer_asked_for_are_deleted(tmp_path):
+    folder = tmp_path / "stage"
+    units = [
+        unit_in(folder, make=partial(write_one, str(i)), settings={"number": i}) for i in range(4)
+    ]
+    first = finish_all(folder, units, workers=2, label="test")
+    assert [names(done) for done in first] == [["0"], ["1"], ["2"], ["3"]]
+    inode = first[2].stat().st_ino
+
+    assert finish_all(folder, units[2:], workers=1, label="test") == first[2:]
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(
+        done.name for done in first[2:]
+    )
+    assert first[2].stat().st_ino == inode
+
+
+def test_a_second_run_waits_for_the_lock_and_says_which(tmp_path, capsys):
+    lock, done = tmp_path / "stage.lock", tmp_path / "done"
+    other_run = subprocess.Popen([sys.executable, "-c", HOLD, lock, done], stdout=subprocess.PIPE)
+    with other_run:
+        assert other_run.stdout.readline() == b"held\n"
+        with locked(lock):
+            assert done.exists()
+    assert capsys.readouterr().err == f"waiting for another run that holds {lock}\n"
+
+
+# Links
+
+
+def test_a_linked_output_is_the_same_file_and_takes_no_space(tmp_path):
+    source = tmp_path / "shard.h5"
+    source.write_bytes(b"clips")
+    for _ in range(2):  # the second time over the first
+        link(source, tmp_path / "out/a/shard.h5")
+        assert (tmp_path / "out/a/shard.h5").samefile(source)
+
+
+def test_between_file_systems_a_linked_output_is_a_copy(tmp_path):
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system here")
+    source = elsewhere / f"framemix-test-{os.getpid()}"
+    try:
+        source.write_bytes(b"clips")
+        link(source, tmp_path / "out/shard.h5")
+        assert (tmp_path / "out/shard.h5").read_bytes() == b"clips"
+    finally:
+        source.unlink()

@@ -1,0 +1,381 @@
+"""What users may rely on in a split: nothing leaks, nothing is lost, the lists are followed."""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from framemix.datasets.records import Clip, Video
+from framemix.datasets.splits import (
+    SplitSettings,
+    classes_without,
+    group_split,
+    leak_share,
+    random_split,
+    read_official_split,
+    split_clips,
+    split_videos,
+)
+from framemix.errors import DatasetError
+
+SCOPES = ("class", "dataset")
+scopes = st.sampled_from(SCOPES)
+seeds = st.integers(0, 2**32 - 1)
+fold_counts = st.integers(2, 6)
+# Clips as (class, group): up to six classes, up to nine groups.
+datasets = st.lists(
+    st.tuples(st.sampled_from("ABCDEF"), st.integers(1, 9).map(lambda g: f"g{g:02}")),
+    min_size=1,
+    max_size=80,
+)
+checked = settings(max_examples=80, deadline=None)
+
+
+def settings_with(**changes: object) -> SplitSettings:
+    values = {
+        "strategy": "group",
+        "group_scope": "class",
+        "folds": 5,
+        "fold": 0,
+        "seed": 0,
+        "rldd": "subject",
+    }
+    return SplitSettings.model_validate(values | changes)
+
+
+def unzip(clips: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [name for name, _ in clips], [group for _, group in clips]
+
+
+def groups_of(clips: Sequence[tuple[str, str]], scope: str) -> dict[str, set[str]]:
+    groups = defaultdict(set)
+    for name, group in clips:
+        groups[name if scope == "class" else ""].add(group)
+    return groups
+
+
+# Splits by group
+
+
+@given(datasets, scopes, fold_counts, seeds, st.data())
+@checked
+def test_no_group_is_on_both_sides(clips, scope, folds, seed, data):
+    fold = data.draw(st.integers(0, folds - 1))
+    classes, groups = unzip(clips)
+    subsets = group_split(classes, groups, scope=scope, folds=folds, fold=fold, seed=seed)
+    sides = defaultdict(set)
+    for name, group, subset in zip(classes, groups, subsets, strict=True):
+        sides[(name, group) if scope == "class" else group].add(subset)
+    assert all(len(side) == 1 for side in sides.values())
+    assert leak_share(classes, groups, subsets) in (0.0, None)
+
+
+@given(datasets, fold_counts, seeds, st.data())
+@checked
+def test_in_each_class_some_groups_train_and_of_two_or_more_some_validate(clips, folds, seed, data):
+    fold = data.draw(st.integers(0, folds - 1))
+    classes, groups = unzip(clips)
+    subsets = group_split(classes, groups, scope="class", folds=folds, fold=fold, seed=seed)
+    assert classes_without("train", classes, subsets) == []
+    single = [name for name, found in groups_of(clips, "class").items() if len(found) == 1]
+    assert classes_without("val", classes, subsets) == sorted(single)
+
+
+@given(datasets, scopes, fold_counts, seeds)
+@checked
+def test_the_folds_validate_every_clip_exactly_once(clips, scope, folds, seed):
+    if min(map(len, groups_of(clips, scope).values())) < folds:
+        # Classes of fewer groups than folds validate again: give each class enough groups.
+        clips = clips + [(name, f"x{i}") for name, _ in clips for i in range(folds)]
+    classes, groups = unzip(clips)
+    validated = Counter()
+    for fold in range(folds):
+        subsets = group_split(classes, groups, scope=scope, folds=folds, fold=fold, seed=seed)
+        validated.update(i for i, subset in enumerate(subsets) if subset == "val")
+    assert validated == Counter(range(len(clips)))
+
+
+@given(datasets, scopes, fold_counts, seeds)
+@checked
+def test_a_split_is_the_same_each_time_and_for_each_clip_in_any_order(clips, scope, folds, seed):
+    chosen = {"scope": scope, "folds": folds, "fold": 0, "seed": seed}
+    forward = group_split(*unzip(clips), **chosen)
+    assert group_split(*unzip(clips), **chosen) == forward
+    assert group_split(*unzip(clips[::-1]), **chosen) == forward[::-1]
+
+
+def test_another_seed_gives_another_split():
+    classes, groups = unzip([("A", f"g{i:02}") for i in range(25)])
+    chosen = {"folds": 5, "fold": 0}
+    assert len({tuple(random_split(classes, **chosen, seed=s)) for s in range(10)}) > 5
+    splits = {
+        tuple(group_split(classes, groups, scope="class", **chosen, seed=s)) for s in range(10)
+    }
+    assert len(splits) > 5
+
+
+def test_folds_of_uneven_groups_are_about_equal_in_clips():
+    clips = [("A", f"g{g:02}") for g in range(25) for _ in range(1 + g % 7)]
+    for fold in range(5):
+        subsets = group_split(*unzip(clips), scope="class", folds=5, fold=fold, seed=0)
+        assert subsets.count("val") == pytest.approx(len(clips) / 5, abs=2)
+
+
+# Random splits
+
+
+@given(st.lists(st.sampled_from("ABCDEF"), min_size=1, max_size=120), fold_counts, seeds, st.data())
+@checked
+def test_a_random_split_validates_one_part_in_folds_of_each_class(classes, folds, seed, data):
+    fold = data.draw(st.integers(0, folds - 1))
+    subsets = random_split(classes, folds=folds, fold=fold, seed=seed)
+    validating = Counter(c for c, s in zip(classes, subsets, strict=True) if s == "val")
+    for name, size in Counter(classes).items():
+        if size >= folds:
+            assert validating[name] in (size // folds, -(-size // folds))
+        else:
+            assert validating[name] == (1 if size > 1 else 0)
+    assert classes_without("train", classes, subsets) == []
+
+
+@given(st.lists(st.sampled_from("ABC"), min_size=1, max_size=90), fold_counts, seeds)
+@checked
+def test_random_folds_validate_every_clip_of_a_large_enough_class_once(classes, folds, seed):
+    classes = classes + classes[:1] * folds
+    validated = Counter()
+    for fold in range(folds):
+        subsets = random_split(classes, folds=folds, fold=fold, seed=seed)
+        validated.update(i for i, subset in enumerate(subsets) if subset == "val")
+    large = {name for name, size in Counter(classes).items() if size >= folds}
+    assert all(validated[i] == 1 for i, name in enumerate(classes) if name in large)
+
+
+def test_a_random_split_is_the_same_each_time():
+    classes = list("AABBBBBBCCCCCCCCC")
+    first = random_split(classes, folds=3, fold=1, seed=5)
+    assert random_split(classes, folds=3, fold=1, seed=5) == first
+
+
+def test_the_leak_share_counts_val_clips_with_a_sibling_in_train():
+    classes = ["A", "A", "A", "B", "B"]
+    groups = ["g01", "g01", "g02", "g01", "g01"]
+    assert leak_share(classes, groups, ["train", "val", "val", "val", "val"]) == 0.25
+    assert leak_share(classes, groups, ["train"] * 5) is None
+
+
+# UCF101 at full scale: its frame counts and its official lists
+
+
+@pytest.fixture(scope="module")
+def ucf101(shared: Path) -> list[Video]:
+    """All of UCF101's 13,320 videos as the filter's rows; class folders spelt as on disk."""
+    with (shared / "data/ucf101_frame_counts.csv").open(newline="") as file:
+        return [_video(row["video"], int(row["decoded_est"])) for row in csv.DictReader(file)]
+
+
+def _video(name: str, frames: int) -> Video:
+    _, class_name, group, _ = name.split("_")
+    # Files are named HandStandPushups, their folder HandstandPushups.
+    folder = class_name.replace("HandStandPushups", "HandstandPushups")
+    return Video(
+        video=f"{folder}/{name}.avi",
+        class_name=folder,
+        group=group,
+        frames=frames,
+        kept=frames >= 150,
+    )
+
+
+@pytest.fixture(scope="module")
+def lists(shared: Path) -> Path:
+    return shared / "data/ucfTrainTestlist"
+
+
+def test_150_frames_leave_7688_videos_in_99_classes(ucf101):
+    kept = [video for video in ucf101 if video.kept]
+    assert len(ucf101) == 13_320
+    assert len(kept) == 7_688
+    classes = {video.class_name for video in kept}
+    assert len(classes) == 99
+    assert {v.class_name for v in ucf101} - classes == {"JumpingJack", "CliffDiving"}
+
+
+def test_every_kept_video_is_in_the_split_and_no_other(ucf101, lists):
+    rows, _ = split_videos(ucf101, settings_with(), lists)
+    assert [row.video for row in rows] == [video.video for video in ucf101 if video.kept]
+
+
+@pytest.mark.parametrize("fold", range(5))
+@pytest.mark.parametrize("scope", SCOPES)
+def test_ucf101_by_group_is_close_to_4_to_1_and_leaks_nothing(ucf101, lists, scope, fold):
+    rows, figures = split_videos(ucf101, settings_with(group_scope=scope, fold=fold), lists)
+    assert figures["leak_share"] == 0
+    assert figures["train_clips"] + figures["val_clips"] == len(rows) == 7_688
+    assert figures["val_clips"] / 7_688 == pytest.approx(1 / 5, abs=0.01)
+    if scope == "class":
+        assert figures["classes_without_train"] == ""
+        # Its two long videos are of one group.
+        assert figures["classes_without_val"] == "BasketballDunk"
+
+
+def test_ucf101_at_random_is_4_to_1_in_every_class_and_nearly_all_of_it_leaks(ucf101, lists):
+    _, figures = split_videos(ucf101, settings_with(strategy="random"), lists)
+    assert figures["val_clips"] / 7_688 == pytest.approx(1 / 5, abs=0.003)
+    assert figures["leak_share"] > 0.9
+    assert figures["classes_without_train"] == figures["classes_without_val"] == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "train", "val", "without_train", "without_val"),
+    [
+        (1, 5582, 2106, "Mixing", "BasketballDunk, FrisbeeCatch, HulaHoop"),
+        (
+            2,
+            5536,
+            2152,
+            "HulaHoop",
+            "BasketballDunk, CricketShot, FrisbeeCatch, HighJump, Mixing, PushUps, Shotput",
+        ),
+        (
+            3,
+            5491,
+            2197,
+            "",
+            "BasketballDunk, CricketBowling, CricketShot, HulaHoop, Mixing, ThrowDiscus",
+        ),
+    ],
+)
+def test_official_splits_name_the_classes_that_150_frames_leave_without_a_side(
+    ucf101, lists, number, train, val, without_train, without_val
+):
+    _, figures = split_videos(ucf101, settings_with(strategy=f"official{number}"), lists)
+    assert figures == {
+        "train_clips": train,
+        "val_clips": val,
+        "leak_share": 0.0,
+        "classes_without_train": without_train,
+        "classes_without_val": without_val,
+    }
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_official_splits_cover_all_of_ucf101_however_handstand_pushups_is_spelt(
+    ucf101, lists, number
+):
+    official = read_official_split(lists, number)
+    assert len(official) == 13_320
+    for video in ucf101:
+        assert video.video.lower() in official
+    spelt = [v for v in ucf101 if v.kept and v.class_name == "HandstandPushups"]
+    other = [
+        v.model_copy(update={"video": v.video.replace("Handstand", "HandStand", 1)}) for v in spelt
+    ]
+    chosen = settings_with(strategy=f"official{number}")
+    by_folder, by_file = (split_videos(videos, chosen, lists)[0] for videos in (spelt, other))
+    assert [row.subset for row in by_folder] == [row.subset for row in by_file]
+
+
+def test_an_official_split_puts_the_train_list_in_train_and_the_test_list_in_val(ucf101, lists):
+    rows, _ = split_videos(ucf101, settings_with(strategy="official1"), lists)
+    listed = {line.split()[0] for line in (lists / "trainlist01.txt").read_text().splitlines()}
+    assert {row.video for row in rows if row.subset == "train"} <= listed
+    assert not {row.video for row in rows if row.subset == "val"} & listed
+
+
+# Errors
+
+
+def kept_video(name: str, group: str = "g01") -> Video:
+    return Video(video=f"A/{name}.avi", class_name="A", group=group, frames=150, kept=True)
+
+
+def test_missing_lists_are_an_error_that_names_the_param_and_the_file(tmp_path):
+    with pytest.raises(DatasetError, match=r"data\.ucf101_lists = .*no trainlist02\.txt"):
+        split_videos([kept_video("a")], settings_with(strategy="official2"), tmp_path)
+
+
+def test_a_video_that_no_list_knows_is_named(tmp_path):
+    (tmp_path / "trainlist01.txt").write_text("A/a.avi 1\n")
+    (tmp_path / "testlist01.txt").write_text("A/b.avi\n")
+    videos = [kept_video("a"), kept_video("b"), kept_video("mine")]
+    with pytest.raises(DatasetError, match=r"official1: A/mine\.avi") as caught:
+        split_videos(videos, settings_with(strategy="official1"), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_split_with_an_empty_side_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"split\.strategy = group: all 2 clips are in train"):
+        split_videos([kept_video("a"), kept_video("b")], settings_with(), tmp_path)
+
+
+def test_rejected_videos_are_in_no_split(tmp_path):
+    videos = [
+        kept_video("a", "g01"),
+        kept_video("b", "g02"),
+        Video(video="A/c.avi", class_name="A", group="g03"),
+    ]
+    rows, _ = split_videos(videos, settings_with(), tmp_path)
+    assert [row.video for row in rows] == ["A/a.avi", "A/b.avi"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"fold": 5}, {"folds": 1}, {"strategy": "official4"}, {"rldd": "fold6"}]
+)
+def test_split_settings_refuse_what_does_not_exist(change):
+    with pytest.raises(ValidationError):
+        settings_with(**change)
+
+
+# UTA-RLDD's clips
+
+
+def driver_clips(subjects: int, kept: bool = True) -> list[Clip]:
+    return [
+        Clip(
+            clip=f"{subject:02}_{state}_{place}",
+            subject=f"{subject:02}",
+            fold=1 + subject % 5,
+            state=name,
+            source="",
+            kept=kept,
+        )
+        for subject in range(1, subjects + 1)
+        for state, name in ((0, "alert"), (10, "drowsy"))
+        for place in range(3)
+    ]
+
+
+@given(st.integers(2, 30), seeds, st.integers(0, 4))
+@checked
+def test_by_subject_no_driver_is_on_both_sides(subjects, seed, fold):
+    rows = split_clips(driver_clips(subjects), settings_with(seed=seed, fold=fold))
+    sides = defaultdict(set)
+    for row in rows:
+        sides[row.subject].add(row.subset)
+    assert all(len(side) == 1 for side in sides.values())
+    assert {row.subset for row in rows} == {"train", "val"}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_a_fold_of_the_dataset_validates_that_fold_and_trains_the_others(number):
+    rows = split_clips(driver_clips(10), settings_with(rldd=f"fold{number}"))
+    assert {row.fold for row in rows if row.subset == "val"} == {number}
+    assert {row.fold for row in rows if row.subset == "train"} == {1, 2, 3, 4, 5} - {number}
+
+
+def test_at_random_each_state_is_4_to_1():
+    rows = split_clips(driver_clips(20), settings_with(rldd="random"))
+    assert Counter((row.state, row.subset) for row in rows) == {
+        (state, subset): count
+        for state in ("alert", "drowsy")
+        for subset, count in (("train", 48), ("val", 12))
+    }
+
+
+def test_rejected_clips_are_in_no_split():
+    assert split_clips(driver_clips(4, kept=False), settings_with()) == []

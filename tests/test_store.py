@@ -1,0 +1,202 @@
+"""What users may rely on in the store of mixed clips: it returns what was put in, or says why not."""
+
+import csv
+import os
+import pickle
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from framemix.errors import FramemixError, StoreError
+from framemix.mixing import MixSettings
+from framemix.store import IndexRow, MixedStore, shard_name, write_shard
+from framemix.tables import write_table
+
+SHAPE = (4, 6, 8, 3)
+
+
+def settings_with(**changes: Any) -> MixSettings:
+    values = {
+        "method": "linear",
+        "segments": 4,
+        "frames_per_segment": "all",
+        "window": "all",
+        "size": [6, 8],
+        "fit": "squeeze",
+        "pixel_format": "rgb24",
+    }
+    return MixSettings.model_validate(values | changes)
+
+
+def clips_of(label: int, count: int) -> np.ndarray:
+    return np.random.default_rng(label).integers(0, 256, (count, *SHAPE), np.uint8)
+
+
+def make_store(folder: Path, counts: dict[str, int], settings: MixSettings) -> Path:
+    folder.mkdir()
+    rows = []
+    for label, (name, count) in enumerate(counts.items()):
+        shard = shard_name(name, label, 0)
+        write_shard(folder / shard, iter(clips_of(label, count)), count, settings)
+        rows += [
+            IndexRow(clip=f"{name}/{i}", class_name=name, label=label, shard=shard, row=i, frames=9)
+            for i in range(count)
+        ]
+    write_table(folder / "index.csv", IndexRow, rows)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_store(tmp_path / "store", {"Archery": 5, "YoYo": 3}, settings_with())
+
+
+def test_clips_are_read_as_they_were_written_in_any_order(folder):
+    store = MixedStore(folder)
+    assert store.clip_shape == SHAPE
+    everything = np.concatenate([clips_of(0, 5), clips_of(1, 3)])
+    order = [6, 0, 7, 3, 3, 1]
+    batch = store.read([store.index[i] for i in order])
+    assert batch.dtype == np.uint8
+    assert np.array_equal(batch, everything[order])
+    assert np.array_equal(store.read(store.index), everything)
+    assert store.read([]).shape == (0, *SHAPE)
+
+
+def test_the_index_names_class_label_shard_and_row_of_every_clip(folder):
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["clip", "class", "label", "shard", "row", "frames"]
+    assert [row["label"] for row in rows] == ["0"] * 5 + ["1"] * 3
+    assert rows[6] == {
+        "clip": "YoYo/1",
+        "class": "YoYo",
+        "label": "1",
+        "shard": "yoyo-1-000.h5",
+        "row": "1",
+        "frames": "9",
+    }
+
+
+@pytest.mark.parametrize(
+    ("class_name", "label", "number", "name"),
+    [
+        ("ApplyEyeMakeup", 0, 0, "applyeyemakeup-0-000.h5"),
+        ("Something, with [something]", 17, 3, "something-with-something-17-003.h5"),
+        ("a/../b", 2, 12, "a-b-2-012.h5"),
+    ],
+)
+def test_shards_have_plain_names(class_name, label, number, name):
+    assert shard_name(class_name, label, number) == name
+
+
+def test_shards_of_classes_that_look_alike_do_not_share_a_name():
+    assert shard_name("Up!", 0, 0) != shard_name("Up?", 1, 0)
+    assert len(shard_name("long " * 100, 0, 0)) < 100
+
+
+def test_the_same_clips_give_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        write_shard(tmp_path / name, clips_of(0, 5), 5, settings_with())
+        time.sleep(1.1)  # HDF5 keeps dates in seconds
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_clip_is_one_chunk_and_uncompressed(folder):
+    with h5py.File(folder / "archery-0-000.h5") as file:
+        data = file["clips"]
+        assert data.shape == (5, *SHAPE)
+        assert data.dtype == np.uint8
+        assert data.chunks == (1, *SHAPE)
+        assert data.compression is None
+
+
+def test_a_shard_says_how_it_was_mixed(tmp_path):
+    write_shard(tmp_path / "a.h5", clips_of(0, 1), 1, settings_with(frames_per_segment=3))
+    with h5py.File(tmp_path / "a.h5") as file:
+        attributes = dict(file.attrs)
+    assert attributes.pop("size").tolist() == [6, 8]
+    assert attributes == {
+        "method": "linear",
+        "segments": 4,
+        "frames_per_segment": 3,
+        "window": "all",
+        "fit": "squeeze",
+        "pixel_format": "rgb24",
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": "none", "frames_per_segment": 5},
+        {"window": {"frames": 150, "at": "start"}},
+        {"window": {"frames": 5, "at": "centre"}, "fit": "pad"},
+    ],
+)
+def test_the_mix_settings_can_be_read_back(tmp_path, changes):
+    settings = settings_with(**changes)
+    assert MixedStore(make_store(tmp_path / "s", {"A": 1}, settings)).settings == settings
+
+
+def test_checksums_tell_the_clips_of_each_shard(folder):
+    expected = [zlib.crc32(clip.tobytes()) for clip in clips_of(1, 3)]
+    checksums = MixedStore(folder).checksums()
+    assert list(checksums) == ["archery-0-000.h5", "yoyo-1-000.h5"]
+    assert checksums["yoyo-1-000.h5"] == expected
+
+
+def test_a_store_with_open_files_can_be_sent_to_another_process(folder):
+    store = MixedStore(folder)
+    first = store.read(store.index[:1])
+    copy = pickle.loads(pickle.dumps(store))
+    assert np.array_equal(copy.read(copy.index[:1]), first)
+    assert np.array_equal(store.read(store.index[:1]), first)
+
+
+def test_a_store_can_be_read_in_a_forked_process_too(folder):
+    store = MixedStore(folder)
+    first = store.read(store.index)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(
+            0 if np.array_equal(pickle.loads(pickle.dumps(store)).read(store.index), first) else 1
+        )
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+# A store that is not whole
+
+
+def test_a_missing_shard_is_named(folder):
+    (folder / "yoyo-1-000.h5").unlink()
+    store = MixedStore(folder)
+    store.read(store.index[:5])
+    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: cannot be read: ") as caught:
+        store.read(store.index)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.9, 0.999])
+def test_a_truncated_shard_is_named(folder, share):
+    shard = folder / "archery-0-000.h5"
+    content = shard.read_bytes()
+    shard.write_bytes(content[: int(len(content) * share)])
+    store = MixedStore(folder)
+    with pytest.raises(StoreError, match=r"archery-0-000\.h5: cannot be read: ") as caught:
+        store.read(store.index)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_without_an_index_or_without_clips_is_refused(tmp_path):
+    with pytest.raises(FramemixError, match=r"index\.csv: no such table"):
+        MixedStore(tmp_path)
+    write_table(tmp_path / "index.csv", IndexRow, [])
+    with pytest.raises(StoreError, match=r"index\.csv: lists no clip"):
+        MixedStore(tmp_path)

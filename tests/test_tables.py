@@ -1,0 +1,109 @@
+"""What users may rely on in the CSV tables: what is written is read, and errors name the line."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field
+
+from framemix.datasets.records import Clip, Video
+from framemix.errors import DatasetError
+from framemix.tables import Row, read_table, write_json, write_table
+
+
+class Fruit(Row):
+    """A table of three kinds of columns."""
+
+    kind: str = Field(alias="class")
+    weight: float
+    ripe: bool = False
+
+
+# No lone surrogates: UTF-8 has none. No carriage return: Python 3.11 to 3.12 leave it unquoted.
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=20)
+fruits = st.lists(
+    st.builds(Fruit, kind=texts, weight=st.floats(allow_nan=False), ripe=st.booleans()), max_size=5
+)
+
+
+@given(rows=fruits)
+@settings(deadline=None)
+def test_rows_are_read_as_they_were_written(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "fruits.csv"
+    write_table(path, Fruit, rows)
+    assert read_table(path, Fruit) == rows
+
+
+def test_a_table_is_plain_utf_8_csv_with_a_header(tmp_path):
+    write_table(tmp_path / "t.csv", Fruit, [Fruit(kind="Apfel, süß", weight=0.5, ripe=True)])
+    assert (
+        tmp_path / "t.csv"
+    ).read_bytes() == 'class,weight,ripe\n"Apfel, süß",0.5,True\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("row_type", "columns"),
+    [
+        (Video, "video,class,group,frames,width,height,fps,kept,reason"),
+        (Clip, "clip,subject,fold,state,source,start_seconds,frames,width,height,kept,reason"),
+    ],
+)
+def test_the_datasets_tables_have_the_columns_that_others_rely_on(tmp_path, row_type, columns):
+    write_table(tmp_path / "t.csv", row_type, [])
+    assert (tmp_path / "t.csv").read_text() == columns + "\n"
+    assert read_table(tmp_path / "t.csv", row_type) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class,weight,ripe\nA,1,True\nB,heavy,True\n", r"t\.csv:3: weight = 'heavy'"),
+        ("class,ripe\nA,True\n", r"t\.csv:2: weight = .*: Field required"),
+        ("class,weight,ripe,price\nA,1,True,9\n", r"t\.csv:2: price = '9'"),
+        ("class,weight,ripe\nA\n", r"t\.csv:2: weight = None"),
+        ("class,weight,ripe\nA,1,True,9\n", r"t\.csv:2: "),
+    ],
+)
+def test_a_bad_field_is_named_by_file_line_and_column(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message) as caught:
+        read_table(tmp_path / "t.csv", Fruit)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_table_says_what_to_do(tmp_path):
+    with pytest.raises(DatasetError, match=r"none\.csv: no such table; run the stage"):
+        read_table(tmp_path / "none.csv", Fruit)
+
+
+def test_a_table_that_could_not_be_finished_leaves_the_old_one(tmp_path):
+    path = tmp_path / "t.csv"
+    write_table(path, Fruit, [Fruit(kind="old", weight=1)])
+    before = path.read_bytes()
+
+    def rows():
+        yield Fruit(kind="new", weight=2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_table(path, Fruit, rows())
+    assert path.read_bytes() == before
+
+
+def test_json_is_indented_and_keeps_letters(tmp_path):
+    write_json(tmp_path / "m.json", {"class": "süß", "top1": 0.5, "none": None})
+    text = (tmp_path / "m.json").read_text(encoding="utf-8")
+    assert text == '{\n  "class": "süß",\n  "top1": 0.5,\n  "none": null\n}\n'
+    assert json.loads(text)["top1"] == 0.5
+    assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
+
+
+def test_other_programs_read_the_table(tmp_path: Path):
+    write_table(tmp_path / "t.csv", Fruit, [Fruit(kind='a "b"\nc', weight=1)])
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == [
+            {"class": 'a "b"\nc', "weight": "1.0", "ripe": "False"}
+        ]

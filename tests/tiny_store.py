@@ -1,0 +1,144 @@
+"""Stores, splits and settings so small that a whole training takes about a second."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from framemix.datasets.records import SplitClip, SplitVideo, Subset
+from framemix.mixing import MixSettings
+from framemix.models.config import NonLocalConfig, ViViTConfig
+from framemix.store import IndexRow, MixedStore, shard_name, write_shard
+from framemix.tables import write_table
+from framemix.training.data import Example
+from framemix.training.finetune import FinetuneData
+from framemix.training.run import Machine
+from framemix.training.settings import TrainingSettings
+
+SEGMENTS, HEIGHT, WIDTH = 4, 16, 24
+ACTIONS = ("ApplyLipstick", "Archery", "YoYo")
+STATES = ("alert", "low_vigilant", "drowsy")
+AUGMENT = {"shift": 0.1, "flip": False, "brightness": 0.2, "contrast": 0.2}
+TRAINING: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 4,
+    "optimizer": "adamw",
+    "learning_rate": 0.003,
+    "weight_decay": 0.05,
+    "warmup_epochs": 1,
+    "schedule": "cosine",
+    "label_smoothing": 0.1,
+    "clip_norm": 1.0,
+    "precision": "fp32",
+    "augment": AUGMENT,
+}
+VIVIT: dict[str, Any] = {
+    "image_patch_size": 8,
+    "frame_patch_size": 2,
+    "dim": 16,
+    "spatial_depth": 1,
+    "temporal_depth": 1,
+    "heads": 2,
+    "dim_head": 8,
+    "mlp_dim": 32,
+    "dropout": 0.1,
+}
+NONLOCAL: dict[str, Any] = {
+    "depth": 10,
+    "width": 4,
+    "pairwise": "embedded_gaussian",
+    "dropout": 0.1,
+}
+
+
+def mix_settings(**changes: Any) -> MixSettings:
+    settings = {
+        "method": "linear",
+        "segments": SEGMENTS,
+        "frames_per_segment": "all",
+        "window": "all",
+        "size": (HEIGHT, WIDTH),
+        "fit": "squeeze",
+        "pixel_format": "rgb24",
+    }
+    return MixSettings.model_validate(settings | changes)
+
+
+def clips(label: int, count: int, seed: int = 0) -> np.ndarray:
+    """Noise over a brightness of the class: learnable, and no two clips alike."""
+    noise = np.random.default_rng([seed, label]).integers(
+        0, 120, (count, SEGMENTS, HEIGHT, WIDTH, 3)
+    )
+    noise[..., label % 3] += 100
+    return noise.astype(np.uint8)
+
+
+def make_store(
+    folder: Path, classes: Sequence[str] = ACTIONS, each: int = 6, **mix: Any
+) -> MixedStore:
+    """Write a store of `each` clips a class; clip names are `<class>/<number>`."""
+    folder.mkdir(parents=True)
+    rows = []
+    for label, name in enumerate(classes):
+        shard = shard_name(name, label, 0)
+        write_shard(folder / shard, clips(label, each), each, mix_settings(**mix))
+        rows += [
+            IndexRow(
+                clip=f"{name}/{row}", class_name=name, label=label, shard=shard, row=row, frames=150
+            )
+            for row in range(each)
+        ]
+    write_table(folder / "index.csv", IndexRow, rows)
+    return MixedStore(folder)
+
+
+def split_of(store: MixedStore, val_each: int = 2) -> list[SplitVideo]:
+    """Put the first clips of each class on the val side."""
+    return [
+        SplitVideo(
+            video=row.clip, class_name=row.class_name, group="g01", subset=_side(row, val_each)
+        )
+        for row in store.index
+    ]
+
+
+def driver_split(store: MixedStore, val_each: int = 2) -> list[SplitClip]:
+    """Put the first clips of each state on the val side."""
+    return [
+        SplitClip(
+            clip=row.clip, subject="01", fold=1, state=row.class_name, subset=_side(row, val_each)
+        )
+        for row in store.index
+    ]
+
+
+def examples_of(store: MixedStore, subset: Subset) -> list[Example]:
+    return [Example(store, row, row.label) for row in store.index if _side(row, 2) == subset]
+
+
+def finetune_data(folder: Path, states: Sequence[str] = STATES) -> FinetuneData:
+    ucf101, rldd = make_store(folder / "ucf101"), make_store(folder / "rldd", states)
+    return FinetuneData(ucf101, split_of(ucf101), rldd, driver_split(rldd))
+
+
+def vivit_config(classes: int = len(ACTIONS), **changes: Any) -> ViViTConfig:
+    sizes = VIVIT | changes
+    return ViViTConfig(num_classes=classes, frames=SEGMENTS, image_size=(HEIGHT, WIDTH), **sizes)
+
+
+def nonlocal_config(classes: int = len(ACTIONS)) -> NonLocalConfig:
+    return NonLocalConfig(num_classes=classes, **NONLOCAL)
+
+
+def training_settings(**changes: Any) -> TrainingSettings:
+    return TrainingSettings.model_validate(TRAINING | changes)
+
+
+def machine(scratch: Path, workers: int = 0) -> Machine:
+    return Machine(torch.device("cpu"), workers, scratch)
+
+
+def _side(row: IndexRow, val_each: int) -> Subset:
+    return "val" if row.row < val_each else "train"
