@@ -1,6 +1,7 @@
 """A copy of the project in a folder of its own, where tests run the real pipeline."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,14 @@ class Project:
         while self._processes():
             assert time.monotonic() < deadline, f"still running: {self._processes()}"
             time.sleep(0.1)
+
+    def await_queue(self) -> None:
+        """Wait until all queued experiments have succeeded."""
+        deadline = time.monotonic() + 600
+        while re.search("Running|Queued", status := self.run("dvc queue status")):
+            assert time.monotonic() < deadline, status
+            time.sleep(2)
+        assert "Failed" not in status, status
 
     def _processes(self) -> list[psutil.Process]:
         def here(process: psutil.Process) -> bool:

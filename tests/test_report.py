@@ -120,7 +120,7 @@ def test_predictions_have_a_row_a_val_clip_and_give_the_accuracy(
 def test_pictures_show_something(reports: Path, name: str) -> None:
     pixels = matplotlib.image.imread(reports / name)[..., :3]
     assert min(pixels.shape[:2]) > 200
-    assert 0.02 < (pixels < 0.9).any(-1).mean()
+    assert (pixels < 0.9).any(-1).mean() > 0.02
 
 
 def test_a_second_report_is_the_same_bytes(
@@ -193,14 +193,14 @@ def test_mixed_frames_shows_at_most_eight_segments_of_any_number(tmp_path: Path)
 def test_confusion_matrix_of_a_hundred_classes_is_drawn(tmp_path: Path) -> None:
     names = [f"Class{number}" for number in range(100)]
     confusion_matrix(np.eye(100, dtype=np.int64), names, tmp_path / "hundred.png")
-    assert matplotlib.image.imread(tmp_path / "hundred.png").shape[0] > 1000
+    assert 1000 < matplotlib.image.imread(tmp_path / "hundred.png").shape[0] < 2500
 
 
 def test_loss_curves_of_a_single_epoch_are_drawn(tmp_path: Path) -> None:
     history = [{"epoch": 0.0, "train_loss": 1.0, "val_loss": 2.0, "val_top1": 0.5}]
     loss_curves({"vivit": history}, tmp_path / "one.png")
     pixels = matplotlib.image.imread(tmp_path / "one.png")[..., :3]
-    blue = (pixels[..., 2] > pixels[..., 0] + 0.2).sum()
-    orange = (pixels[..., 0] > pixels[..., 2] + 0.2).sum()
-    assert blue > 150  # the point, not the legend alone
-    assert orange > 150
+    red, blue = pixels[..., 0], pixels[..., 2]
+    for colour in (blue - red > 0.2, red - blue > 0.2):
+        rows = colour.any(1).astype(int)
+        assert (np.diff(rows) == 1).sum() == 2  # the point, and a line in the legend

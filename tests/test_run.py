@@ -276,9 +276,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
     return make_store(tmp_path_factory.mktemp("run") / "store")
 
 
-def new_run(store: MixedStore, mode: FinetuneMode = "all", **settings: Any) -> Run:
+def new_run(
+    store: MixedStore, mode: FinetuneMode = "all", dropout: float = 0.0, **settings: Any
+) -> Run:
     torch.manual_seed(0)
-    config = vivit_config(dropout=0.0)
+    config = vivit_config(dropout=dropout)
     network = build_model(config)
     network.freeze_for(mode)
     sides = examples_of(store, "train"), examples_of(store, "val")
@@ -317,6 +319,12 @@ def test_frozen_parameters_stay_bit_for_bit_and_all_others_change(
     after = weights_after(run, tmp_path)
     trained = {name for name, p in run.network.named_parameters() if p.requires_grad}
     assert {name for name in before if not torch.equal(before[name], after[name])} == trained
+
+
+def test_frozen_parts_run_without_dropout(store: MixedStore, tmp_path: Path) -> None:
+    without = weights_after(new_run(store, "fc", dropout=0.0, epochs=1), tmp_path / "without")
+    frozen = weights_after(new_run(store, "fc", dropout=0.5, epochs=1), tmp_path / "frozen")
+    assert all(torch.equal(without[name], frozen[name]) for name in without)
 
 
 def test_the_model_is_the_best_epochs(store: MixedStore, tmp_path: Path) -> None:

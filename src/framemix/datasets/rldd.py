@@ -158,7 +158,7 @@ def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings) -> Clip
         frames = count_frames(target)
     except VideoError as error:
         target.unlink(missing_ok=True)
-        reason = str(error).removeprefix(f"{source}: ").removeprefix(f"{target}: ")
+        reason = str(error).removeprefix(f"{source}: ").replace(f"{target}: ", "the clip ")
         return clip.model_copy(update={"reason": reason})
     if frames < settings.frames:
         target.unlink()

@@ -16,6 +16,7 @@ mpl.use("Agg")
 mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 TRAIN, VAL = "#4878a8", "#d1702a"
 MOST_SEGMENTS = 8
+MOST_COUNTED_CLASSES = 20  # with more, a cell has no room for its count
 
 
 def loss_curves(histories: Mapping[str, History], path: Path) -> None:
@@ -26,9 +27,8 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
     ):
         epochs = [row["epoch"] + 1 for row in history]
         for subset, colour in (("train", TRAIN), ("val", VAL)):
-            axes.plot(
-                epochs, [row[f"{subset}_loss"] for row in history], color=colour, label=subset
-            )
+            losses = [row[f"{subset}_loss"] for row in history]
+            axes.plot(epochs, losses, marker=".", color=colour, label=subset)
         best = max(history, key=lambda row: row["val_top1"])
         axes.axvline(best["epoch"] + 1, color="0.7", lw=0.8, ls=":")
         axes.set(title=f"{name}: best val top-1 {best['val_top1']:.1%}", xlabel="epoch")
@@ -40,16 +40,17 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
 
 def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
     """Draw counts (K, K), true classes down and predicted ones across, shaded by row share."""
-    size = max(3.2, 0.36 * len(classes) + 1.6)
+    few = len(classes) <= MOST_COUNTED_CLASSES
+    size = max(3.2, (0.36 if few else 0.13) * len(classes) + 1.6)
     figure = Figure(figsize=(size + 0.6, size), layout="constrained")
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(classes))
-    axes.set_xticks(ticks, classes, rotation=90)
-    axes.set_yticks(ticks, classes)
+    axes.set_xticks(ticks, classes, rotation=90, fontsize=9 if few else 6)
+    axes.set_yticks(ticks, classes, fontsize=9 if few else 6)
     axes.set(xlabel="predicted", ylabel="true")
-    if len(classes) <= 20:
+    if few:
         for true, predicted in zip(*counts.nonzero(), strict=True):
             colour = "white" if shares[true, predicted] > 0.5 else "black"
             text = str(counts[true, predicted])
@@ -68,8 +69,9 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
             axes.imshow(clip[segment])
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-            axes.set_xlabel(f"segment {segment + 1}", fontsize=7)
         row[0].set_title(name, loc="left", fontsize=8)
+    for axes, segment in zip(grid[-1], shown, strict=True):
+        axes.set_xlabel(f"segment {segment + 1} of {segments}", fontsize=7)
     figure.suptitle(how, fontsize=9)
     _save(figure, path)
 

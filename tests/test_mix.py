@@ -1,0 +1,266 @@
+"""What users may rely on when a dataset is mixed: each kept video, exactly, when needed."""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import decord
+import numpy as np
+import pytest
+
+from framemix.datasets import mix
+from framemix.datasets.mix import Source, build_store, clip_sources, mix_video, video_sources
+from framemix.datasets.records import Clip, Video
+from framemix.errors import FramemixError, VideoError
+from framemix.mixing import MixSettings, mix_frames
+from framemix.store import MixedStore
+from framemix.video.writing import video_writer
+
+COUNTS = {
+    "b/v_b_g01_c01.avi": 20,
+    "b/v_b_g02_c01.avi": 24,
+    "Zoo/v_Zoo_g01_c01.avi": 21,
+    "a/v_a_g01_c01.avi": 20,
+    "a/v_a_g01_c02.avi": 25,
+    "a/v_a_g02_c01.avi": 22,
+}
+
+
+def settings_with(**changes: Any) -> MixSettings:
+    values = {
+        "method": "linear",
+        "segments": 4,
+        "frames_per_segment": "all",
+        "window": "all",
+        "size": [24, 32],
+        "fit": "squeeze",
+        "pixel_format": "rgb24",
+    }
+    return MixSettings.model_validate(values | changes)
+
+
+def write_noise(path: Path, count: int, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    with video_writer(path, width=64, height=48, fps=30, codec="xvid") as write:
+        for _ in range(count):
+            write(generator.integers(0, 256, (48, 64, 3), np.uint8))
+    return path
+
+
+def rows_of(counts: dict[str, int]) -> list[Video]:
+    return [
+        Video(video=name, class_name=name.split("/")[0], group="g01", frames=count, kept=True)
+        for name, count in counts.items()
+    ]
+
+
+def frames_of(path: Path, size: tuple[int, int] = (24, 32)) -> np.ndarray:
+    reader = decord.VideoReader(str(path), width=size[1], height=size[0])
+    return np.stack([reader.next().asnumpy() for _ in range(len(reader))])
+
+
+def build(root: Path, folder: Path, counts: dict[str, int] = COUNTS, **changes: Any) -> MixedStore:
+    """Mix as the stage does: its outputs are gone before it runs, its scratch folder is not."""
+    shutil.rmtree(folder / "store", ignore_errors=True)
+    sources = video_sources(rows_of(counts), root)
+    options = {"scratch": folder / "scratch", "workers": changes.pop("workers", 1)}
+    build_store(sources, folder / "store", settings_with(**changes), **options)
+    return MixedStore(folder / "store")
+
+
+def inodes(store: MixedStore) -> dict[str, int]:
+    return {file.name: file.stat().st_ino for file in store.folder.glob("*.h5")}
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ucf101")
+    for seed, (name, count) in enumerate(COUNTS.items()):
+        write_noise(root / name, count, seed)
+    return root
+
+
+@pytest.fixture(scope="session")
+def video(videos: Path) -> Path:
+    return videos / "b/v_b_g01_c01.avi"
+
+
+# One video
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"method": "average", "frames_per_segment": 3},
+        {"method": "none"},
+        {"method": "none", "segments": 20},
+        {"size": [30, 50], "segments": 1},
+    ],
+)
+def test_a_mixed_video_is_the_mix_of_decords_frames(video, changes):
+    settings = settings_with(**changes)
+    expected = mix_frames(
+        frames_of(video, settings.size),
+        segments=settings.segments,
+        method=settings.method,
+        frames_per_segment=settings.frames_per_segment,
+    )
+    assert np.array_equal(list(mix_video(video, 20, settings)), expected)
+
+
+@pytest.mark.parametrize(("at", "start"), [("start", 0), ("centre", 5)])
+def test_of_a_window_only_its_frames_are_mixed(video, at, start):
+    settings = settings_with(window={"frames": 9, "at": at})
+    expected = mix_frames(
+        frames_of(video)[start : start + 9], segments=4, method="linear", frames_per_segment="all"
+    )
+    assert np.array_equal(list(mix_video(video, 20, settings)), expected)
+
+
+@pytest.mark.parametrize("method", ["none", "average", "linear"])
+@pytest.mark.parametrize("promised", [19, 21, 30, 12])
+def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
+    video, method, promised
+):
+    with pytest.raises(VideoError) as caught:
+        list(mix_video(video, promised, settings_with(method=method)))
+    message = str(caught.value)
+    assert message.startswith(f"{video}: cannot be mixed: ")
+    assert str(promised) in message
+    assert "\n" not in message
+
+
+def test_a_video_that_ends_inside_of_the_window_is_named(video):
+    settings = settings_with(window={"frames": 25, "at": "start"})
+    with pytest.raises(VideoError, match=rf"^{video}: cannot be mixed: .* frame 25 of 25"):
+        list(mix_video(video, 25, settings))
+    with pytest.raises(VideoError, match=rf"^{video}: cannot be mixed: .* the video's 20 frames"):
+        list(mix_video(video, 20, settings))
+
+
+def test_a_real_video_mixes_to_what_its_frames_mix_to(shared):
+    path = shared / "data/UCF-101/Biking/v_Biking_g02_c02.avi"
+    with (shared / "data/ucf101_frame_counts.csv").open(newline="") as file:
+        (count,) = (int(r["decoded_est"]) for r in csv.DictReader(file) if r["video"] == path.stem)
+    settings = settings_with(size=[60, 80], segments=8)
+    expected = mix_frames(
+        frames_of(path, (60, 80)), segments=8, method="linear", frames_per_segment="all"
+    )
+    assert np.array_equal(list(mix_video(path, count, settings)), expected)
+
+
+# What is mixed
+
+
+def test_labels_are_those_of_the_kept_classes_by_code_point():
+    rows = [
+        Video(video=f"{name}/v.avi", class_name=name, group="g01", frames=9, kept=kept)
+        for name, kept in [("b", True), ("Zoo", True), ("Aa", False), ("été", True), ("a", True)]
+    ]
+    sources = video_sources(rows, Path("/data"))
+    assert {s.class_name: s.label for s in sources} == {"Zoo": 0, "a": 1, "b": 2, "été": 3}
+    assert sources[0] == Source("b/v.avi", Path("/data/b/v.avi"), "b", 2, 9)
+
+
+def test_the_states_of_drivers_have_fixed_labels_whichever_are_there():
+    clips = [
+        Clip(clip=f"01_{n}_0", subject="01", state=state, source="", frames=9, kept=kept)
+        for n, state, kept in [(10, "drowsy", True), (0, "alert", True), (5, "low_vigilant", False)]
+    ]
+    assert clip_sources(clips, Path("/clips")) == [
+        Source("01_10_0", Path("/clips/01_10_0.mp4"), "drowsy", 2, 9),
+        Source("01_0_0", Path("/clips/01_0_0.mp4"), "alert", 0, 9),
+    ]
+
+
+# The store
+
+
+@pytest.fixture(scope="module")
+def store(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
+    return build(videos, tmp_path_factory.mktemp("mixed"), workers=2)
+
+
+def test_every_kept_video_is_in_the_store_as_it_mixes_alone(store, videos):
+    assert {row.clip: row.frames for row in store.index} == COUNTS
+    clips = store.read(store.index)
+    for row, clip in zip(store.index, clips, strict=True):
+        assert np.array_equal(clip, list(mix_video(videos / row.clip, row.frames, settings_with())))
+
+
+def test_the_store_is_in_the_order_of_labels_and_clips_a_shard_a_class(store):
+    assert [row.clip for row in store.index] == sorted(COUNTS)
+    assert sorted(inodes(store)) == ["a-1-000.h5", "b-2-000.h5", "zoo-0-000.h5"]
+    assert [(row.shard, row.label, row.row) for row in store.index] == [
+        ("zoo-0-000.h5", 0, 0),
+        ("a-1-000.h5", 1, 0),
+        ("a-1-000.h5", 1, 1),
+        ("a-1-000.h5", 1, 2),
+        ("b-2-000.h5", 2, 0),
+        ("b-2-000.h5", 2, 1),
+    ]
+    assert store.settings == settings_with()
+
+
+def test_the_store_is_the_same_bytes_whatever_the_order_and_the_workers(store, videos, tmp_path):
+    shuffled = dict(sorted(COUNTS.items(), key=lambda item: item[1]))
+    again = build(videos, tmp_path, shuffled)
+    for file in store.folder.iterdir():
+        assert file.read_bytes() == (again.folder / file.name).read_bytes(), file.name
+
+
+def test_a_large_class_has_several_shards(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(mix, "CLIPS_PER_SHARD", 2)
+    only_a = {name: count for name, count in COUNTS.items() if name.startswith("a/")}
+    store = build(videos, tmp_path, only_a)
+    assert [(row.shard, row.row) for row in store.index] == [
+        ("a-0-000.h5", 0),
+        ("a-0-000.h5", 1),
+        ("a-0-001.h5", 0),
+    ]
+    assert len(store.read(store.index)) == 3
+
+
+def test_after_one_video_changed_only_its_shard_is_mixed_again(videos, tmp_path):
+    root = shutil.copytree(videos, tmp_path / "root")
+    before = inodes(build(root, tmp_path))
+    assert inodes(build(root, tmp_path)) == before
+
+    write_noise(root / "a/v_a_g01_c02.avi", 25, seed=99)
+    after = build(root, tmp_path)
+    assert {name for name, inode in inodes(after).items() if inode != before[name]} == {
+        "a-1-000.h5"
+    }
+    changed = mix_video(root / "a/v_a_g01_c02.avi", 25, settings_with())
+    assert np.array_equal(after.read(after.index[2:3])[0], list(changed))
+
+
+def test_a_class_that_goes_shifts_labels_and_mixes_nothing_again(videos, tmp_path):
+    before = inodes(build(videos, tmp_path))
+    fewer = {name: count for name, count in COUNTS.items() if not name.startswith("Zoo/")}
+    store = build(videos, tmp_path, fewer)
+    assert inodes(store) == {"a-0-000.h5": before["a-1-000.h5"], "b-1-000.h5": before["b-2-000.h5"]}
+    assert len(store.read(store.index)) == 5
+
+
+def test_other_settings_mix_all_again(videos, tmp_path):
+    only_zoo = {"Zoo/v_Zoo_g01_c01.avi": 21}
+    linear = build(videos, tmp_path, only_zoo)
+    first = linear.read(linear.index)
+    average = build(videos, tmp_path, only_zoo, method="average")
+    assert not np.array_equal(first, average.read(average.index))
+    assert average.settings.method == "average"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("Zoo/v_Zoo_g01_c01.avi", "cannot be mixed"), ("Zoo/gone.avi", "No such file")],
+)
+def test_a_video_that_cannot_be_mixed_stops_the_stage_and_is_named(videos, tmp_path, name, message):
+    with pytest.raises(FramemixError, match=rf"^{videos / name}: .*{message}") as caught:
+        build(videos, tmp_path, {name: 22})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,382 @@
+"""What users may rely on when UTA-RLDD is cut: the layout, the cap, exact clips, a reason each."""
+
+import subprocess
+from collections import Counter, defaultdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from framemix.datasets.records import Clip
+from framemix.datasets.rldd import (
+    DriverVideo,
+    ResizeSettings,
+    find_sources,
+    plan_clips,
+    resize_clips,
+)
+from framemix.datasets.splits import SplitSettings, split_clips
+from framemix.errors import DatasetError
+from framemix.video.reading import VideoInfo, count_frames, describe
+from framemix.video.writing import FFMPEG, video_writer
+
+# path: coded size (width, height), frames at 30 a second, rotation
+LAYOUT: dict[str, tuple[tuple[int, int], int, int]] = {
+    "Fold1_part1/01/0.mp4": ((96, 64), 45, 0),
+    "Fold1_part1/01/10.MOV": ((96, 64), 31, 0),
+    "Fold2_part1/7/10.m4v": ((96, 64), 15, 0),
+    "Fold2_part2/13/0.AVI": ((96, 64), 20, 0),
+    "Fold3_part1/20/0.mp4": ((64, 96), 20, 0),
+    "Fold3_part1/20/10.mp4": ((64, 64), 20, 0),
+    "Fold3_part2/21/0.mp4": ((64, 96), 20, 90),
+    "Fold3_part2/21/10.mp4": ((96, 64), 20, 270),
+    "Fold4_part1/30/5.mp4": ((96, 64), 20, 0),
+    "Fold4_part1/31/0.mp4": ((96, 64), 10, 0),
+    "Fold5_part1/41/0.mov": ((96, 64), 20, 0),
+    "Fold5_part1/41/0.mp4": ((96, 64), 20, 0),
+}
+NO_VIDEO, NOTES = "Fold5_part1/40/0.mp4", "Fold5_part1/notes.txt"
+
+
+def settings_with(**changes: Any) -> ResizeSettings:
+    values = {"states": [0, 10], "orientation": "landscape", "frames": 15, "fps": 30, "clips": None}
+    return ResizeSettings.model_validate(values | changes)
+
+
+def split_settings(rldd: str, fold: int = 0) -> SplitSettings:
+    return SplitSettings.model_validate(
+        {
+            "strategy": "group",
+            "group_scope": "class",
+            "folds": 2,
+            "fold": fold,
+            "seed": 0,
+            "rldd": rldd,
+        }
+    )
+
+
+def write_video(path: Path, size: tuple[int, int], count: int, rotation: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    codec = "xvid" if path.suffix.lower() == ".avi" else "h264"
+    width, height = size
+    with video_writer(
+        path, width=width, height=height, fps=30, codec=codec, rotation=rotation
+    ) as write:
+        for number in range(count):
+            write(np.full((height, width, 3), 4 * number, np.uint8))
+    return path
+
+
+def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[list[Clip], Path]:
+    target = folder / "clips"
+    clips = resize_clips(
+        root, target, settings_with(**changes), scratch=folder / "scratch", workers=workers
+    )
+    return clips, target
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("UTA-RLDD")
+    for name, what in LAYOUT.items():
+        write_video(root / name, *what)
+    (root / NO_VIDEO).parent.mkdir()
+    (root / NO_VIDEO).write_text("this is no video\n" * 300)
+    (root / NOTES).write_text("notes")
+    return root
+
+
+@pytest.fixture(scope="session")
+def resized(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Clip], Path]:
+    return cut(root, tmp_path_factory.mktemp("resized"), workers=2)
+
+
+@pytest.fixture(scope="session")
+def rows(resized: tuple[list[Clip], Path]) -> dict[str, list[Clip]]:
+    rows = defaultdict(list)
+    for clip in resized[0]:
+        rows[clip.source].append(clip)
+    return rows
+
+
+# Layout
+
+
+def test_every_file_has_a_row(root, rows):
+    files = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    assert list(rows) == sorted(files)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("Fold1_part1/01/0.mp4", ["01_0_0", "01_0_15", "01_0_30"]),
+        ("Fold1_part1/01/10.MOV", ["01_10_0", "01_10_15"]),
+        ("Fold2_part1/7/10.m4v", ["07_10_0"]),
+        ("Fold2_part2/13/0.AVI", ["13_0_0"]),
+        ("Fold3_part2/21/0.mp4", ["21_0_0"]),
+    ],
+)
+def test_clips_are_named_by_subject_state_and_start_frame(rows, source, names):
+    assert [clip.clip for clip in rows[source]] == names
+    assert all(clip.kept and not clip.reason for clip in rows[source])
+
+
+def test_a_clips_row_says_what_it_is_and_where_it_comes_from(rows):
+    assert rows["Fold1_part1/01/10.MOV"][1] == Clip(
+        clip="01_10_15",
+        subject="01",
+        fold=1,
+        state="drowsy",
+        source="Fold1_part1/01/10.MOV",
+        start_seconds=0.5,
+        frames=15,
+        width=320,
+        height=240,
+        kept=True,
+    )
+
+
+def test_every_kept_clip_is_a_file_of_exactly_its_frames_at_320x240_and_no_other_is_there(resized):
+    clips, target = resized
+    kept = [clip for clip in clips if clip.kept]
+    assert sorted(f.name for f in target.iterdir()) == sorted(f"{c.clip}.mp4" for c in kept)
+    for clip in kept:
+        info = describe(target / f"{clip.clip}.mp4")
+        assert (info.width, info.height, info.fps) == (320, 240, 30)
+        assert count_frames(target / f"{clip.clip}.mp4") == 15
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("Fold3_part1/20/0.mp4", "displayed as 64x96, not landscape"),
+        ("Fold3_part1/20/10.mp4", "displayed as 64x64, not landscape"),
+        ("Fold3_part2/21/10.mp4", "displayed as 64x96, not landscape"),
+        ("Fold4_part1/30/5.mp4", "state 5 is not in resize.states"),
+        ("Fold4_part1/31/0.mp4", "0.3 s, shorter than a clip of 0.5 s"),
+        ("Fold5_part1/41/0.mp4", "same subject and state as Fold5_part1/41/0.mov"),
+        (NO_VIDEO, "cannot be decoded: Invalid data found when processing input"),
+        (NOTES, "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"),
+    ],
+)
+def test_a_file_that_gives_no_clip_has_a_reason(rows, source, reason):
+    (row,) = rows[source]
+    assert (row.clip, row.kept, row.reason) == ("", False, reason)
+
+
+def test_any_orientation_takes_portrait_and_square_too(root):
+    sources, rejected = find_sources(root, settings_with(orientation="any"))
+    found = {source.video for source in sources}
+    assert {"Fold3_part1/20/0.mp4", "Fold3_part1/20/10.mp4", "Fold3_part2/21/10.mp4"} <= found
+    assert not [row for row in rejected if "landscape" in row.reason]
+
+
+@pytest.mark.parametrize(("states", "found"), [([5], {5}), ([0, 5, 10], {0, 5, 10})])
+def test_only_the_states_asked_for_are_cut(root, states, found):
+    sources, _ = find_sources(root, settings_with(states=states))
+    assert {source.state for source in sources} == found
+
+
+def test_clips_are_the_same_bytes_in_another_run(root, resized, tmp_path):
+    clips, target = resized
+    again, other = cut(root, tmp_path)
+    assert again == clips
+    for file in target.iterdir():
+        assert file.read_bytes() == (other / file.name).read_bytes(), file.name
+
+
+# The cap
+
+
+@st.composite
+def driver_videos(draw: st.DrawFn) -> list[DriverVideo]:
+    subjects = draw(st.lists(st.integers(1, 60), min_size=1, max_size=8, unique=True))
+    info = VideoInfo(640, 480, 30.0, 60.0)
+    return [
+        DriverVideo(
+            f"Fold1_part1/{subject:02}/{state}.mp4",
+            f"{subject:02}",
+            1,
+            state,
+            info,
+            draw(st.integers(1, 12)),
+        )
+        for subject in subjects
+        for state in draw(st.sets(st.sampled_from([0, 5, 10]), min_size=1))
+    ]
+
+
+@given(driver_videos(), st.one_of(st.none(), st.integers(1, 60)))
+@settings(deadline=None)
+def test_the_cap_is_kept_in_every_state_and_spread_over_its_videos(videos, cap):
+    chosen = settings_with(states=[0, 5, 10], clips=cap)
+    plan = plan_clips(videos, chosen)
+    taken = Counter(source.video for source, _ in plan)
+    for state in (0, 5, 10):
+        of_state = [video for video in videos if video.state == state]
+        available = sum(video.clips for video in of_state)
+        planned = sum(taken[video.video] for video in of_state)
+        assert planned == (available if cap is None else min(cap, available))
+        # A video gives fewer than another, by more than one, only when it has no more.
+        most = max((taken[video.video] for video in of_state), default=0)
+        assert all(taken[v.video] >= min(most - 1, v.clips) for v in of_state)
+
+
+@given(driver_videos(), st.one_of(st.none(), st.integers(1, 60)))
+@settings(deadline=None)
+def test_planned_clips_have_one_name_each_and_do_not_overlap(videos, cap):
+    chosen = settings_with(states=[0, 5, 10], clips=cap)
+    plan = plan_clips(videos, chosen)
+    assert len({clip.clip for _, clip in plan}) == len(plan)
+    starts = defaultdict(list)
+    for source, clip in plan:
+        start = int(clip.clip.rsplit("_", 1)[1])
+        assert clip.start_seconds == pytest.approx(start / 30, abs=0.0006)
+        assert 0 <= start <= (source.clips - 1) * 15
+        starts[source.video].append(start)
+    for of_video in starts.values():
+        assert all(b - a >= 15 for a, b in pairwise(of_video))
+
+
+def test_a_few_clips_of_a_long_video_lie_evenly_over_it():
+    long = DriverVideo("Fold1_part1/01/0.mp4", "01", 1, 0, VideoInfo(640, 480, 30.0, 600.0), 1200)
+    plan = plan_clips([long], settings_with(clips=3))
+    assert [clip.start_seconds for _, clip in plan] == [100.0, 300.0, 500.0]
+
+
+def test_with_a_cap_a_video_that_is_not_needed_says_so(root, tmp_path):
+    clips, target = cut(root, tmp_path, clips=1)
+    kept = [clip for clip in clips if clip.kept]
+    assert Counter(clip.state for clip in kept) == {"alert": 1, "drowsy": 1}
+    assert len(list(target.iterdir())) == 2
+    reasons = {clip.source: clip.reason for clip in clips if not clip.kept}
+    assert reasons["Fold2_part1/7/10.m4v"] == "resize.clips = 1 is reached"
+
+
+# Damage and errors
+
+
+def test_a_video_that_ends_before_its_header_says_gives_the_clips_that_are_there(tmp_path):
+    """As a copy that broke off: the header in front promises 60 frames."""
+    generator = np.random.default_rng(0)
+    whole = tmp_path / "whole.mp4"
+    with video_writer(whole, width=96, height=64, fps=30, codec="h264") as write:
+        for _ in range(60):
+            write(generator.integers(0, 256, (64, 96, 3), np.uint8))
+    video = tmp_path / "root/Fold1_part1/01/0.mp4"
+    video.parent.mkdir(parents=True)
+    subprocess.run(
+        [*FFMPEG, "-i", whole, "-c", "copy", "-movflags", "+faststart", video], check=True
+    )
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) * 6 // 10])
+
+    clips, target = cut(tmp_path / "root", tmp_path)
+    kept = [clip for clip in clips if clip.kept]
+    assert [clip.clip for clip in clips] == ["01_0_0", "01_0_15", "01_0_30", "01_0_45"]
+    assert 1 <= len(kept) < 4
+    assert sorted(f.name for f in target.iterdir()) == [f"{clip.clip}.mp4" for clip in kept]
+    for clip in clips[len(kept) :]:
+        assert clip.reason
+        assert str(tmp_path) not in clip.reason
+        assert "0x" not in clip.reason
+
+
+@pytest.mark.parametrize("present", [None, "README.md"])
+def test_a_missing_or_empty_root_names_the_param_and_what_is_expected(tmp_path, present):
+    root = tmp_path / "rldd"
+    if present:
+        root.mkdir()
+        (root / present).write_text("put UTA-RLDD here\n")
+    problem = "no video in it" if present else "no such folder"
+    with pytest.raises(DatasetError) as caught:
+        cut(root, tmp_path)
+    assert str(caught.value) == (
+        f"data.rldd = {root}: {problem}; "
+        "allowed: a folder with FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...> files"
+    )
+
+
+def test_when_no_video_gives_a_clip_the_error_says_why(root, tmp_path):
+    with pytest.raises(DatasetError, match=r"data\.rldd = .*no video gives a clip") as caught:
+        cut(root, tmp_path, frames=1000)
+    assert "shorter than a clip of 33.3 s" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"states": []}, {"states": [3]}, {"orientation": "portrait"}, {"frames": 0}, {"clips": 0}],
+)
+def test_resize_settings_refuse_what_does_not_exist(change):
+    with pytest.raises(ValidationError):
+        settings_with(**change)
+
+
+# Splits of what was cut
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_by_subject_no_driver_is_on_both_sides(resized, fold):
+    split = split_clips(resized[0], split_settings("subject", fold))
+    assert [row.clip for row in split] == [clip.clip for clip in resized[0] if clip.kept]
+    train, val = ({row.subject for row in split if row.subset == s} for s in ("train", "val"))
+    assert train
+    assert val
+    assert not train & val
+
+
+def test_fold3_validates_the_clips_of_the_third_folds_folders(resized):
+    split = split_clips(resized[0], split_settings("fold3"))
+    assert [row.clip for row in split if row.subset == "val"] == ["21_0_0"]
+    assert {row.fold for row in split if row.subset == "train"} == {1, 2, 5}
+
+
+# Real videos
+
+
+@pytest.fixture(scope="module")
+def drivers(shared: Path) -> Path:
+    return shared / "data/UTA-RLDD-standin"
+
+
+def test_of_real_videos_only_the_landscape_ones_are_taken(drivers):
+    sources, rejected = find_sources(drivers, settings_with(states=[0, 5, 10], frames=150))
+    assert [(s.video, s.clips) for s in sources] == [
+        ("Fold1_part1/01/0.mp4", 1),
+        ("Fold1_part1/01/10.mp4", 1),
+    ]
+    assert {row.source: row.reason for row in rejected} == {
+        f"{folder}.mp4": f"displayed as {size}, not landscape"
+        for folder, size in [
+            ("Fold1_part1/01/5", "512x512"),
+            ("Fold1_part2/07/0", "720x1280"),
+            ("Fold1_part2/07/10", "512x512"),
+            ("Fold2_part1/13/0", "512x512"),
+            ("Fold2_part1/13/10", "480x908"),
+        ]
+    }
+
+
+def test_real_videos_of_any_orientation_and_rate_become_exact_clips(drivers, tmp_path):
+    clips, target = cut(
+        drivers,
+        tmp_path,
+        workers=2,
+        states=[0, 5, 10],
+        orientation="any",
+        frames=30,
+        clips=3,
+    )
+    kept = [clip for clip in clips if clip.kept]
+    assert Counter(clip.state for clip in kept) == {"alert": 3, "low_vigilant": 3, "drowsy": 3}
+    assert {clip.subject for clip in kept if clip.state == "alert"} == {"01", "07", "13"}
+    for clip in kept:
+        assert count_frames(target / f"{clip.clip}.mp4") == 30

@@ -1,0 +1,192 @@
+"""What users may rely on in the filter: a row for every file, real counts, and no work twice."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from framemix.datasets.records import Video
+from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_videos
+from framemix.errors import DatasetError
+from framemix.video.reading import stream_frames
+from framemix.video.writing import video_writer
+
+MIN_FRAMES = 12
+LONG = ["Archery/v_Archery_g01_c01.avi", "HandstandPushups/v_HandStandPushups_G07_c02.AVI"]
+SHORT = "Archery/v_Archery_g02_c01.avi"
+TRUNCATED = "Archery/v_Archery_g03_c01.avi"
+STILL_LONG = "Archery/v_Archery_g03_c02.avi"  # truncated, but of enough frames
+TEXT, EMPTY = "Archery/v_Archery_g04_c01.avi", "YoYo/v_YoYo_g01_c01.avi"
+MISNAMED = ["Archery/archery.avi", "Archery/v_Archery_g01.avi", "Archery/v_Archery_g01_c01.mp4"]
+OUTSIDE = ["README.md", "v_Archery_g01_c01.avi"]
+NAME_REASON = "not <Class>/v_<Class>_gNN_cNN.avi"
+
+
+def write_video(path: Path, count: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(count)
+    with video_writer(path, width=64, height=48, fps=25, codec="xvid") as write:
+        for _ in range(count):
+            write(generator.integers(0, 256, (48, 64, 3), np.uint8))
+    return path
+
+
+def truncate(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def run(root: Path, scratch: Path, min_frames: int = MIN_FRAMES, workers: int = 1) -> list[Video]:
+    return filter_videos(
+        root, FilterSettings(min_frames=min_frames), scratch=scratch, workers=workers
+    )
+
+
+def units(scratch: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in scratch.iterdir() if path.is_dir()}
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("UCF-101")
+    for name in LONG:
+        write_video(root / name, 14)
+    write_video(root / SHORT, MIN_FRAMES - 1)
+    truncate(write_video(root / TRUNCATED, 16), 0.5)
+    truncate(write_video(root / STILL_LONG, 30), 0.7)
+    (root / TEXT).write_text("this is no video\n" * 300)
+    (root / EMPTY).parent.mkdir()
+    (root / EMPTY).touch()
+    for name in [*MISNAMED, *OUTSIDE]:
+        shutil.copy(root / LONG[0], root / name)
+    return root
+
+
+@pytest.fixture(scope="session")
+def rows(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Video]:
+    return {row.video: row for row in run(root, tmp_path_factory.mktemp("scratch"), workers=2)}
+
+
+def test_every_file_is_a_row_in_the_order_of_paths(root, rows):
+    files = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    assert list(rows) == sorted(files)
+
+
+def test_long_enough_videos_are_kept_with_what_is_known_of_them(rows):
+    assert sorted(name for name, row in rows.items() if row.kept) == sorted([*LONG, STILL_LONG])
+    assert rows[LONG[0]] == Video(
+        video=LONG[0],
+        class_name="Archery",
+        group="g01",
+        frames=14,
+        width=64,
+        height=48,
+        fps=25.0,
+        kept=True,
+    )
+
+
+def test_class_is_the_folders_name_and_group_lower_case_whatever_the_file_is_called(rows):
+    assert (rows[LONG[1]].class_name, rows[LONG[1]].group) == ("HandstandPushups", "g07")
+
+
+@pytest.mark.parametrize("name", [*MISNAMED, *OUTSIDE])
+def test_files_that_are_not_ucf101s_are_rejected_by_their_name(rows, name):
+    assert (rows[name].kept, rows[name].reason, rows[name].frames) == (False, NAME_REASON, 0)
+    assert rows[name].class_name == (name.split("/")[0] if "/" in name else "")
+
+
+@pytest.mark.parametrize("name", [TEXT, EMPTY])
+def test_files_that_cannot_be_decoded_are_rejected_without_the_path_of_this_machine(rows, name):
+    assert not rows[name].kept
+    assert rows[name].reason == "cannot be decoded: Invalid data found when processing input"
+
+
+def test_short_and_truncated_videos_are_rejected_by_the_frames_that_can_be_decoded(root, rows):
+    assert rows[SHORT].reason == "11 frames, fewer than 12"
+    for name in (TRUNCATED, STILL_LONG):
+        readable = sum(1 for _ in stream_frames(root / name, size=(8, 8), fit="squeeze"))
+        assert rows[name].frames == readable
+    assert 0 < rows[TRUNCATED].frames < MIN_FRAMES <= rows[STILL_LONG].frames < 30
+    assert rows[TRUNCATED].reason == f"{rows[TRUNCATED].frames} frames, fewer than 12"
+
+
+@pytest.mark.parametrize(("least", "kept"), [(11, 4), (12, 3), (14, 3), (15, 1)])
+def test_a_video_of_exactly_the_least_frames_is_kept(root, tmp_path, least, kept):
+    videos = run(root, tmp_path, min_frames=least)
+    assert sum(video.kept for video in videos) == kept
+
+
+def test_the_result_depends_on_neither_workers_nor_earlier_work(root, rows, tmp_path):
+    first = run(root, tmp_path, workers=1)
+    assert first == list(rows.values())
+    assert run(root, tmp_path, workers=2) == first
+
+
+def test_a_finished_class_is_not_decoded_again(root, tmp_path):
+    own, scratch = shutil.copytree(root, tmp_path / "root"), tmp_path / "scratch"
+    first = run(own, scratch)
+    before = units(scratch)
+    assert len(before) == 4  # Archery, HandstandPushups, YoYo, and what is outside
+    assert run(own, scratch) == first
+    assert units(scratch) == before
+
+    write_video(own / "YoYo/v_YoYo_g02_c01.avi", 13)
+    second = run(own, scratch)
+    assert len(second) == len(first) + 1
+    assert len(set(units(scratch).items()) - set(before.items())) == 1
+
+
+def test_a_video_that_changed_in_place_is_decoded_again(tmp_path):
+    video = write_video(tmp_path / "root/A/v_A_g01_c01.avi", 13)
+    assert [row.frames for row in run(tmp_path / "root", tmp_path / "scratch")] == [13]
+    write_video(video, 14)
+    assert [row.frames for row in run(tmp_path / "root", tmp_path / "scratch")] == [14]
+
+
+def test_a_root_behind_a_link_is_read(root, rows, tmp_path):
+    (tmp_path / "ucf101").symlink_to(root)
+    assert find_videos(tmp_path / "ucf101") == find_videos(root)
+
+
+@pytest.mark.parametrize("present", [None, "README.md"])
+def test_a_missing_or_empty_root_names_the_param_and_what_is_expected(tmp_path, present):
+    root = tmp_path / "ucf101"
+    if present:
+        root.mkdir()
+        (root / present).write_text("put UCF101 here\n")
+    problem = "no video in it" if present else "no such folder"
+    with pytest.raises(DatasetError) as caught:
+        run(root, tmp_path / "scratch")
+    assert str(caught.value) == (
+        f"data.ucf101 = {root}: {problem}; "
+        "allowed: a folder with <Class>/v_<Class>_gNN_cNN.avi files"
+    )
+
+
+def test_when_no_video_is_long_enough_the_error_says_how_long_they_are(root, tmp_path):
+    with pytest.raises(DatasetError) as caught:
+        run(root, tmp_path, min_frames=1000)
+    assert str(caught.value) == (
+        f"filter.min_frames = 1000: no video of data.ucf101 = {root} has as many; "
+        "allowed: at most 21"
+    )
+
+
+def test_filter_settings_refuse_less_than_a_frame():
+    with pytest.raises(ValidationError):
+        FilterSettings(min_frames=0)
+
+
+def test_real_videos_have_the_frames_that_the_full_datasets_list_says(shared, tmp_path):
+    with (shared / "data/ucf101_frame_counts.csv").open(newline="") as file:
+        listed = {row["video"]: int(row["decoded_est"]) for row in csv.DictReader(file)}
+    videos = run(shared / "data/UCF-101", tmp_path, min_frames=150, workers=2)
+    assert len(videos) == 22
+    for video in videos:
+        assert video.frames == listed[Path(video.video).stem], video.video
+        assert video.kept == (video.frames >= 150)
+        assert (video.width, video.height) == (320, 240)
