@@ -19,7 +19,7 @@ from framemix.models import TrainedModel, load_model
 from framemix.store import MixedStore
 from framemix.tables import write_json
 from framemix.training.data import Example, labels_of
-from framemix.training.finetune import FinetuneData, finetuned_metrics, task_of
+from framemix.training.finetune import FinetuneData, task_of
 from framemix.training.pretrain import split_examples
 
 
@@ -51,8 +51,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Evaluate the pretrained models in `folders` and the fine-tuned one; write to `target`.
 
-    Writes metrics.json, table1.md, predictions and confusion matrices a model, loss curves and
-    a picture of mixed frames. Returns the metrics.
+    Writes metrics.json (all models' together), table1.md, predictions and a confusion matrix a
+    model, loss curves and a picture of mixed frames. Returns the metrics.
     """
     val = split_examples(data.ucf101, data.ucf101_split, "val")
     pretrained = {
@@ -69,12 +69,11 @@ def write_report(
     _picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
     rows = {name: _row(evaluation) for name, evaluation in pretrained.items()}
     (target / "table1.md").write_text(table1(rows, len(val), leak_share), encoding="utf-8")
-    drivers = finetuned_metrics(tuned.model, data, batch_size=settings.batch_size, device=device)
-    metrics = {
-        **{name: evaluation.metrics for name, evaluation in pretrained.items()},
-        "finetuned": drivers,
-        "better": max(pretrained, key=lambda name: pretrained[name].metrics["top1"]),
+    metrics: dict[str, Any] = {
+        **{name: _read(folder / "metrics.json") for name, folder in folders.items()},
+        "finetuned": _read(finetuned / "metrics.json"),
     }
+    metrics["better"] = max(folders, key=lambda name: float(metrics[name]["top1"]))
     write_json(target / "metrics.json", metrics)
     return metrics
 
@@ -91,8 +90,13 @@ def evaluate(
         probabilities=predict(model, examples, batch_size=batch_size, device=device),
         labels=labels_of(examples),
         history=history,
-        timing=json.loads((folder / "timing.json").read_text(encoding="utf-8")),
+        timing=_read(folder / "timing.json"),
     )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
 
 
 def _row(evaluation: Evaluation) -> TrainedRow:

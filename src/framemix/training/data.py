@@ -1,6 +1,6 @@
 """Labelled clips of mixed stores as batches for training, in an order that can be resumed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from framemix.errors import StoreError
 from framemix.store import IndexRow, MixedStore
 
 # Shapes: B clips of a batch, S segments, H height, W width.
@@ -23,6 +24,18 @@ class Example:
     store: MixedStore
     row: IndexRow
     label: int
+
+
+def examples_of(store: MixedStore, clips: Iterable[str]) -> list[Example]:
+    """Return those clips of a store, labelled as there. Raises StoreError for one it lacks."""
+    rows = {row.clip: row for row in store.index}
+    try:
+        return [Example(store, rows[clip], rows[clip].label) for clip in clips]
+    except KeyError as error:
+        raise StoreError(
+            f"{store.folder}: has no clip {error.args[0]!r}, which the split names; "
+            f"allowed: a store and a split made from the same table"
+        ) from None
 
 
 class ClipDataset(Dataset[Batch]):

@@ -20,7 +20,7 @@ from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.vivit import ViViT
 from framemix.store import MixedStore
 from framemix.tables import read_table, write_json
-from framemix.training.data import Example, labels_of
+from framemix.training.data import Example, examples_of, labels_of
 from framemix.training.finetune_settings import FinetuneSettings, Task
 from framemix.training.pretrain import class_names, split_examples
 from framemix.training.run import Machine, Run, train
@@ -67,12 +67,7 @@ class FinetuneData:
 
     def drivers(self, subset: Subset) -> list[Example]:
         """Return all driver clips of one side, labelled as in their store."""
-        rows = {row.clip: row for row in self.rldd.index}
-        return [
-            Example(self.rldd, rows[clip.clip], rows[clip.clip].label)
-            for clip in self.rldd_split
-            if clip.subset == subset
-        ]
+        return examples_of(self.rldd, [c.clip for c in self.rldd_split if c.subset == subset])
 
 
 def finetune(

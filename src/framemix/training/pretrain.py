@@ -12,7 +12,7 @@ from framemix.models import build_model, load_model
 from framemix.models.config import ModelConfig, NonLocalConfig, ViViTConfig
 from framemix.store import MixedStore
 from framemix.tables import write_json
-from framemix.training.data import Example, labels_of
+from framemix.training.data import Example, examples_of, labels_of
 from framemix.training.run import Machine, Run, train
 from framemix.training.settings import PretrainNonLocal, PretrainViViT
 
@@ -67,9 +67,4 @@ def class_names(store: MixedStore) -> list[str]:
 
 def split_examples(store: MixedStore, split: Sequence[SplitVideo], subset: Subset) -> list[Example]:
     """Return the clips of one side of the split, with the labels of the store."""
-    rows = {row.clip: row for row in store.index}
-    return [
-        Example(store, rows[video.video], rows[video.video].label)
-        for video in split
-        if video.subset == subset
-    ]
+    return examples_of(store, [video.video for video in split if video.subset == subset])
