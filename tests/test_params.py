@@ -15,11 +15,19 @@ from framemix.params import apply_profile, load_params, parse_params
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text())
 MISSING = object()
+# What the errors below name, whatever the committed values become.
+BASE = copy.deepcopy(COMMITTED)
+BASE["filter"] |= {"min_frames": 150}
+BASE["resize"] |= {"frames": 150, "states": [0, 10]}
+BASE["split"] |= {"folds": 5, "fold": 0}
+BASE["mix"] |= {"segments": 8, "frames_per_segment": "all", "window": "all", "size": [60, 80]}
+BASE["pretrain"]["vivit"]["model"] |= {"image_patch_size": 10, "frame_patch_size": 2}
+BASE["finetune"] |= {"task": "drowsy_class"}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
-    """The committed params with one key (`section.key`) set, added or removed."""
-    content = copy.deepcopy(COMMITTED)
+    """The params with one key (`section.key`) set, added or removed."""
+    content = copy.deepcopy(BASE)
     *sections, key = path.split(".")
     place = content
     for section in sections:
@@ -56,8 +64,10 @@ def profile_of(tmp_path: Path, text: str) -> Path:
 
 def test_the_committed_params_are_valid():
     params = load_params(ROOT / "params.yaml")
-    assert params.mix.size == (60, 80)
-    assert params.pretrain.nonlocal_.model.depth == 10
+    assert list(params.mix.size) == COMMITTED["mix"]["size"]
+    assert (
+        params.pretrain.nonlocal_.model.depth == COMMITTED["pretrain"]["nonlocal"]["model"]["depth"]
+    )
 
 
 def test_the_default_mode_is_not_the_one_that_the_readme_asks_for():
@@ -205,7 +215,7 @@ def test_a_file_that_is_no_mapping_is_refused(content):
     ],
 )
 def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, message):
-    content = copy.deepcopy(COMMITTED)
+    content = copy.deepcopy(BASE)
     for path, value in changes.items():
         section, key = path.split(".")
         content[section][key] = value
@@ -223,7 +233,7 @@ def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, messa
     ],
 )
 def test_values_that_do_fit_together_are_accepted(changes):
-    content = copy.deepcopy(COMMITTED)
+    content = copy.deepcopy(BASE)
     for section, values in changes.items():
         content[section].update(values)
     params = parse_params(content, Path("params.yaml"))
@@ -233,9 +243,7 @@ def test_values_that_do_fit_together_are_accepted(changes):
 
 
 def test_a_number_as_dvc_writes_it_is_read_as_a_number(tmp_path):
-    text = (
-        (ROOT / "params.yaml").read_text().replace("learning_rate: 0.0005", "learning_rate: 1e-05")
-    )
+    text = yaml.safe_dump(changed("finetune.learning_rate", "RATE")).replace("RATE", "1e-05")
     assert yaml.safe_load(text)["finetune"]["learning_rate"] == "1e-05"  # what YAML 1.1 makes of it
     (tmp_path / "params.yaml").write_text(text)
     assert load_params(tmp_path / "params.yaml").finetune.learning_rate == 0.00001
@@ -264,7 +272,7 @@ mix:
   size: [120, 160]
 pretrain:
   vivit:
-    epochs: 30
+    epochs: 77
 """
 
 
@@ -277,7 +285,7 @@ def test_a_profile_changes_its_values_and_no_others(tmp_path, target):
         "window": {"frames": 150, "at": "start"},
         "size": [120, 160],
     }
-    expected["pretrain"]["vivit"]["epochs"] = 30
+    expected["pretrain"]["vivit"]["epochs"] = 77
     assert yaml.safe_load(target.read_text()) == expected
 
 
@@ -297,12 +305,13 @@ def _comment(line: str) -> str:
 
 
 def test_applying_a_profile_reports_each_change(tmp_path, target):
+    mix, vivit = COMMITTED["mix"], COMMITTED["pretrain"]["vivit"]
     assert apply_profile(profile_of(tmp_path, PROFILE), target) == [
-        'mix.method: "linear" -> "none"',
-        "mix.segments: 8 -> 10",
-        'mix.window: "all" -> {"frames": 150, "at": "start"}',
-        "mix.size: [60, 80] -> [120, 160]",
-        "pretrain.vivit.epochs: 20 -> 30",
+        f'mix.method: "{mix["method"]}" -> "none"',
+        f"mix.segments: {mix['segments']} -> 10",
+        f'mix.window: "{mix["window"]}" -> {{"frames": 150, "at": "start"}}',
+        f"mix.size: {mix['size']} -> [120, 160]",
+        f"pretrain.vivit.epochs: {vivit['epochs']} -> 77",
     ]
     assert apply_profile(tmp_path / "profile.yaml", target) == []
 
