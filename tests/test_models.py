@@ -106,7 +106,7 @@ def test_build_names_the_key_that_does_not_fit(change, message):
 def test_build_names_missing_keys():
     with pytest.raises(ModelError, match="architecture = None"):
         build_model({})
-    with pytest.raises(ModelError, match=r"^num_classes: missing$"):
+    with pytest.raises(ModelError, match=r"^num_classes: missing; allowed: "):
         build_model(NONLOCAL.model_dump(exclude={"num_classes"}))
 
 

@@ -162,8 +162,12 @@ def test_val_without_drowsy_clips_is_said_and_leaves_the_figures_empty(
 ) -> None:
     project = finished.copy(tmp_path / "project")
     project.set(split__rldd="fold5")
+    refused = project.run("dvc repro", fails=True)
+    assert "error: finetune.task = alert_drowsy: no val clip" in refused
+    project.set(finetune__task="drowsy_class")
     output = project.run("dvc repro")
-    assert "split.rldd = fold5" in output
+    assert "split.rldd = fold5" in refused
+    assert stages_run(output) == ["finetune", "evaluate"]
     figures = json.loads((project.folder / "models/finetuned/metrics.json").read_text())
     assert figures["drowsy_accuracy"] is None
     assert figures["drowsy_vs_alert_auroc"] is None

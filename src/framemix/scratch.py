@@ -73,14 +73,12 @@ def finish_all(folder: Path, units: Sequence[Unit], *, workers: int, label: str)
 def scratch_root(configured: Path | None) -> Path:
     """Return the scratch folder: FRAMEMIX_SCRATCH, else as configured, else the checkout's.
 
-    An experiment that DVC runs in a temporary copy below .dvc/tmp shares its checkout's.
+    A relative one is in the checkout, not in the copies below .dvc/tmp where experiments run.
     """
-    chosen = os.environ.get("FRAMEMIX_SCRATCH") or configured
     here = Path.cwd()
-    if chosen:
-        return Path(chosen).absolute()
     copies = [parent for parent in here.parents if parent.parts[-3:] == (".dvc", "tmp", "exps")]
-    return (copies[0].parents[2] if copies else here) / ".scratch"
+    checkout = copies[0].parents[2] if copies else here
+    return checkout / (os.environ.get("FRAMEMIX_SCRATCH") or configured or ".scratch")
 
 
 def link(source: Path, target: Path) -> None:

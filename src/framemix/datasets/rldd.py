@@ -80,6 +80,8 @@ def resize_clips(
         raise DatasetError(f"data.rldd = {root}: no video gives a clip ({reasons}); see resize")
     done = finish_all(scratch, units, workers=workers, label="resize videos")
     clips = [clip for folder in done for clip in read_table(folder / "clips.csv", Clip)]
+    if not any(clip.kept for clip in clips):
+        raise DatasetError(f"data.rldd = {root}: no clip came out whole ({clips[0].reason})")
     for folder in done:
         for file in folder.glob("*.mp4"):
             link(file, target / file.name)

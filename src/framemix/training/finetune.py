@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from framemix.datasets.records import SplitClip, SplitVideo, Subset
-from framemix.errors import ModelError
+from framemix.errors import DatasetError, ModelError
 from framemix.evaluation.metrics import (
     classification_metrics,
     drowsiness_metrics,
@@ -83,6 +83,10 @@ def finetune(
     source = load_model(pretrained)
     classes = data.classes(settings.task)
     _check_stores(source, data, pretrained)
+    train_clips, val_clips = (
+        _examples(data, settings.task, "train"),
+        _examples(data, settings.task, "val"),
+    )
     torch.manual_seed(seed)
     network = with_new_head(source, len(classes))
     network.freeze_for(settings.mode)
@@ -90,8 +94,8 @@ def finetune(
         network=network,
         config=source.config.model_copy(update={"num_classes": len(classes)}),
         classes=classes,
-        train=data.examples(settings.task, "train"),
-        val=data.examples(settings.task, "val"),
+        train=train_clips,
+        val=val_clips,
         settings=settings,
         seed=seed,
         origin={"weights": hashlib.blake2b(pretrained.read_bytes()).hexdigest()},
@@ -135,6 +139,15 @@ def with_new_head(source: TrainedModel, classes: int) -> ViViT:
     for part in ("embedding", "spatial", "temporal"):
         getattr(network, part).load_state_dict(getattr(source.network, part).state_dict())
     return network
+
+
+def _examples(data: FinetuneData, task: Task, subset: Subset) -> list[Example]:
+    if examples := data.examples(task, subset):
+        return examples
+    raise DatasetError(
+        f"finetune.task = {task}: no {subset} clip of {', '.join(data.classes(task))}; "
+        f"allowed: a split.rldd and split.fold that leave clips of UTA-RLDD on both sides"
+    )
 
 
 def _check_stores(source: TrainedModel, data: FinetuneData, pretrained: Path) -> None:
