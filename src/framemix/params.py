@@ -178,7 +178,12 @@ def _merge(base: Any, overlay: Mapping[str, Any], path: tuple[str, ...]) -> Iter
             yield from _merge(old, value, (*path, key))
         elif key not in base or old != value:
             yield f"{'.'.join((*path, key))}: {_flat(old)} -> {_flat(value)}"
-            base[key] = _flow(value)
+            if isinstance(value, list) and isinstance(old, list):
+                # In place, because the comment behind the key hangs on a list written in lines,
+                # as `dvc exp run -S` leaves it.
+                old[:] = value
+            else:
+                base[key] = _flow(value)
 
 
 def _flow(value: Any) -> Any:
