@@ -27,13 +27,13 @@ ENVIRONMENT = {
 
 
 class Project:
-    """A checkout with a Git history, set to the test profile."""
+    """A checkout with a Git history, in the test profile where none else is asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def fresh(cls, folder: Path) -> "Project":
+    def fresh(cls, folder: Path, profile: str | None = "test") -> "Project":
         """Copy what Git tracks here, uncommitted changes included, as a new repository."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -47,7 +47,8 @@ class Project:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         project = cls(folder)
-        apply_profile(ROOT / "profiles/test.yaml", folder / "params.yaml")
+        if profile:
+            apply_profile(ROOT / f"profiles/{profile}.yaml", folder / "params.yaml")
         project.run("git init -q && git add -A && git commit -qm start")
         return project
 

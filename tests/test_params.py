@@ -356,7 +356,8 @@ def test_a_profile_or_params_that_are_not_there_are_named(tmp_path, target):
 def test_a_profile_fits_params_that_an_experiment_has_rewritten(tmp_path, target):
     # `dvc exp run -S` writes lists in lines, their comment behind the key.
     flow = "  size: [60, 80] # height, width; paper A: [240, 320]\n"
-    assert flow in (text := target.read_text())
+    text = target.read_text()
+    assert flow in text
     target.write_text(text.replace(flow, "  size:   # height, width\n  - 60\n  - 80\n"))
     profile = tmp_path / "profile.yaml"
     profile.write_text("mix: {size: [30, 40], window: {frames: 8, at: start}}\n")
