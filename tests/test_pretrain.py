@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from framemix.datasets.records import SplitVideo
 from framemix.errors import DatasetError
 from framemix.evaluation.metrics import classification_metrics
 from framemix.evaluation.prediction import predict
-from framemix.models import load_model
+from framemix.models import build_model, load_model
+from framemix.params import apply_profile, load_params
 from framemix.store import MixedStore
 from framemix.training.data import labels_of
-from framemix.training.pretrain import class_names, pretrain, split_examples
+from framemix.training.pretrain import class_names, model_config, pretrain, split_examples
 from framemix.training.settings import PretrainNonLocal, PretrainViViT
+from tests.pipeline import ROOT
 from tests.tiny_store import (
     ACTIONS,
     NONLOCAL,
@@ -151,3 +154,17 @@ def test_a_split_with_an_empty_side_is_one_clear_error(
 ) -> None:
     with pytest.raises(DatasetError, match=f"the split leaves no {side} clip"):
         run(store, tmp_path / "vivit", split_of(store, val_each))
+
+
+def test_the_paper_profile_builds_the_papers_networks(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    apply_profile(ROOT / "profiles/paper.yaml", tmp_path / "params.yaml")
+    settings = load_params(tmp_path / "params.yaml")
+    clip = (settings.mix.segments, *settings.mix.size, 3)
+    assert clip == (150, 240, 320, 3)
+    counts = []
+    for section in (settings.pretrain.vivit, settings.pretrain.nonlocal_):
+        with torch.device("meta"):
+            network = build_model(model_config(section, clip, classes=99))
+        counts.append(sum(p.numel() for p in network.parameters()))
+    assert counts == [125_689_699, 25_812_643]
