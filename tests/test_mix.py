@@ -15,6 +15,7 @@ from framemix.datasets.records import Clip, Video
 from framemix.errors import FramemixError, VideoError
 from framemix.mixing import MixSettings, mix_frames
 from framemix.store import MixedStore
+from framemix.video.planes import stream_planes
 from framemix.video.writing import video_writer
 
 COUNTS = {
@@ -108,6 +109,15 @@ def test_a_mixed_video_is_the_mix_of_decords_frames(video, changes):
         method=settings.method,
         frames_per_segment=settings.frames_per_segment,
     )
+    assert np.array_equal(list(mix_video(video, 20, settings)), expected)
+
+
+@pytest.mark.parametrize("fit", ["squeeze", "pad"])
+def test_planes_are_mixed_as_pixels_are(video, fit):
+    settings = settings_with(pixel_format="yuv420p", fit=fit)
+    planes = np.stack(list(stream_planes(video, size=(24, 32), fit=fit)))
+    expected = mix_frames(planes, segments=4, method="linear", frames_per_segment="all")
+    assert expected.shape == (4, 36, 32)
     assert np.array_equal(list(mix_video(video, 20, settings)), expected)
 
 

@@ -292,9 +292,16 @@ def test_a_window_longer_than_the_video_is_refused_with_both_numbers():
         {"size": [1, 80]},
         {"fit": "stretch"},
         {"pixel_format": "gray"},
+        {"pixel_format": "yuv420p", "size": [61, 80]},
+        {"pixel_format": "yuv420p", "size": [60, 81]},
         {"speed": 2},
     ],
 )
 def test_mix_settings_refuse_what_cannot_be_mixed(change):
     with pytest.raises(ValidationError):
         settings_with(**change)
+
+
+@pytest.mark.parametrize(("pixel_format", "shape"), [("rgb24", (60, 80, 3)), ("yuv420p", (90, 80))])
+def test_the_pixel_format_decides_a_frames_shape(pixel_format, shape):
+    assert settings_with(pixel_format=pixel_format).frame_shape == shape

@@ -21,6 +21,7 @@ from framemix.models import (
     save_model,
 )
 from framemix.models.config import NonLocalConfig, ViViTConfig
+from framemix.models.input import to_rgb
 from framemix.models.nonlocal_net import NonLocalNet
 from framemix.models.vivit import ViViT
 
@@ -227,3 +228,32 @@ def test_normalise_rounds_to_the_short_type_only_at_the_end():
     short = normalise(clips, IMAGENET_MEAN, IMAGENET_STD, torch.bfloat16)
     assert exact.dtype == torch.float32
     assert torch.equal(short, exact.bfloat16())
+
+
+def test_planes_become_the_rgb_that_bt601_says():
+    y, u, v = torch.randint(0, 256, (3, 2, 3, 6, 8), dtype=torch.uint8).unbind()
+    u, v = u[..., ::2, ::2], v[..., ::2, ::2]
+    planes = torch.cat([plane.flatten(2) for plane in (y, u, v)], dim=2).view(2, 3, 9, 8)
+    kr, kb = 0.299, 0.114  # luma weights of BT.601; Y' = kr R + kg G + kb B
+    luma = (y.double() - 16) / 219
+    pb, pr = (
+        (x.double().repeat_interleave(2, -1).repeat_interleave(2, -2) - 128) / 224 for x in (u, v)
+    )
+    red, blue = luma + 2 * (1 - kr) * pr, luma + 2 * (1 - kb) * pb
+    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
+    expected = (255 * torch.stack([red, green, blue], dim=-1)).clamp(0, 255)
+    rgb = to_rgb(planes)
+    assert rgb.dtype == torch.uint8
+    assert (rgb - expected).abs().max() < 0.501
+
+
+def test_rgb_clips_stay_as_they_are():
+    clips = torch.randint(0, 256, (2, 3, 4, 6, 3), dtype=torch.uint8)
+    assert to_rgb(clips) is clips
+
+
+def test_planes_are_normalised_as_their_rgb_is():
+    planes = torch.randint(0, 256, (2, 3, 9, 8), dtype=torch.uint8)
+    x = normalise(planes, IMAGENET_MEAN, IMAGENET_STD)
+    assert x.shape == (2, 3, 3, 6, 8)
+    assert torch.equal(x, normalise(to_rgb(planes), IMAGENET_MEAN, IMAGENET_STD))

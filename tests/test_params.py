@@ -203,6 +203,11 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             {"mix.size": [60, 85]},
             "mix.size = [60, 85]: allowed: multiples of pretrain.vivit.model.image_patch_size = 10",
         ),
+        (
+            {"mix.size": [60, 85], "mix.pixel_format": "yuv420p"},
+            "mix.size = [60, 85]: allowed: even numbers, or mix.pixel_format = rgb24 "
+            "(yuv420p has one colour for 2x2 pixels)",
+        ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (
             {"finetune.task": "three_state"},

@@ -114,6 +114,21 @@ def test_the_model_knows_its_classes_and_how_its_clips_were_mixed(target: Path) 
     assert model.config.architecture == target.name
 
 
+@pytest.mark.parametrize("name", ["vivit", "nonlocal"])
+def test_planes_are_trained_on_as_pixels_are(tmp_path: Path, name: str) -> None:
+    planes = make_store(tmp_path / "store", pixel_format="yuv420p")
+    once = SETTINGS[name].model_copy(update={"epochs": 1})
+    run(planes, tmp_path / name, settings=once)
+    with (tmp_path / name / "history.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert 0 < float(row["train_loss"]) < 10
+    assert 0 < float(row["val_loss"]) < 10
+    model = load_model(tmp_path / name / "model.safetensors")
+    assert model.mix == mix_settings(pixel_format="yuv420p").model_dump(mode="json")
+    val = split_examples(planes, split_of(planes), "val")
+    assert predict(model, val, batch_size=4, device=torch.device("cpu")).shape == (6, 3)
+
+
 def test_the_same_run_in_a_fresh_scratch_gives_the_same_bytes(
     target: Path, store: MixedStore, tmp_path: Path
 ) -> None:

@@ -131,6 +131,15 @@ def test_a_second_report_is_the_same_bytes(
         assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
 
 
+def test_planes_are_pictured_as_pixels_are(models: Path, reports: Path, tmp_path: Path) -> None:
+    write(models, finetune_data(tmp_path, pixel_format="yuv420p"), tmp_path)
+    picture, expected = (
+        matplotlib.image.imread(folder / "mixed_frames.png") for folder in (tmp_path, reports)
+    )
+    # The clips are noise: of each pixel's own colour, planes keep the brightness.
+    assert 0 < np.abs(picture - expected).mean() < 0.05
+
+
 def test_pictures_do_not_depend_on_where_their_clips_lie_in_the_index(
     data: FinetuneData, models: Path, reports: Path, tmp_path: Path
 ) -> None:

@@ -68,6 +68,23 @@ def test_clips_are_read_as_they_were_written_in_any_order(folder):
     assert store.read([]).shape == (0, *SHAPE)
 
 
+def test_planes_are_read_as_they_were_written(tmp_path):
+    settings = settings_with(pixel_format="yuv420p")
+    planes = np.random.default_rng(0).integers(0, 256, (2, 4, 9, 8), np.uint8)
+    write_shard(tmp_path / "a.h5", planes, 2, settings)
+    rows = [
+        IndexRow(clip=str(i), class_name="A", label=0, shard="a.h5", row=i, frames=9)
+        for i in range(2)
+    ]
+    write_table(tmp_path / "index.csv", IndexRow, rows)
+    store = MixedStore(tmp_path)
+    assert store.settings == settings
+    assert store.clip_shape == (4, 9, 8)
+    assert np.array_equal(store.read(rows[::-1]), planes[::-1])
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["clips"].chunks == (1, 4, 9, 8)
+
+
 def test_the_index_names_class_label_shard_and_row_of_every_clip(folder):
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

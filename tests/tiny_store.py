@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import torch
 
@@ -75,15 +76,24 @@ def clips(label: int, count: int, seed: int = 0) -> np.ndarray:
     return noise.astype(np.uint8)
 
 
+def as_planes(rgb: np.ndarray) -> np.ndarray:
+    """Clips (N, S, H, W, 3) as yuv420p (N, S, 3H/2, W), by ffmpeg."""
+    frames = [av.VideoFrame.from_ndarray(frame) for clip in rgb for frame in clip]
+    planes = np.stack([frame.to_ndarray(format="yuv420p") for frame in frames])
+    return planes.reshape(*rgb.shape[:2], *planes.shape[1:])
+
+
 def make_store(
     folder: Path, classes: Sequence[str] = ACTIONS, each: int = 6, **mix: Any
 ) -> MixedStore:
     """Write a store of `each` clips a class; clip names are `<class>/<number>`."""
     folder.mkdir(parents=True)
-    rows = []
+    settings, rows = mix_settings(**mix), []
     for label, name in enumerate(classes):
         shard = shard_name(name, label, 0)
-        write_shard(folder / shard, clips(label, each), each, mix_settings(**mix))
+        rgb = clips(label, each)
+        stored = rgb if settings.pixel_format == "rgb24" else as_planes(rgb)
+        write_shard(folder / shard, stored, each, settings)
         rows += [
             IndexRow(
                 clip=f"{name}/{row}", class_name=name, label=label, shard=shard, row=row, frames=150
@@ -118,8 +128,9 @@ def examples_of(store: MixedStore, subset: Subset) -> list[Example]:
     return [Example(store, row, row.label) for row in store.index if _side(row, 2) == subset]
 
 
-def finetune_data(folder: Path, states: Sequence[str] = STATES) -> FinetuneData:
-    ucf101, rldd = make_store(folder / "ucf101"), make_store(folder / "rldd", states)
+def finetune_data(folder: Path, states: Sequence[str] = STATES, **mix: Any) -> FinetuneData:
+    ucf101 = make_store(folder / "ucf101", **mix)
+    rldd = make_store(folder / "rldd", states, **mix)
     return FinetuneData(ucf101, split_of(ucf101), rldd, driver_split(rldd))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from framemix.errors import MixingError
 
@@ -41,7 +41,22 @@ class MixSettings(BaseModel):
     window: Literal["all"] | Window
     size: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
     fit: Literal["squeeze", "crop", "pad"]
-    pixel_format: Literal["rgb24"]
+    pixel_format: Literal["rgb24", "yuv420p"]
+
+    @model_validator(mode="after")
+    def _colour_planes_fit(self) -> "MixSettings":
+        if self.pixel_format == "yuv420p" and any(side % 2 for side in self.size):
+            raise ValueError(
+                f"mix.size = {list(self.size)}: allowed: even numbers, "
+                f"or mix.pixel_format = rgb24 (yuv420p has one colour for 2x2 pixels)"
+            )
+        return self
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """The shape of a mixed frame: (H, W, 3) for rgb24, (3H/2, W) for yuv420p."""
+        height, width = self.size
+        return (height, width, 3) if self.pixel_format == "rgb24" else (3 * height // 2, width)
 
     def span(self, frames: int) -> tuple[int, int]:
         """Return first frame and length of the window in a video of `frames` frames."""

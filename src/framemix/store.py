@@ -1,8 +1,8 @@
 """The store of mixed clips: HDF5 shards of uint8 clips and an index of what is where.
 
-`<folder>/<slug of class>-<label>-NNN.h5` holds `clips` (N, S, H, W, 3), one chunk a clip and
-uncompressed: gzip would cost 28 times the read for 1.2 times the size. `index.csv` names the
-shard and row of every clip.
+`<folder>/<slug of class>-<label>-NNN.h5` holds `clips`, (N, S, H, W, 3) for rgb24 or
+(N, S, 3H/2, W) for yuv420p, one chunk a clip and uncompressed: gzip would cost 28 times the read
+for 1.2 times the size. `index.csv` names the shard and row of every clip.
 """
 
 import json
@@ -39,12 +39,11 @@ def shard_name(class_name: str, label: int, number: int) -> str:
 
 
 def write_shard(path: Path, clips: Iterable[Pixels], count: int, settings: MixSettings) -> None:
-    """Write `count` mixed clips, each uint8 (S, H, W, 3), to a new shard.
+    """Write `count` mixed clips, each uint8 (S, *settings.frame_shape), to a new shard.
 
     The same clips and settings give the same bytes.
     """
-    height, width = settings.size
-    shape = (settings.segments, height, width, 3)
+    shape = (settings.segments, *settings.frame_shape)
     with h5py.File(path, "w", libver="latest", track_order=False) as file:
         file.attrs.update(_attributes(settings))
         data = file.create_dataset(
@@ -81,13 +80,13 @@ class MixedStore:
         return MixSettings.model_validate(attributes)
 
     @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        """Segments, height, width and channels of every clip."""
-        shape: tuple[int, int, int, int] = self._clips(self.index[0].shard).shape[1:]
+    def clip_shape(self) -> tuple[int, ...]:
+        """The shape of every clip: (S, H, W, 3) for rgb24, (S, 3H/2, W) for yuv420p."""
+        shape: tuple[int, ...] = self._clips(self.index[0].shard).shape[1:]
         return shape
 
     def read(self, rows: Sequence[IndexRow]) -> Pixels:
-        """Return those clips as uint8 (len(rows), S, H, W, 3)."""
+        """Return those clips as uint8 (len(rows), *clip_shape)."""
         batch = np.empty((len(rows), *self.clip_shape), np.uint8)
         for place, row in enumerate(rows):
             self._clips(row.shard).read_direct(batch, np.s_[row.row], np.s_[place])

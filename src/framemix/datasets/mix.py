@@ -16,12 +16,14 @@ from framemix.mixing import MixSettings, Pixels, mix_stream, mix_windows
 from framemix.scratch import Unit, finish_all, link
 from framemix.store import IndexRow, shard_name, write_shard
 from framemix.tables import write_table
+from framemix.video.planes import stream_planes
 from framemix.video.reading import stream_frames
 
 # A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
 CLIPS_PER_SHARD = 32
 # In the scratch folder, where it must not change with a label: another class may come or go.
 SHARD = "shard.h5"
+READERS = {"rgb24": stream_frames, "yuv420p": stream_planes}
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def build_store(
 
 
 def mix_video(path: Path, frames: int, settings: MixSettings) -> Iterator[Pixels]:
-    """Yield the mixed frames, uint8 (H, W, 3), of a video of `frames` frames.
+    """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
     Raises VideoError when the video is too short; when it is too long, only where the window is
     all of it, because finding out takes decoding it to its end.
@@ -94,7 +96,8 @@ def mix_video(path: Path, frames: int, settings: MixSettings) -> Iterator[Pixels
     how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
     try:
         start, total = settings.span(frames)
-        stream = islice(stream_frames(path, size=settings.size, fit=settings.fit), start, None)
+        read = READERS[settings.pixel_format]
+        stream = islice(read(path, size=settings.size, fit=settings.fit), start, None)
         yield from mix_stream(stream, total=total, **how)
     except MixingError as error:
         raise VideoError(f"{path}: cannot be mixed: {error}") from None

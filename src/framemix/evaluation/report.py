@@ -15,8 +15,10 @@ from framemix.evaluation.metrics import classification_metrics, confusion
 from framemix.evaluation.prediction import predict
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import TrainedRow, table1
+from framemix.mixing import Pixels
 from framemix.models import TrainedModel, load_model
-from framemix.store import MixedStore
+from framemix.models.input import to_rgb
+from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_json
 from framemix.training.data import Example, labels_of
 from framemix.training.finetune import FinetuneData, task_of
@@ -126,13 +128,19 @@ def _write_confusion(name: str, evaluation: Evaluation, target: Path) -> None:
 def _picture_clips(data: FinetuneData, count: int, path: Path) -> None:
     """Picture a clip of each of the first classes, and one of each driver state."""
     clips = {
-        f"{row.class_name}, {row.frames} frames": store.read([row])[0]
+        f"{row.class_name}, {row.frames} frames": _as_rgb(store, row)
         for store in (data.ucf101, data.rldd)
         for row in _first_of_classes(store)[:count]
     }
     mix = data.ucf101.settings
     how = f"{mix.method}, {mix.segments} segments, frames per segment: {mix.frames_per_segment}"
     mixed_frames(clips, how, path)
+
+
+def _as_rgb(store: MixedStore, row: IndexRow) -> Pixels:
+    """Return a clip as uint8 (S, H, W, 3), however it is stored."""
+    clip: Pixels = to_rgb(torch.from_numpy(store.read([row])))[0].numpy()
+    return clip
 
 
 def _first_of_classes(store: MixedStore) -> list[Any]:

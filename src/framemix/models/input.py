@@ -13,12 +13,51 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+# What yuv420p stores are encoded in: BT.601, Y in 16..235, U and V in 16..240.
+RGB_OF_Y = 255 / 219
+RGB_OF_U = (0.0, -0.344136 * 255 / 224, 1.772 * 255 / 224)
+RGB_OF_V = (1.402 * 255 / 224, -0.714136 * 255 / 224, 0.0)
+
+
+def to_rgb(clips: Tensor) -> Tensor:
+    """Clips as a store holds them, uint8 -> uint8 RGB (B, T, H, W, 3), on their device.
+
+    yuv420p is (B, T, 3H/2, W), and so never taken for rgb24, (B, T, H, W, 3).
+    """
+    if clips.ndim == 5:
+        return clips
+    batch, frames, rows, width = clips.shape
+    rgb = clips.new_empty(batch, frames, rows * 2 // 3, width, 3)
+    for clip, target in zip(clips, rgb, strict=True):  # one by one: floats take 4 times the memory
+        target.copy_(_planes_to_rgb(clip))
+    return rgb
+
+
+def _planes_to_rgb(clip: Tensor) -> Tensor:
+    """yuv420p uint8 (T, 3H/2, W) -> RGB float32 (T, H, W, 3), whole numbers in [0, 255]."""
+    rows, width = clip.shape[1:]
+    pixels = rows * 2 // 3 * width
+    y, u, v = clip.flatten(1).float().tensor_split([pixels, pixels * 5 // 4], dim=1)
+    of_u, of_v = (torch.tensor(x, device=clip.device) for x in (RGB_OF_U, RGB_OF_V))
+    # Where Y is 16, for 2x2 pixels each.
+    colour = torch.addcmul((v[..., None] - 128) * of_v, u[..., None] - 128, of_u)  # (T, HW/4, 3)
+    colour = rearrange(colour - 16 * RGB_OF_Y, "t (h w) c -> t h 1 w 1 c", w=width // 2)
+    y = rearrange(y, "t (h two w deux) -> t h two w deux 1", two=2, deux=2, w=width // 2)
+    # Each colour twice across and down, as ffmpeg does it: smoothing moves away from its RGB.
+    rgb = torch.add(colour, y, alpha=RGB_OF_Y).round_().clamp_(0, 255)
+    return rearrange(rgb, "t h two w deux c -> t (h two) (w deux) c")  # (T, H, W, 3)
+
+
 def normalise(
     clips: Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """uint8 RGB (B, T, H, W, 3) -> (value / 255 - mean) / std, (B, 3, T, H, W), on its device."""
+    """Clips as a store holds them -> RGB (value / 255 - mean) / std, (B, 3, T, H, W).
+
+    On their device.
+    """
     # At least fp32: a mean rounded to bf16 would shift every pixel.
     exact = torch.promote_types(dtype, torch.float32)
     mean_, std_ = (torch.tensor(x, dtype=exact, device=clips.device) for x in (mean, std))
-    scaled = torch.addcmul(-mean_ / std_, clips.to(exact), 1 / (255 * std_))  # (B, T, H, W, 3)
+    rgb = to_rgb(clips).to(exact)  # (B, T, H, W, 3)
+    scaled = torch.addcmul(-mean_ / std_, rgb, 1 / (255 * std_))
     return rearrange(scaled.to(dtype), "b t h w c -> b c t h w").contiguous()  # (B, 3, T, H, W)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise
+from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise, to_rgb
 from framemix.training.augment import move, recolour
 from framemix.training.data import Batch, BatchOrder
 from framemix.training.settings import TrainingSettings
@@ -21,7 +21,7 @@ from framemix.training.settings import TrainingSettings
 
 
 class Classifier(pl.LightningModule):
-    """Trains `network` (B, 3, S, H, W) -> (B, classes) on uint8 clips (B, S, H, W, 3).
+    """Trains `network` (B, 3, S, H, W) -> (B, classes) on clips as a store holds them.
 
     Every random number of a step depends on seed, epoch and batch alone, and what an epoch has
     summed up is in the checkpoint: a resumed run goes on bit for bit as the unbroken one.
@@ -91,7 +91,7 @@ class Classifier(pl.LightningModule):
         """Return the mean loss of a batch."""
         clips, labels = batch
         augment = self.settings.augment
-        video = recolour(_normalised(move(clips, augment)), augment)
+        video = recolour(_normalised(move(to_rgb(clips), augment)), augment)
         loss = F.cross_entropy(
             logits := self.network(video), labels, label_smoothing=self.settings.label_smoothing
         )

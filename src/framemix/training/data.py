@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from framemix.errors import StoreError
 from framemix.store import IndexRow, MixedStore
 
-# Shapes: B clips of a batch, S segments, H height, W width.
+# Shapes: B clips of a batch.
 
 Batch = tuple[Tensor, Tensor]
 
@@ -39,7 +39,7 @@ def examples_of(store: MixedStore, clips: Iterable[str]) -> list[Example]:
 
 
 class ClipDataset(Dataset[Batch]):
-    """Reads whole batches: uint8 (B, S, H, W, 3) and labels int64 (B,)."""
+    """Reads whole batches: uint8 (B, *clip_shape of the store) and labels int64 (B,)."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = list(examples)

@@ -8,6 +8,7 @@ import torch
 from framemix.datasets.records import SplitVideo, Subset
 from framemix.evaluation.metrics import classification_metrics, parameter_counts
 from framemix.evaluation.prediction import predict
+from framemix.mixing import MixSettings
 from framemix.models import build_model, load_model
 from framemix.models.config import ModelConfig, NonLocalConfig, ViViTConfig
 from framemix.store import MixedStore
@@ -28,7 +29,7 @@ def pretrain(
 ) -> None:
     """Train the network of `settings` from scratch and write it into `target`."""
     classes = class_names(store)
-    config = model_config(settings, store.clip_shape, len(classes))
+    config = model_config(settings, store.settings, len(classes))
     torch.manual_seed(seed)
     run = Run(
         network=build_model(config),
@@ -49,14 +50,13 @@ def pretrain(
 
 
 def model_config(
-    settings: PretrainViViT | PretrainNonLocal, clip_shape: Sequence[int], classes: int
+    settings: PretrainViViT | PretrainNonLocal, mix: MixSettings, classes: int
 ) -> ModelConfig:
-    """Return the network's configuration for clips of `clip_shape` = (S, H, W, 3)."""
-    segments, height, width, _ = clip_shape
+    """Return the network's configuration for clips that were mixed like that."""
     sizes = settings.model.model_dump()
     if isinstance(settings, PretrainNonLocal):
         return NonLocalConfig(num_classes=classes, **sizes)
-    return ViViTConfig(num_classes=classes, frames=segments, image_size=(height, width), **sizes)
+    return ViViTConfig(num_classes=classes, frames=mix.segments, image_size=mix.size, **sizes)
 
 
 def class_names(store: MixedStore) -> list[str]:

@@ -41,7 +41,7 @@ class VideoInfo:
 
 def describe(path: Path) -> VideoInfo:
     """Return what the header says, and the first frame's rotation. Raises VideoError."""
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         first = next(container.decode(stream), None)
         if first is None:
             raise VideoError(f"{path}: has no frame that can be decoded")
@@ -54,7 +54,7 @@ def describe(path: Path) -> VideoInfo:
 
 def count_frames(path: Path) -> int:
     """Return how many frames can be decoded, whatever the header says. Raises VideoError."""
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         stream.thread_count = 1
         return sum(1 for _ in container.decode(stream))
 
@@ -66,7 +66,7 @@ def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     picture on black. Raises VideoError.
     """
     height, width = size
-    scaled = size if fit == "squeeze" else _scaled_size(describe(path), size, fit)
+    scaled = size if fit == "squeeze" else scaled_size(describe(path), size, fit)
     try:
         # More threads do not help: videos are read side by side in several processes.
         reader = decord.VideoReader(
@@ -74,14 +74,15 @@ def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
         )
         while True:
             frame = _without_padding(reader.next().asnumpy())
-            yield frame if scaled == size else _crop_or_pad(frame, height, width)
+            yield frame if scaled == size else centred(frame, height, width)
     except StopIteration:
         return
     except (RuntimeError, decord.DECORDError) as error:
         raise VideoError(f"{path}: cannot be decoded: {_one_line(error)}") from None
 
 
-def _scaled_size(info: VideoInfo, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
+def scaled_size(info: VideoInfo, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """Return the (height, width) in the video's proportions that fills `size` or fits into it."""
     choose = max if fit == "crop" else min
     scale = choose(size[0] / info.height, size[1] / info.width)
     return max(1, round(info.height * scale)), max(1, round(info.width * scale))
@@ -93,22 +94,28 @@ def _without_padding(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
 
-def _crop_or_pad(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Centre `frame` in (height, width): what sticks out is cut, what is missing is black."""
+def centred(
+    frame: NDArray[np.uint8], height: int, width: int, *, step: int = 1, fill: int = 0
+) -> NDArray[np.uint8]:
+    """Centre `frame` (h, w, ...) in (height, width): cut what sticks out, fill what is missing.
+
+    It moves by multiples of `step` pixels.
+    """
     for axis, wanted in ((0, height), (1, width)):
         spare = frame.shape[axis] - wanted
+        before = step * (abs(spare) // (2 * step))
         if spare >= 0:
-            frame = frame.take(range(spare // 2, spare // 2 + wanted), axis=axis)
+            frame = frame.take(range(before, before + wanted), axis=axis)
         else:
-            before = -spare // 2
-            margins = [(0, 0)] * 3
+            margins = [(0, 0)] * frame.ndim
             margins[axis] = (before, -spare - before)
-            frame = np.pad(frame, margins)
+            frame = np.pad(frame, margins, constant_values=fill)
     return frame
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file's first video stream. Raises VideoError for PyAV's errors."""
     try:
         with av.open(f"file:{path}") as container:
             if not container.streams.video:

@@ -1,0 +1,100 @@
+"""Reads video files as planes of brightness and colour (yuv420p), as the decoder makes them.
+
+A quarter of the colour samples and no way through RGB: half the bytes, and most of the time
+that reading RGB takes is saved. All comes out in one encoding, BT.601 in limited range, which
+is what nearly every file holds: whoever has the planes needs to know nothing of the file.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from framemix.video.reading import Fit, centred, describe, opened, scaled_size
+
+# BT.709, FCC, SMPTE 240M, BT.2020. Any other value stands for BT.601 or for nothing, and
+# ffmpeg (so decord) takes files that say nothing for BT.601.
+OTHER_MATRICES = (1, 4, 7, 9)
+BLACK = (16, 128, 128)  # of Y, U and V
+
+Planes = list[NDArray[np.uint8]]
+
+
+def stream_planes(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames as uint8 (3H/2, W) of `size` = (H, W), both even, as `stream_frames` does.
+
+    A frame holds its planes one behind the other: Y (H, W), then U and V (H/2, W/2). Raises
+    VideoError.
+    """
+    scaled = size if fit == "squeeze" else _even(scaled_size(describe(path), size, fit))
+    convert = VideoReformatter()
+    with opened(path) as (container, stream):
+        # More threads do not help: videos are read side by side in several processes.
+        stream.thread_count = 1
+        for frame in container.decode(stream):
+            planes = _planes(frame, scaled, convert)
+            yield _packed(planes if scaled == size else _fitted(planes, size), size)
+
+
+def _even(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the nearest size whose colour planes have half as many rows and columns."""
+    height, width = size
+    return max(2, 2 * round(height / 2)), max(2, 2 * round(width / 2))
+
+
+def _planes(frame: VideoFrame, size: tuple[int, int], convert: VideoReformatter) -> Planes:
+    """Return Y, U and V of a frame, turned as its metadata says and scaled to `size`."""
+    height, width = size if frame.rotation % 180 == 0 else size[::-1]
+    if not _is_canonical(frame) or (frame.height, frame.width) != (height, width):
+        frame = convert.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="yuv420p",
+            # None: as the frame declares it.
+            src_colorspace=None if frame.colorspace in OTHER_MATRICES else Colorspace.ITU601,
+            dst_colorspace=Colorspace.ITU601,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
+        )
+    # Counter-clockwise, like the metadata.
+    return [np.rot90(_array(plane), frame.rotation // 90) for plane in frame.planes]
+
+
+def _is_canonical(frame: VideoFrame) -> bool:
+    return (
+        frame.format.name == "yuv420p"
+        and frame.color_range != ColorRange.JPEG
+        and frame.colorspace not in OTHER_MATRICES
+    )
+
+
+def _array(plane: VideoPlane) -> NDArray[np.uint8]:
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)  # with padding
+    return rows[: plane.height, : plane.width]
+
+
+def _fitted(planes: Planes, size: tuple[int, int]) -> Planes:
+    """Centre the planes in `size`; Y moves by even numbers, so that colour stays with it."""
+    (height, width), (y, u, v) = size, planes
+    return [
+        centred(y, height, width, step=2, fill=BLACK[0]),
+        centred(u, height // 2, width // 2, fill=BLACK[1]),
+        centred(v, height // 2, width // 2, fill=BLACK[2]),
+    ]
+
+
+def _packed(planes: Planes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return Y (H, W), U and V (H/2, W/2) as one array (3H/2, W)."""
+    height, width = size
+    packed = np.empty((3 * height // 2, width), np.uint8)
+    samples, start = packed.reshape(-1), 0
+    for plane in planes:
+        samples[start : start + plane.size].reshape(plane.shape)[:] = plane
+        start += plane.size
+    return packed

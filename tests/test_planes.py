@@ -1,0 +1,245 @@
+"""What users may rely on when yuv420p is read: the same picture as RGB, from whatever file."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from imageio_ffmpeg import get_ffmpeg_exe
+
+from framemix.datasets.mix import mix_video
+from framemix.errors import VideoError
+from framemix.mixing import MixSettings
+from framemix.models.input import to_rgb
+from framemix.video.planes import stream_planes
+from framemix.video.reading import count_frames, stream_frames
+from framemix.video.writing import video_writer
+
+H264 = ["-c:v", "libx264", "-crf", "4", "-preset", "ultrafast"]
+FFV1 = ["-c:v", "ffv1"]
+HEIGHT, WIDTH = 96, 128
+
+
+def scene(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Soft colours, uint8 (height, width, 3), different in every corner."""
+    down, across = np.mgrid[:height:1.0, :width:1.0] / max(height, width)
+    colours = [60 + 150 * across, 200 - 160 * down, 120 + 80 * np.sin(4 * (down + across))]
+    return np.stack(colours, axis=-1).round().astype(np.uint8)
+
+
+def encoded(path: Path, picture: np.ndarray, *options: str, filters: str = "null") -> Path:
+    """Write three frames of `picture` with ffmpeg's own options."""
+    height, width, _ = picture.shape
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r 30 -i pipe:".split()
+    subprocess.run(
+        [get_ffmpeg_exe(), "-loglevel", "error", *source, "-vf", filters, *options, f"file:{path}"],
+        input=picture.tobytes() * 3,
+        check=True,
+    )
+    return path
+
+
+def rgb_of(planes: np.ndarray) -> np.ndarray:
+    """Planes (T, 3H/2, W) -> (T, H, W, 3), as the networks get them."""
+    return to_rgb(torch.from_numpy(planes)[None])[0].numpy()
+
+
+def read(path: Path, size: tuple[int, int] = (HEIGHT, WIDTH), fit: str = "squeeze") -> np.ndarray:
+    """The file's frames by way of planes, (T, H, W, 3)."""
+    return rgb_of(np.stack(list(stream_planes(path, size=size, fit=fit))))
+
+
+def decords(path: Path, size: tuple[int, int] = (HEIGHT, WIDTH), fit: str = "squeeze"):
+    return np.stack(list(stream_frames(path, size=size, fit=fit)))
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    assert one.shape == other.shape
+    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
+
+
+def clip_psnr(path: Path) -> float:
+    """Of a clip that is mixed as planes, against the one that is mixed as RGB."""
+    frames, settings = count_frames(path), settings_of("rgb24")
+    expected = np.stack(list(mix_video(path, frames, settings)))
+    planes = np.stack(list(mix_video(path, frames, settings_of("yuv420p"))))
+    assert planes.shape == (8, 360, 320)
+    return psnr(rgb_of(planes), expected)
+
+
+def settings_of(pixel_format: str) -> MixSettings:
+    return MixSettings.model_validate(
+        {
+            "method": "linear",
+            "segments": 8,
+            "frames_per_segment": "all",
+            "window": "all",
+            "size": (240, 320),
+            "fit": "squeeze",
+            "pixel_format": pixel_format,
+        }
+    )
+
+
+@pytest.mark.parametrize("dataset", ["UCF-101", "Weizmann"])
+def test_real_videos_mixed_as_planes_look_as_if_mixed_as_rgb(shared, dataset):
+    videos = sorted((shared / "data" / dataset).rglob("*.avi"))
+    assert videos
+    figures = {video.name: clip_psnr(video) for video in videos}
+    assert {name: figure for name, figure in figures.items() if figure < 40} == {}
+
+
+def test_at_native_size_the_planes_are_the_files_own(tmp_path):
+    path = encoded(tmp_path / "a.avi", scene(), *FFV1, "-pix_fmt", "yuv420p")
+    with av.open(path) as container:
+        expected = [frame.to_ndarray() for frame in container.decode(video=0)]
+    planes = list(stream_planes(path, size=(HEIGHT, WIDTH), fit="squeeze"))
+    assert len(planes) == 3
+    assert planes[0].dtype == np.uint8
+    assert np.array_equal(planes, expected)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (10, 14), (2, 2), (50, 66)])
+def test_heights_that_four_does_not_divide_hold_the_planes_one_behind_the_other(tmp_path, size):
+    height, width = size
+    path = encoded(tmp_path / "a.avi", scene(*size), *FFV1, "-pix_fmt", "yuv420p")
+    with av.open(path) as container:
+        y, u, v = next(container.decode(video=0)).planes
+        expected = b"".join(
+            bytes(plane)[row * plane.line_size :][: plane.width]
+            for plane in (y, u, v)
+            for row in range(plane.height)
+        )
+    planes = next(stream_planes(path, size=size, fit="squeeze"))
+    assert planes.shape == (3 * height // 2, width)
+    assert planes.tobytes() == expected
+
+
+# Encodings
+
+
+@pytest.mark.parametrize("colour_range", ["tv", "pc"])
+@pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+def test_the_declared_matrix_and_range_are_honoured(tmp_path, matrix, colour_range):
+    declared = {"bt601": "smpte170m", "bt709": "bt709"}[matrix]
+    path = encoded(
+        tmp_path / "a.mp4",
+        scene(),
+        *H264,
+        *("-pix_fmt", "yuvj420p" if colour_range == "pc" else "yuv420p"),
+        filters=f"scale=out_color_matrix={matrix}:out_range={colour_range},"
+        f"setparams=colorspace={declared}:range={colour_range}",
+    )
+    with av.open(path) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.colorspace, frame.color_range) == (
+        {"bt601": 6, "bt709": 1}[matrix],
+        {"tv": 1, "pc": 2}[colour_range],
+    )
+    assert psnr(read(path)[0], scene()) > 38
+    assert psnr(read(path), decords(path)) > 40
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("plain.avi", [*FFV1, "-pix_fmt", "yuv420p"]),
+        ("motion_jpeg.avi", ["-c:v", "mjpeg", "-q:v", "1", "-pix_fmt", "yuvj420p"]),
+        ("ten_bits.mkv", [*FFV1, "-pix_fmt", "yuv420p10le"]),
+        ("all_colours.mp4", [*H264, "-pix_fmt", "yuv444p"]),
+        ("half_the_colours.avi", [*FFV1, "-pix_fmt", "yuv422p"]),
+        ("rgb.avi", [*FFV1, "-pix_fmt", "bgr0"]),
+    ],
+)
+def test_other_pixel_formats_are_converted(tmp_path, name, options):
+    path = encoded(tmp_path / name, scene(), *options)
+    assert psnr(read(path)[0], scene()) > 38
+    assert psnr(read(path), decords(path)) > 40
+
+
+def test_grey_files_stay_grey(tmp_path):
+    path = encoded(tmp_path / "grey.avi", scene(), *FFV1, "-pix_fmt", "gray")
+    frames = read(path)
+    assert (frames[..., :1] == frames).all()
+    assert psnr(frames, decords(path)) > 45
+
+
+def test_black_and_white_keep_their_full_contrast(tmp_path):
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    picture[:, WIDTH // 2 :] = 255
+    path = encoded(tmp_path / "a.avi", picture, *FFV1, "-pix_fmt", "yuvj420p")
+    assert np.array_equal(read(path)[0], picture)
+
+
+# Sizes, fit and rotation
+
+
+@pytest.mark.parametrize("fit", ["squeeze", "crop", "pad"])
+@pytest.mark.parametrize("size", [(240, 320), (60, 80), (96, 96), (50, 130)])
+def test_pictures_of_odd_size_are_fitted_as_in_rgb(tmp_path, size, fit):
+    path = encoded(tmp_path / "odd.avi", scene(241, 321), *FFV1, "-pix_fmt", "yuv420p")
+    frames = read(path, size, fit)
+    assert frames.shape == (3, *size, 3)
+    # Even offsets: by up to a pixel beside decord's.
+    inner = np.s_[:, 10:-10, 10:-10] if fit == "crop" else np.s_[:]
+    edges = 22 if fit == "pad" and size != (240, 320) else 36
+    assert psnr(frames[inner], decords(path, size, fit)[inner]) > edges
+
+
+def test_padding_is_black_and_even(tmp_path):
+    path = encoded(tmp_path / "a.avi", scene(), *FFV1, "-pix_fmt", "yuv420p")
+    frames = read(path, (128, 128), "pad")
+    assert (frames[:, :16] == 0).all()
+    assert (frames[:, -16:] == 0).all()
+    assert psnr(frames[0, 16:-16], scene()) > 38
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("fit", ["squeeze", "crop", "pad"])
+def test_pictures_are_turned_as_metadata_says(tmp_path, rotation, fit):
+    path = tmp_path / "turned.mp4"
+    shape = {"width": WIDTH, "height": HEIGHT, "fps": 30}
+    with video_writer(path, codec="h264", rotation=rotation, **shape) as write:
+        for _ in range(3):
+            write(scene())
+    displayed = np.rot90(scene(), rotation // 90)
+    size = displayed.shape[:2]
+    assert psnr(read(path, size, fit)[0], displayed) > 34
+    assert psnr(read(path, size, fit), decords(path, size, fit)) > 38
+    half = (size[0] // 2, size[1] // 2)
+    assert psnr(read(path, half, fit), decords(path, half, fit)) > 34
+
+
+# Files that are not as they should be
+
+
+@pytest.mark.parametrize("fit", ["squeeze", "pad"])
+@pytest.mark.parametrize(
+    "spoil",
+    [Path.touch, Path.mkdir, lambda path: path.write_text("no video\n" * 300)],
+    ids=["empty", "folder", "text"],
+)
+def test_what_is_no_video_is_an_error_in_one_line_that_names_it(
+    tmp_path, spoil: Callable[[Path], object], fit
+):
+    path = tmp_path / "a.avi"
+    spoil(path)
+    with pytest.raises(VideoError) as caught:
+        read(path, (8, 8), fit)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5])
+def test_of_a_truncated_video_the_frames_that_are_counted_are_read(tmp_path, share):
+    whole, truncated = tmp_path / "whole.avi", tmp_path / "truncated.avi"
+    noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
+    with video_writer(whole, width=64, height=48, fps=30, codec="xvid") as write:
+        for frame in noise:
+            write(frame)
+    content = whole.read_bytes()
+    truncated.write_bytes(content[: int(len(content) * share)])
+    assert 0 < count_frames(truncated) == len(read(truncated, (8, 8))) < 20
