@@ -5,6 +5,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -38,14 +39,14 @@ def _planes_to_rgb(clip: Tensor) -> Tensor:
     rows, width = clip.shape[1:]
     pixels = rows * 2 // 3 * width
     y, u, v = clip.flatten(1).float().tensor_split([pixels, pixels * 5 // 4], dim=1)
-    of_u, of_v = (torch.tensor(x, device=clip.device) for x in (RGB_OF_U, RGB_OF_V))
-    # Where Y is 16, for 2x2 pixels each.
-    colour = torch.addcmul((v[..., None] - 128) * of_v, u[..., None] - 128, of_u)  # (T, HW/4, 3)
-    colour = rearrange(colour - 16 * RGB_OF_Y, "t (h w) c -> t h 1 w 1 c", w=width // 2)
-    y = rearrange(y, "t (h two w deux) -> t h two w deux 1", two=2, deux=2, w=width // 2)
+    y = rearrange(y, "t (h w) -> t 1 h w", w=width)
+    u, v = (rearrange(x - 128, "t (h w) -> t 1 h w", w=width // 2) for x in (u, v))
+    of_u, of_v = (torch.tensor(x, device=clip.device).view(3, 1, 1) for x in (RGB_OF_U, RGB_OF_V))
+    colour = torch.addcmul(u * of_u - 16 * RGB_OF_Y, v, of_v)  # (T, 3, H/2, W/2)
     # Each colour twice across and down, as ffmpeg does it: smoothing moves away from its RGB.
-    rgb = torch.add(colour, y, alpha=RGB_OF_Y).round_().clamp_(0, 255)
-    return rearrange(rgb, "t h two w deux c -> t (h two) (w deux) c")  # (T, H, W, 3)
+    rgb = F.interpolate(colour, scale_factor=2, mode="nearest")  # (T, 3, H, W)
+    rgb = rgb.add_(y, alpha=RGB_OF_Y).round_().clamp_(0, 255)
+    return rearrange(rgb, "t c h w -> t h w c")  # (T, H, W, 3)
 
 
 def normalise(
