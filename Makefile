@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow lint
+.PHONY: help setup repro test test-slow bench lint
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +28,9 @@ test: $(READY) ## run the tests
 
 test-slow: $(READY) ## run the long tests: the full sample, full-size models
 	pytest -m slow
+
+bench: $(READY) ## measure what preparing data costs, as ratios
+	framemix bench data
 
 lint: $(READY) ## check style and types
 	ruff check .

@@ -12,6 +12,8 @@ from framemix.params import apply_profile
 PROFILES = Path("profiles")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+bench = typer.Typer(no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 
 @app.callback()
@@ -31,6 +33,25 @@ def profile(
     """
     changes = apply_profile(_profile_file(name))
     typer.echo("\n".join(changes) if changes else "params.yaml already has these values")
+
+
+@bench.callback()
+def benchmarks() -> None:
+    """Measure what parts of the pipeline cost, as ratios that hold on any machine."""
+
+
+@bench.command("data")
+def bench_data(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Videos to mix; without any, some that are rendered."),
+    ] = None,
+) -> None:
+    """Compare mixing with decoding, yuv420p with rgb24, and a store with a plain file."""
+    # Here: other commands need not wait for what decodes.
+    from framemix.benchmarks import data
+
+    typer.echo(data.table(data.bench_data(files or [])))
 
 
 def _profile_file(name: str) -> Path:
