@@ -211,6 +211,15 @@ def test_a_truncated_shard_is_named(folder, share):
     assert "\n" not in str(caught.value)
 
 
+def test_a_shard_that_was_compressed_afterwards_is_named(folder):
+    with h5py.File(folder / "yoyo-1-000.h5", "r+") as file:
+        clips = file.pop("clips")[:]
+        file.create_dataset("clips", data=clips // 64, chunks=(1, *SHAPE), compression="gzip")
+    store = MixedStore(folder)
+    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: is compressed or not a chunk a clip"):
+        store.read(store.index)
+
+
 def test_a_store_without_an_index_or_without_clips_is_refused(tmp_path):
     with pytest.raises(FramemixError, match=r"index\.csv: no such table"):
         MixedStore(tmp_path)
