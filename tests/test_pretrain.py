@@ -175,11 +175,10 @@ def test_the_paper_profile_builds_the_papers_networks(tmp_path):
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
     apply_profile(ROOT / "profiles/paper.yaml", tmp_path / "params.yaml")
     settings = load_params(tmp_path / "params.yaml")
-    clip = (settings.mix.segments, *settings.mix.size, 3)
-    assert clip == (150, 240, 320, 3)
+    assert (settings.mix.segments, *settings.mix.size) == (150, 240, 320)
     counts = []
     for section in (settings.pretrain.vivit, settings.pretrain.nonlocal_):
         with torch.device("meta"):
-            network = build_model(model_config(section, clip, classes=99))
+            network = build_model(model_config(section, settings.mix, classes=99))
         counts.append(sum(p.numel() for p in network.parameters()))
     assert counts == [125_689_699, 25_812_643]
