@@ -7,6 +7,7 @@ its image weights fit once each kernel has an axis of one frame.
 
 # B clips, C channels, T frames, H x W pixels
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ class ResNet(nn.Module):
         return F.relu(self.bn1(self.conv1(video)), inplace=True)
 
 
-class Residual(nn.Module):
+class Residual(nn.Module, ABC):
     """What both kinds of block share: a shortcut beside the convolutions of `branch`."""
 
     expansion: ClassVar[int]
@@ -57,9 +58,9 @@ class Residual(nn.Module):
                 conv(channels, out, kernel=1, stride=stride), nn.BatchNorm3d(out)
             )
 
+    @abstractmethod
     def branch(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) -> (B, expansion * inner, T, H/stride, W/stride)."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) -> (B, expansion * inner, T, H/stride, W/stride)."""
