@@ -2,11 +2,11 @@
 
 import json
 
+from framemix.devices import resolve_device
 from framemix.evaluation.report import write_report
 from framemix.params import load_params
 from framemix.stage import run_stage
-from framemix.training.finetune import FinetuneData
-from framemix.training.run import resolve_device
+from framemix.training.finetune_data import FinetuneData
 from stages.paths import (
     FINETUNED,
     MIXED,

@@ -1,10 +1,12 @@
 """Fine-tunes the pretrained ViViT on UTA-RLDD's mixed clips."""
 
+from framemix.devices import resolve_device
 from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import run_stage
-from framemix.training.finetune import FinetuneData, finetune
-from framemix.training.run import Machine, resolve_device
+from framemix.training.finetune import finetune
+from framemix.training.finetune_data import FinetuneData
+from framemix.training.run import Machine
 from stages.paths import FINETUNED, MIXED, MODELS, RLDD_SPLIT, UCF101_SPLIT
 
 

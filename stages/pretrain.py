@@ -3,13 +3,14 @@
 import sys
 
 from framemix.datasets.records import SplitVideo
+from framemix.devices import resolve_device
 from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
 from framemix.training.pretrain import pretrain
-from framemix.training.run import Machine, resolve_device
+from framemix.training.run import Machine
 from stages.paths import MIXED, MODELS, UCF101_SPLIT
 
 

@@ -20,7 +20,8 @@ from framemix.models import (
 )
 from framemix.models.config import FinetuneMode, ViViTConfig
 from framemix.models.vivit import ViViT
-from framemix.training.finetune import FinetuneData, finetune, task_of, with_new_head
+from framemix.training.finetune import finetune, with_new_head
+from framemix.training.finetune_data import FinetuneData, task_of
 from framemix.training.finetune_settings import FinetuneSettings, Task
 from tests.tiny_store import (
     ACTIONS,

@@ -13,8 +13,8 @@ from framemix.evaluation.prediction import predict
 from framemix.models import build_model, load_model
 from framemix.params import apply_profile, load_params
 from framemix.store import MixedStore
-from framemix.training.data import labels_of
-from framemix.training.pretrain import class_names, model_config, pretrain, split_examples
+from framemix.training.data import class_names, labels_of, split_examples
+from framemix.training.pretrain import model_config, pretrain
 from framemix.training.settings import PretrainNonLocal, PretrainViViT
 from tests.pipeline import ROOT
 from tests.tiny_store import (

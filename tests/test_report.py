@@ -14,7 +14,8 @@ from framemix.evaluation.figures import confusion_matrix, loss_curves, mixed_fra
 from framemix.evaluation.report import write_report
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import TrainedRow, table1
-from framemix.training.finetune import FinetuneData, finetune
+from framemix.training.finetune import finetune
+from framemix.training.finetune_data import FinetuneData
 from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.pretrain import pretrain
 from framemix.training.settings import PretrainNonLocal, PretrainViViT

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from framemix.errors import DatasetError, ModelError
+from framemix.errors import DatasetError
 from framemix.evaluation.prediction import predict
 from framemix.models import build_model, load_model
 from framemix.models.config import FinetuneMode
 from framemix.store import MixedStore
 from framemix.training.data import Batch, ClipDataset, labels_of
-from framemix.training.run import Run, resolve_device, train
+from framemix.training.run import Run, train
 from tests.tiny_store import (
     ACTIONS,
     examples_of,
@@ -402,10 +402,3 @@ def test_training_leaves_the_process_handling_of_sigterm_as_it_was(
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_a_device_that_is_not_there_is_one_clear_error() -> None:
-    assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(ModelError, match=r"runtime\.device = cuda:1: .* allowed: auto, cpu"):
-        resolve_device("cuda:1")

@@ -14,7 +14,7 @@ from framemix.models.config import NonLocalConfig, ViViTConfig
 from framemix.store import IndexRow, MixedStore, shard_name, write_shard
 from framemix.tables import write_table
 from framemix.training.data import Example
-from framemix.training.finetune import FinetuneData
+from framemix.training.finetune_data import FinetuneData
 from framemix.training.run import Machine
 from framemix.training.settings import TrainingSettings
 

@@ -15,6 +15,7 @@ EXEMPT = frozenset(
         "cli",
         "cluster",
         "codetree",
+        "devices",
         "errors",
         "lifeline",
         "params",

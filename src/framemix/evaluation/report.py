@@ -20,9 +20,8 @@ from framemix.models import TrainedModel, load_model
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_json
-from framemix.training.data import Example, labels_of
-from framemix.training.finetune import FinetuneData, task_of
-from framemix.training.pretrain import split_examples
+from framemix.training.data import Example, labels_of, split_examples
+from framemix.training.finetune_data import FinetuneData, task_of
 
 
 @dataclass(frozen=True)

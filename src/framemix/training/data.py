@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from framemix.datasets.records import SplitVideo, Subset
 from framemix.errors import StoreError
 from framemix.store import IndexRow, MixedStore
 
@@ -36,6 +37,17 @@ def examples_of(store: MixedStore, clips: Iterable[str]) -> list[Example]:
             f"{store.folder}: has no clip {error.args[0]!r}, which the split names; "
             f"allowed: a store and a split made from the same table"
         ) from None
+
+
+def class_names(store: MixedStore) -> list[str]:
+    """Return the classes of a store in the order of their labels."""
+    names = {row.label: row.class_name for row in store.index}
+    return [names[label] for label in sorted(names)]
+
+
+def split_examples(store: MixedStore, split: Sequence[SplitVideo], subset: Subset) -> list[Example]:
+    """Return the clips of one side of the split, with the labels of the store."""
+    return examples_of(store, [video.video for video in split if video.subset == subset])
 
 
 class ClipDataset(Dataset[Batch]):

@@ -1,14 +1,12 @@
 """Fine-tuning of a pretrained ViViT on UTA-RLDD, in four modes (paper A, section IV)."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from framemix.datasets.records import SplitClip, SplitVideo, Subset
+from framemix.datasets.records import Subset
 from framemix.errors import DatasetError, ModelError
 from framemix.evaluation.metrics import (
     classification_metrics,
@@ -18,56 +16,11 @@ from framemix.evaluation.metrics import (
 from framemix.evaluation.prediction import predict
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.vivit import ViViT
-from framemix.store import MixedStore
-from framemix.tables import read_table, write_json
-from framemix.training.data import Example, examples_of, labels_of
+from framemix.tables import write_json
+from framemix.training.data import Example, labels_of
+from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
 from framemix.training.finetune_settings import FinetuneSettings, Task
-from framemix.training.pretrain import class_names, split_examples
 from framemix.training.run import Machine, Run, train
-
-DROWSY = "drowsy"
-
-
-@dataclass(frozen=True)
-class FinetuneData:
-    """The two mixed stores and their splits."""
-
-    ucf101: MixedStore
-    ucf101_split: Sequence[SplitVideo]
-    rldd: MixedStore
-    rldd_split: Sequence[SplitClip]
-
-    @classmethod
-    def read(cls, ucf101: Path, ucf101_split: Path, rldd: Path, rldd_split: Path) -> "FinetuneData":
-        """Open the store folders and read the split tables."""
-        return cls(
-            ucf101=MixedStore(ucf101),
-            ucf101_split=read_table(ucf101_split, SplitVideo),
-            rldd=MixedStore(rldd),
-            rldd_split=read_table(rldd_split, SplitClip),
-        )
-
-    def classes(self, task: Task) -> list[str]:
-        """Return the class names of a task; a label is a name's place."""
-        if task == "drowsy_class":
-            return [*class_names(self.ucf101), DROWSY]
-        return ["alert", DROWSY] if task == "alert_drowsy" else ["alert", "low_vigilant", DROWSY]
-
-    def examples(self, task: Task, subset: Subset) -> list[Example]:
-        """Return the clips of one side of both splits that a task learns or validates on."""
-        classes = self.classes(task)
-        drivers = [
-            replace(example, label=classes.index(example.row.class_name))
-            for example in self.drivers(subset)
-            if example.row.class_name in classes
-        ]
-        if task != "drowsy_class":
-            return drivers
-        return [*split_examples(self.ucf101, self.ucf101_split, subset), *drivers]
-
-    def drivers(self, subset: Subset) -> list[Example]:
-        """Return all driver clips of one side, labelled as in their store."""
-        return examples_of(self.rldd, [c.clip for c in self.rldd_split if c.subset == subset])
 
 
 def finetune(
@@ -106,13 +59,6 @@ def finetune(
         trained, data, batch_size=settings.batch_size, device=machine.device
     )
     write_json(target / "metrics.json", {**figures, **parameter_counts(run.network)})
-
-
-def task_of(classes: Sequence[str]) -> Task:
-    """Return the task whose classes a fine-tuned model has."""
-    if "alert" not in classes:
-        return "drowsy_class"
-    return "three_state" if "low_vigilant" in classes else "alert_drowsy"
 
 
 def finetuned_metrics(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from framemix.datasets.records import SplitVideo, Subset
+from framemix.datasets.records import SplitVideo
 from framemix.evaluation.metrics import classification_metrics, parameter_counts
 from framemix.evaluation.prediction import predict
 from framemix.mixing import MixSettings
@@ -13,7 +13,7 @@ from framemix.models import build_model, load_model
 from framemix.models.config import ModelConfig, NonLocalConfig, ViViTConfig
 from framemix.store import MixedStore
 from framemix.tables import write_json
-from framemix.training.data import Example, examples_of, labels_of
+from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.run import Machine, Run, train
 from framemix.training.settings import PretrainNonLocal, PretrainViViT
 
@@ -57,14 +57,3 @@ def model_config(
     if isinstance(settings, PretrainNonLocal):
         return NonLocalConfig(num_classes=classes, **sizes)
     return ViViTConfig(num_classes=classes, frames=mix.segments, image_size=mix.size, **sizes)
-
-
-def class_names(store: MixedStore) -> list[str]:
-    """Return the classes of a store in the order of their labels."""
-    names = {row.label: row.class_name for row in store.index}
-    return [names[label] for label in sorted(names)]
-
-
-def split_examples(store: MixedStore, split: Sequence[SplitVideo], subset: Subset) -> list[Example]:
-    """Return the clips of one side of the split, with the labels of the store."""
-    return examples_of(store, [video.video for video in split if video.subset == subset])

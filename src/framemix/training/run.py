@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
 from framemix.codetree import code_fingerprint
-from framemix.errors import DatasetError, ModelError
+from framemix.errors import DatasetError
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
@@ -46,14 +46,6 @@ class Machine:
     device: torch.device
     workers: int
     scratch: Path
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is CUDA where there is one. Raises ModelError."""
-    available = torch.cuda.is_available()
-    if name.startswith("cuda") and not available:
-        raise ModelError(f"runtime.device = {name}: no CUDA device here; allowed: auto, cpu")
-    return torch.device(("cuda" if available else "cpu") if name == "auto" else name)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""What ViViT is fine-tuned on: the clips and classes of a task (paper A, section IV).
+
+Its own file, free of the trainer: evaluation needs it too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from framemix.datasets.records import SplitClip, SplitVideo, Subset
+from framemix.store import MixedStore
+from framemix.tables import read_table
+from framemix.training.data import Example, class_names, examples_of, split_examples
+from framemix.training.finetune_settings import Task
+
+DROWSY = "drowsy"
+
+
+@dataclass(frozen=True)
+class FinetuneData:
+    """The two mixed stores and their splits."""
+
+    ucf101: MixedStore
+    ucf101_split: Sequence[SplitVideo]
+    rldd: MixedStore
+    rldd_split: Sequence[SplitClip]
+
+    @classmethod
+    def read(cls, ucf101: Path, ucf101_split: Path, rldd: Path, rldd_split: Path) -> "FinetuneData":
+        """Open the store folders and read the split tables."""
+        return cls(
+            ucf101=MixedStore(ucf101),
+            ucf101_split=read_table(ucf101_split, SplitVideo),
+            rldd=MixedStore(rldd),
+            rldd_split=read_table(rldd_split, SplitClip),
+        )
+
+    def classes(self, task: Task) -> list[str]:
+        """Return the class names of a task; a label is a name's place."""
+        if task == "drowsy_class":
+            return [*class_names(self.ucf101), DROWSY]
+        return ["alert", DROWSY] if task == "alert_drowsy" else ["alert", "low_vigilant", DROWSY]
+
+    def examples(self, task: Task, subset: Subset) -> list[Example]:
+        """Return the clips of one side of both splits that a task learns or validates on."""
+        classes = self.classes(task)
+        drivers = [
+            replace(example, label=classes.index(example.row.class_name))
+            for example in self.drivers(subset)
+            if example.row.class_name in classes
+        ]
+        if task != "drowsy_class":
+            return drivers
+        return [*split_examples(self.ucf101, self.ucf101_split, subset), *drivers]
+
+    def drivers(self, subset: Subset) -> list[Example]:
+        """Return all driver clips of one side, labelled as in their store."""
+        return examples_of(self.rldd, [c.clip for c in self.rldd_split if c.subset == subset])
+
+
+def task_of(classes: Sequence[str]) -> Task:
+    """Return the task whose classes a fine-tuned model has."""
+    if "alert" not in classes:
+        return "drowsy_class"
+    return "three_state" if "low_vigilant" in classes else "alert_drowsy"

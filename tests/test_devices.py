@@ -1,0 +1,14 @@
+"""What users may rely on when they choose a device."""
+
+import pytest
+import torch
+
+from framemix.devices import resolve_device
+from framemix.errors import ModelError
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_one_clear_error() -> None:
+    assert resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(ModelError, match=r"runtime\.device = cuda:1: .* allowed: auto, cpu"):
+        resolve_device("cuda:1")
