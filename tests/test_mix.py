@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from framemix.datasets import mix
 from framemix.datasets.mix import Source, build_store, clip_sources, mix_video, video_sources
 from framemix.datasets.records import Clip, Video
 from framemix.errors import FramemixError, VideoError
-from framemix.mixing import MixSettings, mix_frames
+from framemix.mixing import mix_frames
 from framemix.store import MixedStore
 from framemix.video.planes import stream_planes
 from framemix.video.writing import video_writer
+from tests.tiny_store import mix_settings
 
 COUNTS = {
     "b/v_b_g01_c01.avi": 20,
@@ -28,17 +30,7 @@ COUNTS = {
 }
 
 
-def settings_with(**changes: Any) -> MixSettings:
-    values = {
-        "method": "linear",
-        "segments": 4,
-        "frames_per_segment": "all",
-        "window": "all",
-        "size": [24, 32],
-        "fit": "squeeze",
-        "pixel_format": "rgb24",
-    }
-    return MixSettings.model_validate(values | changes)
+settings_with = partial(mix_settings, size=[24, 32])
 
 
 def write_noise(path: Path, count: int, seed: int) -> Path:

@@ -120,10 +120,12 @@ def test_runtime_settings_rerun_nothing(finished: Project, tmp_path: Path) -> No
     assert stages_run(project.run("dvc repro --dry")) == []
 
 
-def test_paper_profile_lists_the_papers_pipeline(resized: Project, tmp_path: Path) -> None:
-    project = resized.copy(tmp_path / "project")
+def test_paper_profile_lists_the_papers_pipeline(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
     project.run("git checkout -q params.yaml && framemix profile paper")
     assert stages_run(project.run("dvc repro --dry --force")) == STAGES
+    project.set(sample__groups=4)
+    assert stages_run(project.run("dvc repro --dry")) == STAGES
     changed = project.run("dvc params diff")
     for value in ("pretrain.vivit.model.dim ", "mix.window", "data.ucf101"):
         assert value in changed

@@ -5,8 +5,8 @@ import os
 import pickle
 import time
 import zlib
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -16,21 +16,12 @@ from framemix.errors import FramemixError, StoreError
 from framemix.mixing import MixSettings
 from framemix.store import IndexRow, MixedStore, shard_name, write_shard
 from framemix.tables import write_table
+from tests.tiny_store import mix_settings
 
 SHAPE = (4, 6, 8, 3)
 
 
-def settings_with(**changes: Any) -> MixSettings:
-    values = {
-        "method": "linear",
-        "segments": 4,
-        "frames_per_segment": "all",
-        "window": "all",
-        "size": [6, 8],
-        "fit": "squeeze",
-        "pixel_format": "rgb24",
-    }
-    return MixSettings.model_validate(values | changes)
+settings_with = partial(mix_settings, size=[6, 8])
 
 
 def clips_of(label: int, count: int) -> np.ndarray:
