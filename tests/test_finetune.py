@@ -91,6 +91,8 @@ def test_each_mode_trains_as_many_parameters_as_the_paper_model_has_there(
     mode: FinetuneMode,
 ) -> None:
     config = ViViTConfig(
+        attention="factorised_encoder",
+        tokeniser="tubelet",
         image_size=(240, 320),
         frames=150,
         num_classes=99,

@@ -20,12 +20,16 @@ from framemix.models import (
     normalise,
     save_model,
 )
-from framemix.models.config import NonLocalConfig, ViViTConfig
+from framemix.models.config import FrameNetConfig, NonLocalConfig, ViViTConfig
+from framemix.models.i3d import I3D
 from framemix.models.input import to_rgb
 from framemix.models.nonlocal_net import NonLocalNet
+from framemix.models.tsn import TSM, TSN
 from framemix.models.vivit import ViViT
 
 VIVIT = ViViTConfig(
+    attention="factorised_encoder",
+    tokeniser="tubelet",
     image_size=(16, 24),
     image_patch_size=8,
     frames=4,
@@ -40,8 +44,19 @@ VIVIT = ViViTConfig(
     dropout=0.1,
 )
 NONLOCAL = NonLocalConfig(
-    depth=10, num_classes=3, width=4, pairwise="embedded_gaussian", dropout=0.1
+    depth=10,
+    num_classes=3,
+    width=4,
+    pairwise="embedded_gaussian",
+    nonlocal_blocks=1,
+    subsample=False,
+    dropout=0.1,
 )
+TSN_, TSM_, I3D_ = (
+    FrameNetConfig(architecture=name, depth=10, num_classes=3, width=8, dropout=0.1)
+    for name in ("tsn", "tsm", "i3d")
+)
+NETWORKS = [(VIVIT, ViViT), (NONLOCAL, NonLocalNet), (TSN_, TSN), (TSM_, TSM), (I3D_, I3D)]
 MIX = {"method": "linear", "segments": 4, "window": {"frames": 150, "at": "start"}}
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 # Saves a model in a process of its own: argv[1] is the file.
@@ -52,7 +67,8 @@ from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_mod
 from framemix.models.config import NonLocalConfig
 torch.manual_seed(0)
 config = NonLocalConfig(
-    depth=10, num_classes=2, width=4, pairwise="gaussian", dropout=0.0)
+    depth=10, num_classes=2, width=4, pairwise="gaussian", nonlocal_blocks=1, subsample=True,
+    dropout=0.0)
 mix = {"b": 1, "a": {"d": 2, "c": 3}}
 network = build_model(config)
 trained = TrainedModel(network, config, ["x", "y"], mix, IMAGENET_MEAN, IMAGENET_STD)
@@ -75,12 +91,12 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(("config", "network"), [(VIVIT, ViViT), (NONLOCAL, NonLocalNet)])
+@pytest.mark.parametrize(("config", "network"), NETWORKS)
 def test_builds_the_named_architecture_from_a_config_or_a_mapping(config, network):
     for given in (config, config.model_dump(), config.model_dump(mode="json")):
         torch.manual_seed(3)
         model = build_model(given)
-        assert isinstance(model, network)
+        assert type(model) is network
         torch.manual_seed(3)
         again = build_model(given).state_dict()
         assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
@@ -89,8 +105,13 @@ def test_builds_the_named_architecture_from_a_config_or_a_mapping(config, networ
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "resnet"}, "architecture = 'resnet': allowed: 'vivit', 'nonlocal'"),
+        (
+            {"architecture": "resnet"},
+            "architecture = 'resnet': allowed: 'vivit', 'nonlocal', 'tsn', 'tsm', 'i3d'",
+        ),
         ({"architecture": None}, "architecture = None: allowed: 'vivit', 'nonlocal'"),
+        ({"nonlocal_blocks": 3}, "nonlocal_blocks = 3: .*1 or 5"),
+        ({"weights": None}, "weights: unknown key; allowed: "),
         ({"depth": 34}, "depth = 34: .*10, 50 or 101"),
         ({"pairwise": "cosine"}, "pairwise = 'cosine': .*'embedded_gaussian', "),
         ({"classes": 3}, "classes: unknown key; allowed: .*num_classes"),
@@ -111,7 +132,7 @@ def test_build_names_missing_keys():
         build_model(NONLOCAL.model_dump(exclude={"num_classes"}))
 
 
-@pytest.mark.parametrize(("config", "network"), [(VIVIT, ViViT), (NONLOCAL, NonLocalNet)])
+@pytest.mark.parametrize(("config", "network"), NETWORKS)
 def test_configs_hold_every_argument_of_the_constructor(config, network):
     arguments = inspect.signature(network).parameters.keys()
     assert type(config).model_fields.keys() - {"architecture"} == arguments
@@ -127,7 +148,7 @@ def test_the_package_offers_what_it_lists():
     assert not hasattr(framemix.models, "nothing")
 
 
-@pytest.mark.parametrize("config", [VIVIT, NONLOCAL])
+@pytest.mark.parametrize("config", [config for config, _ in NETWORKS])
 def test_a_saved_model_predicts_as_before(tmp_path, config):
     model = trained(config)
     video = torch.randn(2, 3, 4, 16, 24)

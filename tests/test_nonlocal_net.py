@@ -16,7 +16,7 @@ GOLDEN = {
 }
 # The reference's names -> ours.
 NAMES = {"W_z.0": "out", "W_z.1": "out_norm", "W_f.0": "affinity"}
-OWN_PARTS = ("nonlocal_block.", "fc.")
+OWN_PARTS = ("nonlocal_blocks.", "fc.")
 
 
 def fitted(shared, name):
@@ -123,21 +123,55 @@ def test_strides_over_time_from_32_frames_on(frames, left):
     model = NonLocalNet(depth=10, num_classes=3, width=4).eval()
     x = model.res2(torch.randn(1, 3, frames, 32, 48))
     assert x.shape == (1, 4, left, 8, 12)
-    assert model.layer4(model.res4(model.layer2(x))).shape == (1, 32, left, 1, 2)
+    x = model.stage("layer3", model.stage("layer2", x))
+    assert model.layer4(x).shape == (1, 32, left, 1, 2)
 
 
-@pytest.mark.parametrize("depth", [10, 50])
-def test_the_block_sees_res4_right_before_its_last_block(depth):
-    model = NonLocalNet(depth=depth, num_classes=3, width=4).eval()
-    order = []
-    for name, module in [("nonlocal", model.nonlocal_block), *model.layer3.named_children()]:
-        module.register_forward_hook(lambda *_, name=name: order.append(name))
-    model(torch.randn(1, 3, 2, 32, 32))
-    assert order == [
-        *map(str, range(len(model.layer3) - 1)),
-        "nonlocal",
-        str(len(model.layer3) - 1),
-    ]
+# Residual blocks of res3 and res4 as they run, n: a non-local block.
+ORDERS = {
+    (10, 1): ("0", "n0"),
+    (50, 1): ("0123", "01234n5"),
+    (50, 5): ("01n23n", "01n23n45n"),
+    (101, 5): (
+        "01n23n",
+        "0.1.2.3.4.5.6.n7.8.9.10.11.12.13.n14.15.16.17.18.19.20.n21.22".replace(".", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize(("depth", "blocks"), ORDERS)
+def test_nonlocal_blocks_come_where_the_papers_put_them(depth, blocks):
+    model = NonLocalNet(depth=depth, num_classes=3, width=4, nonlocal_blocks=blocks).eval()
+    assert len(model.nonlocal_blocks) == blocks
+    for stage, expected in zip(("layer2", "layer3"), ORDERS[depth, blocks], strict=True):
+        order = []
+        named = [("n", block) for block in model.nonlocal_blocks.values()]
+        hooks = [
+            module.register_forward_hook(lambda *_, name=name, order=order: order.append(name))
+            for name, module in [*named, *getattr(model, stage).named_children()]
+        ]
+        model.stage(stage, torch.randn(1, getattr(model, stage)[0].in_channels, 2, 8, 8))
+        for hook in hooks:
+            hook.remove()
+        assert "".join(order) == expected
+
+
+def test_five_blocks_have_the_parameters_of_their_widths():
+    def block(channels):
+        # theta, phi and g with bias; W and its norm
+        inner = channels // 2
+        return 3 * (channels + 1) * inner + (inner + 1) * channels + 2 * channels
+
+    with torch.device("meta"):
+        model = NonLocalNet(num_classes=99, nonlocal_blocks=5, subsample=True)
+    expected = 25_812_643 + 2 * block(512) + 2 * block(1024)
+    assert sum(p.numel() for p in model.parameters()) == expected
+
+
+def test_subsampled_networks_take_maps_of_any_size():
+    model = NonLocalNet(depth=10, num_classes=3, width=4, subsample=True).eval()
+    for size in (16, 32, 80):  # 1, 2 and 5 pixels in res4
+        assert model(torch.randn(1, 3, 2, size, 48)).isfinite().all()
 
 
 def test_every_parameter_outside_the_closed_block_learns():
@@ -146,8 +180,8 @@ def test_every_parameter_outside_the_closed_block_learns():
     silent = {name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0}
     # The block's last norm is zero at first: behind it, gradient comes with the second step.
     closed = {
-        f"nonlocal_block.{name}"
-        for name, _ in model.nonlocal_block.named_parameters()
+        f"nonlocal_blocks.layer3_0.{name}"
+        for name, _ in model.nonlocal_blocks["layer3_0"].named_parameters()
         if not name.startswith("out_norm")
     }
     assert silent == closed
@@ -158,6 +192,10 @@ def test_refuses_what_it_cannot_build():
         NonLocalNet(depth=34, num_classes=3)
     with pytest.raises(ModelError, match=r"^pairwise = 'cosine': allowed: 'embedded_gaussian', "):
         NonLocalBlock(8, "cosine")
+    with pytest.raises(ModelError, match=r"^nonlocal_blocks = 5: layer2 has 1 residual blocks; "):
+        NonLocalNet(depth=10, num_classes=3, nonlocal_blocks=5)
+    with pytest.raises(ModelError, match=r"^nonlocal_blocks = 2: allowed: 1, 5$"):
+        NonLocalNet(num_classes=3, nonlocal_blocks=2)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from framemix.datasets.records import SplitVideo
 from framemix.errors import DatasetError
@@ -15,7 +16,7 @@ from framemix.params import apply_profile, load_params
 from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.pretrain import model_config, pretrain
-from framemix.training.settings import PretrainNonLocal, PretrainViViT
+from framemix.training.settings import PretrainModel, PretrainNonLocal, PretrainViViT
 from tests.pipeline import ROOT
 from tests.tiny_store import (
     ACTIONS,
@@ -32,6 +33,7 @@ SETTINGS = {
     "vivit": PretrainViViT.model_validate({**TRAINING, "model": VIVIT}),
     "nonlocal": PretrainNonLocal.model_validate({**TRAINING, "model": NONLOCAL}),
 }
+FRAME_NET = {"depth": 10, "width": 8, "dropout": 0.1, "weights": None, "weights_sha256": None}
 HISTORY = ["epoch", "train_loss", "train_top1", "val_loss", "val_top1", "learning_rate"]
 OUTPUTS = {"model.safetensors", "history.csv", "metrics.json", "timing.json"}
 
@@ -55,7 +57,7 @@ def run(
     store: MixedStore,
     target: Path,
     split: list[SplitVideo] | None = None,
-    settings: PretrainViViT | PretrainNonLocal | None = None,
+    settings: PretrainModel | None = None,
 ) -> None:
     pretrain(
         store,
@@ -145,6 +147,34 @@ def test_a_network_learns_what_can_be_learnt(store: MixedStore, tmp_path: Path, 
     assert json.loads((tmp_path / name / "metrics.json").read_text())["top1"] == 1.0
 
 
+@pytest.mark.parametrize("name", ["tsn", "tsm", "i3d"])
+def test_paper_bs_networks_run_on_the_same_store(
+    store: MixedStore, tmp_path: Path, name: str
+) -> None:
+    model = {"architecture": name, **FRAME_NET}
+    settings = PretrainModel.model_validate({**TRAINING, "epochs": 10, "model": model})
+    run(store, tmp_path / name, settings=settings)
+    assert json.loads((tmp_path / name / "metrics.json").read_text())["top1"] == 1.0
+    assert load_model(tmp_path / name / "model.safetensors").config.architecture == name
+
+
+@pytest.mark.parametrize(
+    "attention", ["spatio_temporal", "factorised_self_attention", "factorised_dot_product"]
+)
+def test_every_encoder_of_vivit_learns(store: MixedStore, tmp_path: Path, attention: str) -> None:
+    model = VIVIT | {"attention": attention, "tokeniser": "uniform_frames"}
+    longer = {**TRAINING, "epochs": 12, "learning_rate": 0.01, "model": model}
+    run(store, tmp_path / "vivit", settings=PretrainViViT.model_validate(longer))
+    assert json.loads((tmp_path / "vivit" / "metrics.json").read_text())["top1"] == 1.0
+
+
+def test_a_model_without_its_architecture_is_refused() -> None:
+    with pytest.raises(ValidationError, match="architecture"):
+        PretrainModel.model_validate({**TRAINING, "model": FRAME_NET})
+    with pytest.raises(ValidationError, match="resnet"):
+        PretrainModel.model_validate({**TRAINING, "model": FRAME_NET | {"architecture": "resnet"}})
+
+
 def test_classes_are_in_the_order_of_their_labels_whatever_the_index_order(
     store: MixedStore,
 ) -> None:
@@ -179,6 +209,6 @@ def test_the_paper_profile_builds_the_papers_networks(tmp_path):
     counts = []
     for section in (settings.pretrain.vivit, settings.pretrain.nonlocal_):
         with torch.device("meta"):
-            network = build_model(model_config(section, settings.mix, classes=99))
+            network = build_model(model_config(section.model, settings.mix, classes=99))
         counts.append(sum(p.numel() for p in network.parameters()))
     assert counts == [125_689_699, 25_812_643]

@@ -1,13 +1,27 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from framemix.errors import ModelError
-from framemix.models.config import FinetuneMode
+from framemix.models.config import AttentionScheme, FinetuneMode
 from framemix.models.vivit import (
+    FactorisedAttention,
+    SpaceTimeBlock,
     ViViT,
     load_vit_pytorch_state_dict,
 )
+
+ENCODERS: tuple[AttentionScheme, ...] = (
+    "spatio_temporal",
+    "factorised_encoder",
+    "factorised_self_attention",
+    "factorised_dot_product",
+)
+BLOCK = {"dim": 16, "heads": 4, "dim_head": 4, "dropout": 0.0}
+# Of 3 frame patches with 5 places each, flattened: who is in one frame patch, who in one place.
+SAME_FRAME = torch.eye(3).repeat_interleave(5, 0).repeat_interleave(5, 1).bool()
+SAME_PLACE = torch.eye(5).repeat(3, 3).bool()
 
 SMALL = {
     "image_size": (16, 24),
@@ -143,7 +157,17 @@ def test_equal_seeds_give_equal_weights():
     [
         ({"frames": 15}, "frames = 15: not divisible by frame_patch_size = 2"),
         ({"image_size": (16, 20)}, "image_size = 16 x 20: not divisible by image_patch_size = 8"),
-        ({"attention": "joint"}, "attention = 'joint': allowed: 'factorised_encoder'"),
+        ({"attention": "joint"}, "attention = 'joint': allowed: 'spatio_temporal', .*"),
+        ({"tokeniser": "patch"}, "tokeniser = 'patch': allowed: 'tubelet', 'uniform_frames'"),
+        (
+            {"attention": "factorised_self_attention"},
+            "spatial_depth = 2, temporal_depth = 1: "
+            "attention = 'factorised_self_attention' takes equal ones",
+        ),
+        (
+            {"attention": "factorised_dot_product", "heads": 3},
+            "heads = 3: attention = 'factorised_dot_product' takes an even number",
+        ),
     ],
 )
 def test_refuses_what_it_cannot_build(change, message):
@@ -157,6 +181,138 @@ def test_refuses_clips_of_another_size_and_unknown_modes():
         model(torch.zeros(1, 3, 4, 16, 24))
     with pytest.raises(ModelError, match="mode = 'head': allowed: 'all', "):
         model.freeze_for("head")
+
+
+def encoder(attention: AttentionScheme, **changes) -> ViViT:
+    sizes = SMALL | {"spatial_depth": 2, "temporal_depth": 2} | changes
+    return ViViT(**sizes, attention=attention)
+
+
+def torch_attention(ours, attend: list[torch.Tensor]):
+    """PyTorch's own attention with our weights; `attend` says who sees whom, one a head."""
+    theirs = nn.MultiheadAttention(16, ours.heads, batch_first=True)
+    theirs.load_state_dict(
+        {
+            "in_proj_weight": ours.qkv.weight,
+            "in_proj_bias": torch.zeros(3 * 16),
+            "out_proj.weight": ours.out.weight,
+            "out_proj.bias": ours.out.bias,
+        }
+    )
+    mask = ~torch.stack(attend)  # True: must not be seen
+    return lambda x: theirs(x, x, x, attn_mask=mask.repeat(len(x), 1, 1), need_weights=False)[0]
+
+
+def test_the_joint_encoder_is_a_plain_transformer_over_all_tokens():
+    model = encoder("spatio_temporal").eval()
+    plain = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(
+            16, 2, 32, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        ),
+        num_layers=4,
+        enable_nested_tensor=False,
+    ).eval()
+    for ours, theirs in zip(model.encoder.blocks, plain.layers, strict=True):
+        theirs.self_attn.in_proj_weight = ours.attention.qkv.weight
+        theirs.self_attn.out_proj = ours.attention.out
+        theirs.norm1, theirs.norm2 = ours.attention_norm, ours.mlp_norm
+        theirs.linear1, theirs.linear2 = ours.mlp[0], ours.mlp[3]
+    tokens = torch.randn(2, 3, 6, 16)
+    everything = torch.cat([model.encoder.cls_token.expand(2, -1, -1), tokens.flatten(1, 2)], dim=1)
+    torch.testing.assert_close(model.encode(tokens), plain(everything)[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_factorised_dot_products_are_full_ones_with_half_of_the_heads_masked_each_way():
+    attention = FactorisedAttention(**BLOCK)
+    reference = torch_attention(attention, [SAME_FRAME] * 2 + [SAME_PLACE] * 2)
+    x = torch.randn(2, 3, 5, 16)
+    expected = reference(x.flatten(1, 2)).view_as(x)
+    torch.testing.assert_close(attention(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_factorised_self_attention_is_full_attention_masked_to_space_and_then_to_time():
+    block = SpaceTimeBlock(**BLOCK, mlp_dim=32)
+    over_space = torch_attention(block.attention, [SAME_FRAME] * 4)
+    over_time = torch_attention(block.temporal_attention, [SAME_PLACE] * 4)
+    x = torch.randn(2, 3, 5, 16)
+    y = x.flatten(1, 2)
+    y = y + over_space(block.attention_norm(y))
+    y = y + over_time(block.temporal_norm(y))
+    y = y + block.mlp(block.mlp_norm(y))
+    torch.testing.assert_close(block(x), y.view_as(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ENCODERS)
+def test_without_positions_no_encoder_knows_the_order_of_frames_or_places(attention):
+    model = encoder(attention).eval()
+    tokens = torch.randn(2, 3, 6, 16)
+    turned = tokens[:, torch.randperm(3)][:, :, torch.randperm(6)]
+    torch.testing.assert_close(model.encode(turned), model.encode(tokens), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ENCODERS)
+def test_all_but_the_joint_encoder_know_which_tokens_share_a_frame(attention):
+    model = encoder(attention).eval()
+    tokens = torch.randn(2, 3, 6, 16)
+    swapped = tokens.clone()
+    swapped[:, 0, 0], swapped[:, 1, 1] = tokens[:, 1, 1], tokens[:, 0, 0]
+    same = torch.allclose(model.encode(swapped), model.encode(tokens), rtol=1e-4, atol=1e-5)
+    assert same == (attention == "spatio_temporal")
+
+
+@pytest.mark.parametrize("attention", ENCODERS)
+@pytest.mark.parametrize("tokeniser", ["tubelet", "uniform_frames"])
+def test_every_parameter_of_every_encoder_learns(attention, tokeniser):
+    model = encoder(attention, tokeniser=tokeniser)
+    model(torch.randn(2, 3, 6, 16, 24)).square().sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_encoders_of_the_papers_size_have_the_parameters_of_their_formulas():
+    sizes = PAPER | {"attention": "factorised_encoder"}
+    counts = {}
+    for name in ENCODERS:
+        with torch.device("meta"):
+            counts[name] = count(ViViT(**sizes | {"attention": name}))
+    dim, heads, width = 1024, 8, 64
+    attention = 2 * dim + 3 * dim * heads * width + heads * width * dim + dim
+    mlp = 2 * dim + 2 * dim * 2048 + 2048 + dim
+    blocks = {name: total - counts["factorised_encoder"] for name, total in counts.items()}
+    assert blocks == {
+        "factorised_encoder": 0,
+        "spatio_temporal": -dim,  # one cls token instead of two
+        "factorised_dot_product": -2 * dim,  # none
+        "factorised_self_attention": -2 * dim - 6 * mlp,  # 6 blocks of two attentions, not 12
+    }
+    assert counts["factorised_encoder"] == (
+        sum((48000 * 2, 48000 * dim + dim, 2 * dim, 15 * 48 * dim, 2 * dim))
+        + 12 * (attention + mlp)
+        + sum((2 * dim, dim * 99 + 99))
+    )
+
+
+def test_uniform_frames_are_embedded_as_images_and_no_other_frame_is_seen():
+    torch.manual_seed(5)
+    sampled = ViViT(**SMALL | {"frames": 9, "frame_patch_size": 3}, tokeniser="uniform_frames")
+    torch.manual_seed(5)
+    images = ViViT(**SMALL | {"frames": 3, "frame_patch_size": 1})
+    video = torch.randn(2, 3, 9, 16, 24)
+    expected = images(video[:, :, [1, 4, 7]])  # the middle of each three
+    video[:, :, [0, 2, 3, 5, 6, 8]] = float("nan")
+    assert torch.equal(sampled(video), expected)
+
+
+@pytest.mark.parametrize("attention", [e for e in ENCODERS if e != "factorised_encoder"])
+def test_modes_that_tell_space_from_time_need_the_factorised_encoder(attention):
+    model = encoder(attention)
+    model.freeze_for("fc")
+    assert count(model, trainable=True) == count(model.head)
+    model.freeze_for("all")
+    assert count(model, trainable=True) == count(model)
+    for mode in ("temporal_fc", "spatial_temporal_fc"):
+        message = f"^attention = '{attention}', mode = '{mode}': allowed: 'all', 'fc'$"
+        with pytest.raises(ModelError, match=message):
+            model.freeze_for(mode)
 
 
 @pytest.mark.slow

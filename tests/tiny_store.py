@@ -36,6 +36,8 @@ TRAINING: dict[str, Any] = {
     "augment": AUGMENT,
 }
 VIVIT: dict[str, Any] = {
+    "attention": "factorised_encoder",
+    "tokeniser": "tubelet",
     "image_patch_size": 8,
     "frame_patch_size": 2,
     "dim": 16,
@@ -50,7 +52,11 @@ NONLOCAL: dict[str, Any] = {
     "depth": 10,
     "width": 4,
     "pairwise": "embedded_gaussian",
+    "nonlocal_blocks": 1,
+    "subsample": False,
     "dropout": 0.1,
+    "weights": None,
+    "weights_sha256": None,
 }
 
 
@@ -140,7 +146,8 @@ def vivit_config(classes: int = len(ACTIONS), **changes: Any) -> ViViTConfig:
 
 
 def nonlocal_config(classes: int = len(ACTIONS)) -> NonLocalConfig:
-    return NonLocalConfig(num_classes=classes, **NONLOCAL)
+    sizes = {key: value for key, value in NONLOCAL.items() if not key.startswith("weights")}
+    return NonLocalConfig(num_classes=classes, **sizes)
 
 
 def training_settings(**changes: Any) -> TrainingSettings:

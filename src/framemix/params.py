@@ -68,6 +68,7 @@ class Params(BaseModel):
         self._check_frames()
         self._check_patches()
         self._check_states()
+        self._check_mode()
         return self
 
     def _check_frames(self) -> None:
@@ -111,6 +112,15 @@ class Params(BaseModel):
             raise ValueError(
                 f"finetune.task = {self.finetune.task}: needs resize.states with "
                 f"{sorted(states)}, not {self.resize.states}"
+            )
+
+    def _check_mode(self) -> None:
+        """The encoder has the parts that the fine-tuning mode trains."""
+        attention, mode = self.pretrain.vivit.model.attention, self.finetune.mode
+        if attention != "factorised_encoder" and mode not in ("all", "fc"):
+            raise ValueError(
+                f"finetune.mode = {mode}: allowed with "
+                f"pretrain.vivit.model.attention = {attention}: all, fc"
             )
 
 

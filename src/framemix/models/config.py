@@ -1,24 +1,38 @@
 """What the networks are built from.
 
-Free of torch, so that stages that do not train can check params.yaml at no cost.
+Free of torch, so that stages that do not train can check params.yaml at no cost. Settings are what
+a user chooses. A config is what a network is built from: with what its data decide, and without the
+place of its first weights, which a trained network no longer needs.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-AttentionScheme = Literal["factorised_encoder"]
+AttentionScheme = Literal[
+    "spatio_temporal",
+    "factorised_encoder",
+    "factorised_self_attention",
+    "factorised_dot_product",
+]
+Tokeniser = Literal["tubelet", "uniform_frames"]
 FinetuneMode = Literal["all", "spatial_temporal_fc", "temporal_fc", "fc"]
 Depth = Literal[10, 50, 101]
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
+NonLocalBlocks = Literal[1, 5]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
-class ViViTSettings(BaseModel):
-    """What a user chooses of a `ViViT`; patch sizes in pixels and in frames."""
-
+class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+class ViViTSettings(_Model):
+    """What a user chooses of a `ViViT`; patch sizes in pixels and in frames."""
+
+    architecture: Literal["vivit"] = "vivit"
+    attention: AttentionScheme
+    tokeniser: Tokeniser
     image_patch_size: PositiveInt
     frame_patch_size: PositiveInt
     dim: PositiveInt
@@ -33,29 +47,62 @@ class ViViTSettings(BaseModel):
 class ViViTConfig(ViViTSettings):
     """All of a `ViViT`: with what its data decide, `image_size` as (height, width)."""
 
-    architecture: Literal["vivit"] = "vivit"
     image_size: tuple[PositiveInt, PositiveInt]
     frames: PositiveInt
     num_classes: PositiveInt
-    attention: AttentionScheme = "factorised_encoder"
 
 
-class NonLocalSettings(BaseModel):
-    """What a user chooses of a `NonLocalNet`; `width` is the channels of its first stage."""
+class ImageWeights(_Model):
+    """A torchvision ResNet's state dict to start from; null: random weights.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A file or a URL. Its SHA-256 may be given whole here or, as torchvision does, by its first eight
+    digits in the file's name; a URL needs one of the two.
+    """
 
+    weights: str | None
+    weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class _ResNetSizes(_Model):
     depth: Depth
     width: PositiveInt
-    pairwise: Pairwise
     dropout: DropoutRate
 
 
-class NonLocalConfig(NonLocalSettings):
+class _NonLocalSizes(_ResNetSizes):
+    architecture: Literal["nonlocal"] = "nonlocal"
+    pairwise: Pairwise
+    nonlocal_blocks: NonLocalBlocks
+    subsample: bool
+
+
+class NonLocalSettings(_NonLocalSizes, ImageWeights):
+    """What a user chooses of a `NonLocalNet`; `width` is the channels of its first stage."""
+
+
+class NonLocalConfig(_NonLocalSizes):
     """All of a `NonLocalNet`: with what its data decide."""
 
-    architecture: Literal["nonlocal"] = "nonlocal"
     num_classes: PositiveInt
 
 
-ModelConfig = Annotated[ViViTConfig | NonLocalConfig, Field(discriminator="architecture")]
+class _FrameNetSizes(_ResNetSizes):
+    architecture: Literal["tsn", "tsm", "i3d"]
+
+
+class FrameNetSettings(_FrameNetSizes, ImageWeights):
+    """What a user chooses of a `TSN`, a `TSM` or an `I3D`, which take the same."""
+
+
+class FrameNetConfig(_FrameNetSizes):
+    """All of a `TSN`, a `TSM` or an `I3D`: with what its data decide."""
+
+    num_classes: PositiveInt
+
+
+ModelSettings = Annotated[
+    ViViTSettings | NonLocalSettings | FrameNetSettings, Field(discriminator="architecture")
+]
+ModelConfig = Annotated[
+    ViViTConfig | NonLocalConfig | FrameNetConfig, Field(discriminator="architecture")
+]

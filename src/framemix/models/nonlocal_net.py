@@ -1,4 +1,4 @@
-"""The Non-local network: a C2D ResNet with one non-local block in res4.
+"""The Non-local network: a C2D ResNet with one non-local block or five.
 
 Wang et al., "Non-local Neural Networks" (CVPR 2018), sections 3 and 4.
 """
@@ -9,25 +9,29 @@ Wang et al., "Non-local Neural Networks" (CVPR 2018), sections 3 and 4.
 
 from typing import get_args
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
+from framemix.errors import ModelError
 from framemix.models.checks import check_choice
-from framemix.models.config import Depth, Pairwise
-from framemix.models.resnet import Residual, ResNet
+from framemix.models.config import Depth, NonLocalBlocks, Pairwise
+from framemix.models.resnet import Residual, ResNet, max_pool
 
 # As in the authors' code; larger weights saturate the softmax, which is not scaled.
 INIT_STD = 0.01
 # The paper's networks stride over time from 32 frames on; shorter clips keep every frame.
 STRIDED_FRAMES = 32
+# Residual stage -> how many of five non-local blocks it has, at even distances (section 4).
+FIVE = {"layer2": 2, "layer3": 3}
 
 
 class NonLocalNet(ResNet):
     """Video (B, 3, T, H, W) of any size -> class logits (B, classes), section 4.
 
-    From 32 frames on, conv1, pool1 and a pool after res2 stride over time by 2 each (table 1).
+    One non-local block is in res4 before its last residual block; of five, two are in res3 and
+    three in res4. `subsample` is theirs. From 32 frames on, conv1, pool1 and a pool after res2
+    stride over time by 2 each (table 1).
     """
 
     def __init__(
@@ -37,39 +41,65 @@ class NonLocalNet(ResNet):
         num_classes: int,
         width: int = 64,
         pairwise: Pairwise = "embedded_gaussian",
+        nonlocal_blocks: NonLocalBlocks = 1,
+        subsample: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(depth=depth, width=width)
-        last = self.layer3[-1]
-        assert isinstance(last, Residual)
-        self.nonlocal_block = NonLocalBlock(last.in_channels, pairwise)
+        check_choice("nonlocal_blocks", nonlocal_blocks, get_args(NonLocalBlocks))
+        if nonlocal_blocks == 1:
+            places = [("layer3", len(self.layer3) - 1)]
+        else:
+            places = [place for stage in FIVE for place in self._spread(stage, FIVE[stage])]
+        # Keys are <stage>_<the residual block that it comes before>.
+        self.nonlocal_blocks = nn.ModuleDict(
+            {
+                f"{stage}_{index}": NonLocalBlock(self._channels(stage, index), pairwise, subsample)
+                for stage, index in places
+            }
+        )
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.out_channels, num_classes)
 
     def forward(self, video: Tensor) -> Tensor:
         """Logits (B, classes) of normalised clips (B, 3, T, H, W)."""
-        # Channels last: small networks train several times as fast on the CPU.
-        video = video.contiguous(memory_format=torch.channels_last_3d)
-        x = self.layer4(self.res4(self.layer2(self.res2(video))))
+        x = self.layer4(self.stage("layer3", self.stage("layer2", self.res2(video))))
         logits: Tensor = self.fc(self.dropout(reduce(x, "b c t h w -> b c", "mean")))
         return logits
 
     def res2(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, C, T', H/4, W/4), where T' is T or, from 32 frames on, T / 8."""
         if video.shape[2] < STRIDED_FRAMES:
-            x: Tensor = self.layer1(_max_pool(self.stem(video), (1, 3, 3)))
+            x: Tensor = self.layer1(max_pool(self.stem(video), (1, 3, 3)))
             return x
         # conv1 sees single frames, so that a stride over time is to leave out every other frame.
-        x = _max_pool(self.stem(video[:, :, ::2]), (3, 3, 3))
-        return _max_pool(self.layer1(x), (3, 1, 1))
+        x = max_pool(self.stem(video[:, :, ::2]), (3, 3, 3))
+        return max_pool(self.layer1(x), (3, 1, 1))
 
-    def res4(self, x: Tensor) -> Tensor:
-        """(B, C, T, H, W) -> (B, 2 * C, T, H/2, W/2), non-local right before the last block."""
-        *blocks, last = self.layer3
-        for block in blocks:
+    def stage(self, name: str, x: Tensor) -> Tensor:
+        """The residual stage of that name with its non-local blocks, (B, C, T, H, W)."""
+        blocks = [*getattr(self, name), nn.Identity()]  # one may come after the last
+        for index, block in enumerate(blocks):
+            if f"{name}_{index}" in self.nonlocal_blocks:
+                x = self.nonlocal_blocks[f"{name}_{index}"](x)
             x = block(x)
-        y: Tensor = last(self.nonlocal_block(x))
-        return y
+        return x
+
+    def _spread(self, stage: str, count: int) -> list[tuple[str, int]]:
+        # As in the authors' code: after every second residual block of ResNet-50, and after every
+        # seventh of ResNet-101's long res4.
+        residual = len(getattr(self, stage))
+        if residual < count:
+            raise ModelError(
+                f"nonlocal_blocks = 5: {stage} has {residual} residual blocks; "
+                f"allowed: 1, or depth 50 or 101"
+            )
+        return [(stage, residual // count * (i + 1)) for i in range(count)]
+
+    def _channels(self, stage: str, index: int) -> int:
+        block = getattr(self, stage)[max(index, 1) - 1]
+        assert isinstance(block, Residual)
+        return block.in_channels if index == 0 else block.out_channels
 
 
 class NonLocalBlock(nn.Module):
@@ -108,7 +138,10 @@ class NonLocalBlock(nn.Module):
         return z
 
     def _looked_at(self, x: Tensor) -> Tensor:
-        return _positions(F.max_pool3d(x, (1, 2, 2)) if self.subsample else x)  # (B, M, channels)
+        if self.subsample:
+            # To the ceiling: an odd row or column is looked at too, and a single one is left.
+            x = F.max_pool3d(x, (1, 2, 2), ceil_mode=True)
+        return _positions(x)  # (B, M, channels)
 
     def _gather(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
         """y_i = sum_j f(x_i, x_j) g(x_j) / C(x), equation 1, with f of section 3.2: (B, N, I)."""
@@ -137,9 +170,3 @@ def _pointwise(channels: int, out: int) -> nn.Conv3d:
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def _max_pool(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
-    """Stride 2 and padding 1 along each axis that the kernel spans."""
-    stride = [(size + 1) // 2 for size in kernel]
-    return F.max_pool3d(x, kernel, stride=stride, padding=[size // 2 for size in kernel])

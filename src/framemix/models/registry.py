@@ -8,16 +8,27 @@ from torch import nn
 
 from framemix.errors import ModelError
 from framemix.models.checks import check_choice
-from framemix.models.config import ModelConfig, NonLocalConfig, ViViTConfig
+from framemix.models.config import FrameNetConfig, ModelConfig, NonLocalConfig, ViViTConfig
+from framemix.models.i3d import I3D
 from framemix.models.nonlocal_net import NonLocalNet
+from framemix.models.tsn import TSM, TSN
 from framemix.models.vivit import ViViT
 from framemix.validation import explain
 
-CONFIGS: dict[str, type[ViViTConfig] | type[NonLocalConfig]] = {
+CONFIGS: dict[str, type[ViViTConfig] | type[NonLocalConfig] | type[FrameNetConfig]] = {
     "vivit": ViViTConfig,
     "nonlocal": NonLocalConfig,
+    "tsn": FrameNetConfig,
+    "tsm": FrameNetConfig,
+    "i3d": FrameNetConfig,
 }
-NETWORKS: dict[str, type[nn.Module]] = {"vivit": ViViT, "nonlocal": NonLocalNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "vivit": ViViT,
+    "nonlocal": NonLocalNet,
+    "tsn": TSN,
+    "tsm": TSM,
+    "i3d": I3D,
+}
 
 
 def build_model(config: ModelConfig | Mapping[str, Any]) -> nn.Module:

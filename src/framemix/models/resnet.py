@@ -1,4 +1,4 @@
-"""ResNet over video: every kernel sees one frame (C2D).
+"""ResNet over video: every kernel sees one frame (C2D), unless a subclass inflates it.
 
 He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), as a video network: Wang et
 al., "Non-local Neural Networks" (CVPR 2018), section 4. Parameter names are torchvision's, so that
@@ -10,7 +10,9 @@ its image weights fit once each kernel has an axis of one frame.
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
+from einops import repeat
 from torch import Tensor, nn
 
 from framemix.models.checks import check_choice
@@ -22,15 +24,15 @@ COLOURS = 3
 class ResNet(nn.Module):
     """The trunk of a ResNet without its head: clips (B, 3, T, H, W) -> maps (B, C, T, H/32, W/32).
 
-    A subclass says what happens between the residual stages `layer1` to `layer4` (res2 to res5 in
-    the papers). `out_channels` is the C that leaves `layer4`.
+    The residual stages `layer1` to `layer4` are res2 to res5 in the papers; `out_channels` is the C
+    that leaves `layer4`.
     """
 
     def __init__(self, *, depth: Depth, width: int = 64) -> None:
         super().__init__()
         check_choice("depth", depth, STAGES)
         block, (n1, n2, n3, n4) = STAGES[depth]
-        self.conv1 = conv(COLOURS, width, kernel=7, stride=2)
+        self.conv1: nn.Module = conv(COLOURS, width, kernel=7, stride=2)
         self.bn1 = nn.BatchNorm3d(width)
         self.layer1 = _stage(block, n1, width, width, stride=1)
         self.layer2 = _stage(block, n2, width * block.expansion, 2 * width, stride=2)
@@ -38,24 +40,37 @@ class ResNet(nn.Module):
         self.layer4 = _stage(block, n4, 4 * width * block.expansion, 8 * width, stride=2)
         self.out_channels = 8 * width * block.expansion
 
+    def maps(self, video: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, C, T, H/32, W/32)."""
+        x = max_pool(self.stem(video), (1, 3, 3))
+        y: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return y
+
     def stem(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, width, T, H/2, W/2), before any pooling."""
+        # Channels last: small networks train several times as fast on the CPU.
+        video = video.contiguous(memory_format=torch.channels_last_3d)
         return F.relu(self.bn1(self.conv1(video)), inplace=True)
 
 
 class Residual(nn.Module, ABC):
-    """What both kinds of block share: a shortcut beside the convolutions of `branch`."""
+    """What both kinds of block share: a shortcut beside the convolutions of `branch`.
+
+    `before_branch` changes what the convolutions see and the shortcut does not.
+    """
 
     expansion: ClassVar[int]
+    conv1: nn.Module
 
     def __init__(self, channels: int, inner: int, *, stride: int) -> None:
         super().__init__()
-        self.in_channels = channels
-        out = inner * self.expansion
+        self.in_channels, self.out_channels = channels, inner * self.expansion
+        self.before_branch: nn.Module = nn.Identity()
         self.downsample: nn.Module | None = None
-        if stride != 1 or channels != out:
+        if stride != 1 or channels != self.out_channels:
             self.downsample = nn.Sequential(
-                conv(channels, out, kernel=1, stride=stride), nn.BatchNorm3d(out)
+                conv(channels, self.out_channels, kernel=1, stride=stride),
+                nn.BatchNorm3d(self.out_channels),
             )
 
     @abstractmethod
@@ -65,7 +80,7 @@ class Residual(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) -> (B, expansion * inner, T, H/stride, W/stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.branch(x) + shortcut, inplace=True)
+        return F.relu(self.branch(self.before_branch(x)) + shortcut, inplace=True)
 
 
 class BasicBlock(Residual):
@@ -131,6 +146,21 @@ def conv(channels: int, out: int, *, kernel: int, stride: int = 1) -> nn.Conv3d:
     )
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer
+
+
+def inflate(kernel: Tensor, frames: int) -> Tensor:
+    """An image kernel (out, in, 1, k, k) repeated over time: (out, in, frames, k, k), of equal sum.
+
+    A still video then gives what its image gave (Carreira & Zisserman, section 2.2).
+    """
+    # Divided last: what einops repeats may share its memory, which no optimiser could write to.
+    return repeat(kernel, "o i 1 h w -> o i t h w", t=frames) / frames
+
+
+def max_pool(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
+    """Stride 2 and padding 1 along each axis that the kernel spans."""
+    stride = [(size + 1) // 2 for size in kernel]
+    return F.max_pool3d(x, kernel, stride=stride, padding=[size // 2 for size in kernel])
 
 
 def _stage(

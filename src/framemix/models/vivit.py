@@ -1,7 +1,7 @@
-"""ViViT with a factorised encoder: one transformer over space, one over time.
+"""ViViT, with its two ways to make tokens of a clip and its four encoders.
 
-Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), section 3.3, model 2. With layers and
-parameters as in vit-pytorch, so that weights trained with it fit.
+Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), sections 3.2 and 3.3. The factorised
+encoder (model 2) has layers and parameters as in vit-pytorch, so that weights trained with it fit.
 """
 
 # B clips, C = 3 colours, T frames, H x W pixels
@@ -10,25 +10,28 @@ parameters as in vit-pytorch, so that weights trained with it fit.
 
 import re
 from collections.abc import Mapping
-from typing import get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
 from framemix.errors import ModelError
 from framemix.models.checks import check_choice
-from framemix.models.config import AttentionScheme, FinetuneMode
+from framemix.models.config import AttentionScheme, FinetuneMode, Tokeniser
 
 COLOURS = 3
 
 
 class ViViT(nn.Module):
-    """Video (B, C, T, H, W) -> class logits (B, classes), ViViT model 2.
+    """Video (B, C, T, H, W) -> class logits (B, classes).
 
-    `spatial` sees the tokens of one frame patch at a time, `temporal` one summary of each.
-    Raises ModelError when the patches do not tile the clip.
+    `attention` names the encoder of section 3.3: spatio_temporal (model 1), factorised_encoder
+    (model 2), factorised_self_attention (model 3) or factorised_dot_product (model 4). Models 1 and
+    4 have `spatial_depth + temporal_depth` blocks; model 3 has both attentions in every block, and
+    so as many of one as of the other. Raises ModelError when the patches do not tile the clip, or
+    depths or heads do not fit the encoder.
     """
 
     def __init__(
@@ -47,26 +50,32 @@ class ViViT(nn.Module):
         dim_head: int = 64,
         dropout: float = 0.0,
         attention: AttentionScheme = "factorised_encoder",
+        tokeniser: Tokeniser = "tubelet",
     ) -> None:
         super().__init__()
         check_choice("attention", attention, get_args(AttentionScheme))
+        check_choice("tokeniser", tokeniser, get_args(Tokeniser))
         self.embedding = TubeletEmbedding(
             image_size=image_size,
             image_patch_size=image_patch_size,
             frames=frames,
             frame_patch_size=frame_patch_size,
             dim=dim,
+            tokeniser=tokeniser,
         )
         sizes = {"dim": dim, "heads": heads, "dim_head": dim_head, "mlp_dim": mlp_dim}
-        self.spatial = Transformer(depth=spatial_depth, dropout=dropout, **sizes)
-        self.temporal = Transformer(depth=temporal_depth, dropout=dropout, **sizes)
+        self.attention = attention
+        if attention == "factorised_encoder":
+            self.spatial = Transformer(depth=spatial_depth, dropout=dropout, **sizes)
+            self.temporal = Transformer(depth=temporal_depth, dropout=dropout, **sizes)
+        else:
+            depths = (spatial_depth, temporal_depth)
+            self.encoder = _encoder(attention, depths, dropout=dropout, **sizes)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, num_classes))
 
     def forward(self, video: Tensor) -> Tensor:
         """Logits (B, classes) of normalised clips (B, C, T, H, W)."""
-        tokens = self.embed(video)
-        frames = self.encode_space(tokens)
-        logits: Tensor = self.head(self.encode_time(frames))
+        logits: Tensor = self.head(self.encode(self.embed(video)))
         return logits
 
     def embed(self, video: Tensor) -> Tensor:
@@ -74,33 +83,48 @@ class ViViT(nn.Module):
         tokens: Tensor = self.embedding(video)
         return tokens
 
+    def encode(self, tokens: Tensor) -> Tensor:
+        """One vector a clip (B, D), from its tokens (B, T', N, D)."""
+        if self.attention == "factorised_encoder":
+            return self.encode_time(self.encode_space(tokens))
+        clip: Tensor = self.encoder(tokens)
+        return clip
+
     def encode_space(self, tokens: Tensor) -> Tensor:
-        """One vector a frame patch (B, T', D), from its tokens (B, T', N, D)."""
+        """One vector a frame patch (B, T', D), from its tokens (B, T', N, D); model 2 only."""
         each = rearrange(tokens, "b t n d -> (b t) n d")  # (B*T', N, D)
         frames: Tensor = self.spatial(each)  # (B*T', D)
         return rearrange(frames, "(b t) d -> b t d", b=len(tokens))  # (B, T', D)
 
     def encode_time(self, frames: Tensor) -> Tensor:
-        """One vector a clip (B, D), from its frame patches (B, T', D)."""
+        """One vector a clip (B, D), from its frame patches (B, T', D); model 2 only."""
         clip: Tensor = self.temporal(frames)
         return clip
 
     def freeze_for(self, mode: FinetuneMode) -> None:
-        """Make just the parts that `mode` fine-tunes trainable (the four modes of paper A)."""
-        trainable: dict[FinetuneMode, list[nn.Module]] = {
-            "all": [self],
-            "spatial_temporal_fc": [self.spatial, self.temporal, self.head],
-            "temporal_fc": [self.temporal, self.head],
-            "fc": [self.head],
-        }
-        check_choice("mode", mode, trainable)
+        """Make just the parts that `mode` fine-tunes trainable (the four modes of paper A).
+
+        Raises ModelError for an unknown mode, and for those that tell space from time where the
+        encoder does not.
+        """
+        trainable: dict[FinetuneMode, list[nn.Module]] = {"all": [self], "fc": [self.head]}
+        if self.attention == "factorised_encoder":
+            trainable |= {
+                "spatial_temporal_fc": [self.spatial, self.temporal, self.head],
+                "temporal_fc": [self.temporal, self.head],
+            }
+        check_choice(f"attention = {self.attention!r}, mode", mode, trainable)
         self.requires_grad_(False)
         for part in trainable[mode]:
             part.requires_grad_(True)
 
 
 class TubeletEmbedding(nn.Module):
-    """Cuts clips into tubelets and projects each: (B, C, T, H, W) -> (B, T', N, D), section 3.2."""
+    """Cuts clips into tubelets and projects each: (B, C, T, H, W) -> (B, T', N, D), section 3.2.
+
+    With `uniform_frames` a token sees the middle frame of its frame patch alone, as in an image
+    ViT: T' frames sampled uniformly.
+    """
 
     def __init__(
         self,
@@ -110,6 +134,7 @@ class TubeletEmbedding(nn.Module):
         frames: int,
         frame_patch_size: int,
         dim: int,
+        tokeniser: Tokeniser,
     ) -> None:
         super().__init__()
         height, width = image_size
@@ -123,8 +148,10 @@ class TubeletEmbedding(nn.Module):
                 f"frames = {frames}: not divisible by frame_patch_size = {frame_patch_size}"
             )
         self.input_shape = (COLOURS, frames, height, width)
-        self.patch, self.frame_patch = image_patch_size, frame_patch_size
-        pixels = image_patch_size**2 * frame_patch_size * COLOURS
+        tubelet = tokeniser == "tubelet"
+        self.patch = image_patch_size
+        self.every, self.frame_patch = (1, frame_patch_size) if tubelet else (frame_patch_size, 1)
+        pixels = image_patch_size**2 * self.frame_patch * COLOURS
         patches = (height // image_patch_size) * (width // image_patch_size)
         self.pixel_norm = nn.LayerNorm(pixels)
         self.projection = nn.Linear(pixels, dim)
@@ -141,7 +168,7 @@ class TubeletEmbedding(nn.Module):
                 f"this ViViT takes {self.input_shape}"
             )
         tubelets = rearrange(
-            video,
+            video[:, :, self.every // 2 :: self.every],
             "b c (t pf) (h p1) (w p2) -> b t (h w) (p1 p2 pf c)",
             pf=self.frame_patch,
             p1=self.patch,
@@ -177,15 +204,94 @@ class Transformer(nn.Module):
         return x[:, 0]
 
 
+class JointEncoder(Transformer):
+    """Model 1: every token attends to all of the clip's. (B, T', N, D) -> (B, D)."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The cls token (B, D) after it has attended to tokens (B, T', N, D)."""
+        return super().forward(rearrange(tokens, "b t n d -> b (t n) d"))
+
+
+class GridEncoder(nn.Module):
+    """Blocks over the grid of tokens, and then their mean: (B, T', N, D) -> (B, D).
+
+    There is no cls token: it would be of no frame patch and of no place.
+    """
+
+    def __init__(self, block: "type[Block]", depth: int, **sizes: Any) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(block(**sizes) for _ in range(depth))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """One vector a clip (B, D), from its tokens (B, T', N, D)."""
+        for block in self.blocks:
+            tokens = block(tokens)
+        return reduce(tokens, "b t n d -> b d", "mean")
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention: keeps (B, L, D)."""
+
+    def __init__(self, *, dim: int, heads: int, dim_head: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
+        self.out = nn.Linear(heads * dim_head, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
+        qkv = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.heads)
+        return self._project(rearrange(self._attend(qkv), "b h l d -> b l (h d)"))
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """Queries, keys and values (3, B, h, L, d) -> (B, h, L, d)."""
+        q, k, v = qkv
+        dropout = self.dropout if self.training else 0.0
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+
+    def _project(self, y: Tensor) -> Tensor:
+        return F.dropout(self.out(y), self.dropout, self.training)
+
+
+class FactorisedAttention(Attention):
+    """Half of the heads look within a frame patch, half along time: keeps (B, T', N, D).
+
+    The dot products of model 4. Raises ModelError for an odd number of heads.
+    """
+
+    def __init__(self, *, heads: int, **sizes: Any) -> None:
+        if heads % 2:
+            raise ModelError(
+                f"heads = {heads}: attention = 'factorised_dot_product' takes an even number"
+            )
+        super().__init__(heads=heads, **sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T', N, D) -> (B, T', N, D)."""
+        t, n = x.shape[1:3]
+        halves = rearrange(
+            self.qkv(x), "b t n (qkv two h d) -> two qkv b h t n d", qkv=3, two=2, h=self.heads // 2
+        )
+        space = self._attend(rearrange(halves[0], "qkv b h t n d -> qkv (b t) h n d"))
+        time = self._attend(rearrange(halves[1], "qkv b h t n d -> qkv (b n) h t d"))
+        space = rearrange(space, "(b t) h n d -> b t n (h d)", t=t)
+        time = rearrange(time, "(b n) h t d -> b t n (h d)", n=n)
+        return self._project(torch.cat([space, time], dim=-1))  # (B, T', N, D)
+
+
 class Block(nn.Module):
     """Self-attention, then an MLP, each after a norm and beside a shortcut: keeps (B, L, D)."""
+
+    attention_kind: ClassVar[type[Attention]] = Attention
 
     def __init__(
         self, *, dim: int, heads: int, dim_head: int, mlp_dim: int, dropout: float
     ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = Attention(dim=dim, heads=heads, dim_head=dim_head, dropout=dropout)
+        self.attention = self.attention_kind(
+            dim=dim, heads=heads, dim_head=dim_head, dropout=dropout
+        )
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
             nn.Linear(dim, mlp_dim),
@@ -202,22 +308,52 @@ class Block(nn.Module):
         return y
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention: keeps (B, L, D)."""
+class DotProductBlock(Block):
+    """A block of model 4, whose attention is factorised: keeps (B, T', N, D)."""
 
-    def __init__(self, *, dim: int, heads: int, dim_head: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
-        self.out = nn.Linear(heads * dim_head, dim)
+    attention_kind = FactorisedAttention
+
+
+class SpaceTimeBlock(Block):
+    """A block of model 3, with an attention over time between space's and the MLP.
+
+    Keeps (B, T', N, D), equations 4 to 6.
+    """
+
+    def __init__(
+        self, *, dim: int, heads: int, dim_head: int, mlp_dim: int, dropout: float
+    ) -> None:
+        super().__init__(dim=dim, heads=heads, dim_head=dim_head, mlp_dim=mlp_dim, dropout=dropout)
+        self.temporal_norm = nn.LayerNorm(dim)
+        self.temporal_attention = Attention(
+            dim=dim, heads=heads, dim_head=dim_head, dropout=dropout
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> (B, L, D)."""
-        q, k, v = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.heads)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)  # (B, h, L, d)
-        y = self.out(rearrange(y, "b h l d -> b l (h d)"))  # (B, L, D)
-        return F.dropout(y, self.dropout, self.training)
+        """(B, T', N, D) -> (B, T', N, D)."""
+        t, n = x.shape[1:3]
+        x = rearrange(x, "b t n d -> (b t) n d")
+        x = x + self.attention(self.attention_norm(x))  # (B*T', N, D)
+        x = rearrange(x, "(b t) n d -> (b n) t d", t=t)
+        x = x + self.temporal_attention(self.temporal_norm(x))  # (B*N, T', D)
+        x = rearrange(x, "(b n) t d -> b t n d", n=n)
+        y: Tensor = x + self.mlp(self.mlp_norm(x))
+        return y
+
+
+def _encoder(attention: AttentionScheme, depths: tuple[int, int], **sizes: Any) -> nn.Module:
+    """Return models 1, 3 and 4: (B, T', N, D) -> (B, D)."""
+    spatial, temporal = depths
+    if attention == "spatio_temporal":
+        return JointEncoder(depth=spatial + temporal, **sizes)
+    if attention == "factorised_dot_product":
+        return GridEncoder(DotProductBlock, spatial + temporal, **sizes)
+    if spatial != temporal:
+        raise ModelError(
+            f"spatial_depth = {spatial}, temporal_depth = {temporal}: "
+            f"attention = {attention!r} takes equal ones"
+        )
+    return GridEncoder(SpaceTimeBlock, spatial, **sizes)
 
 
 def load_vit_pytorch_state_dict(model: ViViT, state_dict: Mapping[str, Tensor]) -> None:

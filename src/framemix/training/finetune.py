@@ -82,8 +82,9 @@ def with_new_head(source: TrainedModel, classes: int) -> ViViT:
     network = build_model(source.config.model_copy(update={"num_classes": classes}))
     if not isinstance(network, ViViT) or not isinstance(source.network, ViViT):
         raise ModelError(f"architecture = {source.config.architecture}: allowed: vivit")
-    for part in ("embedding", "spatial", "temporal"):
-        getattr(network, part).load_state_dict(getattr(source.network, part).state_dict())
+    for name, part in source.network.named_children():
+        if name != "head":
+            network.get_submodule(name).load_state_dict(part.state_dict())
     return network
 
 

@@ -10,29 +10,31 @@ from framemix.evaluation.metrics import classification_metrics, parameter_counts
 from framemix.evaluation.prediction import predict
 from framemix.mixing import MixSettings
 from framemix.models import build_model, load_model
-from framemix.models.config import ModelConfig, NonLocalConfig, ViViTConfig
+from framemix.models.config import ImageWeights, ModelConfig, ModelSettings, ViViTSettings
+from framemix.models.registry import parse_config
 from framemix.store import MixedStore
 from framemix.tables import write_json
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.run import Machine, Run, train
-from framemix.training.settings import PretrainNonLocal, PretrainViViT
+from framemix.training.settings import PretrainModel
 
 
 def pretrain(
     store: MixedStore,
     split: Sequence[SplitVideo],
-    settings: PretrainViViT | PretrainNonLocal,
+    settings: PretrainModel,
     *,
     seed: int,
     target: Path,
     machine: Machine,
 ) -> None:
-    """Train the network of `settings` from scratch and write it into `target`."""
+    """Train the network of `settings` from its first weights and write it into `target`."""
     classes = class_names(store)
-    config = model_config(settings, store.settings, len(classes))
+    config = model_config(settings.model, store.settings, len(classes))
     torch.manual_seed(seed)
+    network = build_model(config)
     run = Run(
-        network=build_model(config),
+        network=network,
         config=config,
         classes=classes,
         train=split_examples(store, split, "train"),
@@ -49,11 +51,9 @@ def pretrain(
     write_json(target / "metrics.json", {**figures, **parameter_counts(run.network)})
 
 
-def model_config(
-    settings: PretrainViViT | PretrainNonLocal, mix: MixSettings, classes: int
-) -> ModelConfig:
+def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:
     """Return the network's configuration for clips that were mixed like that."""
-    sizes = settings.model.model_dump()
-    if isinstance(settings, PretrainNonLocal):
-        return NonLocalConfig(num_classes=classes, **sizes)
-    return ViViTConfig(num_classes=classes, frames=mix.segments, image_size=mix.size, **sizes)
+    sizes = model.model_dump(exclude=set(ImageWeights.model_fields))
+    if isinstance(model, ViViTSettings):
+        sizes |= {"frames": mix.segments, "image_size": mix.size}
+    return parse_config({**sizes, "num_classes": classes})

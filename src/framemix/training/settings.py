@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.models.config import NonLocalSettings, ViViTSettings
+from framemix.models.config import ModelSettings, NonLocalSettings, ViViTSettings
 
 
 class AugmentSettings(BaseModel):
@@ -39,13 +39,19 @@ class TrainingSettings(BaseModel):
     augment: AugmentSettings
 
 
-class PretrainViViT(TrainingSettings):
+class PretrainModel(TrainingSettings):
+    """Pretraining of any network."""
+
+    model: ModelSettings
+
+
+class PretrainViViT(PretrainModel):
     """Pretraining of ViViT."""
 
     model: ViViTSettings
 
 
-class PretrainNonLocal(TrainingSettings):
+class PretrainNonLocal(PretrainModel):
     """Pretraining of the Non-local network."""
 
     model: NonLocalSettings

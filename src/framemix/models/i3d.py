@@ -1,0 +1,62 @@
+"""I3D: a ResNet some of whose kernels were inflated to see several frames.
+
+Carreira & Zisserman, "Quo Vadis, Action Recognition?" (CVPR 2017), section 2.4, as a ResNet: Wang
+et al., "Non-local Neural Networks" (CVPR 2018), section 4, I3D with 3 x 1 x 1 kernels.
+"""
+
+# B clips, C channels, T frames, H x W pixels
+
+import torch.nn.functional as F
+from einops import reduce
+from torch import Tensor, nn
+
+from framemix.models.config import Depth
+from framemix.models.resnet import Residual, ResNet, inflate
+
+STEM_FRAMES, BLOCK_FRAMES = 5, 3
+
+
+class I3D(ResNet):
+    """Clips of any length and size (B, 3, T, H, W) -> class logits (B, classes).
+
+    The stem sees 5 frames at a time, and the first kernel of every second residual block 3. Time is
+    not strided: it is meant for clips of few, mixed frames. Fresh weights are a 2D network's,
+    inflated: a still video gives what `TSN` gives with the same seed.
+    """
+
+    def __init__(
+        self, *, depth: Depth = 50, num_classes: int, width: int = 64, dropout: float = 0.0
+    ) -> None:
+        super().__init__(depth=depth, width=width)
+        self.conv1 = InflatedConv(self.conv1, STEM_FRAMES)
+        blocks = [module for module in self.modules() if isinstance(module, Residual)]
+        for block in blocks[::2]:
+            block.conv1 = InflatedConv(block.conv1, BLOCK_FRAMES)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(self.out_channels, num_classes)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits (B, classes) of normalised clips (B, 3, T, H, W)."""
+        x = reduce(self.maps(clips), "b c t h w -> b c", "mean")
+        logits: Tensor = self.fc(self.dropout(x))
+        return logits
+
+
+class InflatedConv(nn.Module):
+    """A (1, k, k) convolution made to see `frames` frames, an odd number: keeps T.
+
+    At either end the clip goes on as a still, not as black: else a still video would not be one to
+    the network, and of 8 segments many are near an end.
+    """
+
+    def __init__(self, flat: nn.Module, frames: int) -> None:
+        super().__init__()
+        assert isinstance(flat, nn.Conv3d)
+        self.weight = nn.Parameter(inflate(flat.weight.detach(), frames))
+        self.stride, self.padding = flat.stride, flat.padding
+        self.ends = frames // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T, H, W) -> (B, out, T, H/stride, W/stride)."""
+        x = F.pad(x, (0, 0, 0, 0, self.ends, self.ends), mode="replicate")
+        return F.conv3d(x, self.weight, stride=self.stride, padding=self.padding)
