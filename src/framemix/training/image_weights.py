@@ -1,0 +1,125 @@
+"""Starts a video ResNet from the weights of an image ResNet, as torchvision publishes them."""
+
+import hashlib
+import re
+import shutil
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from framemix.errors import ModelError
+from framemix.models.config import ImageWeights
+from framemix.models.resnet import ResNet, inflate
+
+# torchvision's names end in the first eight hexadecimal digits of the file's SHA-256.
+NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+TIMEOUT_SECONDS = 60
+# Of the keys that do not fit, an error names so many: one line is to stay readable.
+NAMED_KEYS = 5
+
+
+def load_image_weights(network: ResNet, source: ImageWeights) -> str:
+    """Put the state dict of `source.weights` into `network`; returns the file's SHA-256.
+
+    Kernels (out, in, k, k) are inflated to the frames that the network's see. The classifier comes
+    along where it has as many classes. What is downloaded stays in torch's own cache. Raises
+    ModelError, the network unchanged, when there is no such file, the URL cannot be reached, or
+    checksum, keys or shapes are wrong.
+    """
+    weights = str(source.weights)
+    try:
+        digest = _given_digest(weights, source.weights_sha256)
+        path = _local(weights, digest)
+        actual = _sha256(path)
+        if digest and not actual.startswith(digest):
+            raise ModelError(f"SHA-256 is {actual}; allowed: {digest}")
+        network.load_state_dict(_fitted(network, _read(path)))
+    except ModelError as error:
+        raise ModelError(f"weights = {weights}: {error}") from None
+    return actual
+
+
+def _given_digest(weights: str, sha256: str | None) -> str | None:
+    named = NAMED_DIGEST.search(weights)
+    return sha256 or (named[1] if named else None)
+
+
+def _local(weights: str, digest: str | None) -> Path:
+    """Return the file, downloaded if it is a URL and not in the cache yet."""
+    if not weights.startswith(("http://", "https://")):
+        return Path(weights)
+    if digest is None:
+        raise ModelError("a URL without checksum; allowed: weights_sha256, or a name-<digest>.pth")
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(weights).name)
+    if not path.is_file() or not _sha256(path).startswith(digest):
+        _download(weights, path)
+    return path
+
+
+def _download(url: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response,
+            partial.open("wb") as file,
+        ):
+            shutil.copyfileobj(response, file)
+        partial.replace(path)
+    except (OSError, HTTPException) as error:
+        raise ModelError(
+            f"cannot be downloaded ({error}); allowed: a URL that this machine reaches, or a file"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot be read ({error.strerror})") from None
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what the unpickler meets in a stranger's file can be anything
+        raise ModelError(f"not a PyTorch file of tensors alone ({type(error).__name__})") from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        raise ModelError("not a state dict; allowed: a mapping of names to tensors")
+    return content
+
+
+def _fitted(network: ResNet, image: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a whole state dict of `network`, with `image`'s values wherever images have any."""
+    own = network.state_dict()
+    trunk = {name for name in own if not name.startswith(("nonlocal_blocks.", "fc."))}
+    # Files from before PyTorch 0.4 do not count batches.
+    needed = {name for name in trunk if not name.endswith("num_batches_tracked")}
+    _refuse("lacks", needed - image.keys())
+    _refuse("has unknown", image.keys() - own.keys())
+    fitted = {name: _inflated(image[name], own[name]) for name in trunk & image.keys()}
+    classifier = {name: image[name] for name in ("fc.weight", "fc.bias") if name in image}
+    if all(value.shape == own[name].shape for name, value in classifier.items()):
+        fitted |= classifier
+    _refuse("has other shapes in", {k for k, v in fitted.items() if v.shape != own[k].shape})
+    return {**own, **fitted}
+
+
+def _inflated(value: Tensor, own: Tensor) -> Tensor:
+    return inflate(value.unsqueeze(2), own.shape[2]) if value.ndim == 4 and own.ndim == 5 else value
+
+
+def _refuse(what: str, keys: set[str]) -> None:
+    if keys:
+        more = f" and {len(keys) - NAMED_KEYS} more" if len(keys) > NAMED_KEYS else ""
+        raise ModelError(f"{what} {', '.join(sorted(keys)[:NAMED_KEYS])}{more}")
