@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from framemix.datasets.records import SplitVideo
 from framemix.errors import DatasetError
 from framemix.evaluation.metrics import classification_metrics
 from framemix.evaluation.prediction import predict
+from framemix.mixing import MixSettings
 from framemix.models import build_model, load_model
-from framemix.params import apply_profile, load_params
+from framemix.params import Params, apply_profile, load_params
 from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.pretrain import model_config, pretrain
@@ -201,14 +204,44 @@ def test_a_split_with_an_empty_side_is_one_clear_error(
         run(store, tmp_path / "vivit", split_of(store, val_each))
 
 
-def test_the_paper_profile_builds_the_papers_networks(tmp_path):
-    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
-    apply_profile(ROOT / "profiles/paper.yaml", tmp_path / "params.yaml")
-    settings = load_params(tmp_path / "params.yaml")
+def paper_settings(folder: Path, *over: str) -> Params:
+    """The params with the paper's profile in them, and then with others."""
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    for profile in ("paper", *over):
+        apply_profile(ROOT / f"profiles/{profile}.yaml", folder / "params.yaml")
+    return load_params(folder / "params.yaml")
+
+
+def built(section: PretrainModel, mix: MixSettings) -> nn.Module:
+    with torch.device("meta"):
+        return build_model(model_config(section.model, mix, classes=99)).eval()
+
+
+def test_the_paper_profile_builds_the_papers_networks(tmp_path: Path) -> None:
+    settings = paper_settings(tmp_path)
     assert (settings.mix.segments, *settings.mix.size) == (150, 240, 320)
-    counts = []
-    for section in (settings.pretrain.vivit, settings.pretrain.nonlocal_):
-        with torch.device("meta"):
-            network = build_model(model_config(section.model, settings.mix, classes=99))
-        counts.append(sum(p.numel() for p in network.parameters()))
+    counts = [
+        sum(p.numel() for p in built(section, settings.mix).parameters())
+        for section in (settings.pretrain.vivit, settings.pretrain.nonlocal_)
+    ]
     assert counts == [125_689_699, 25_812_643]
+
+
+@pytest.mark.parametrize(
+    ("profile", "parameters", "gflop"),
+    [("mixed8", 81.0, 34.3), ("mixed16", 85.9, 38.1), ("mixed30", 86.3, 71.3)],
+)
+def test_mixed_profiles_cost_what_their_headers_say(
+    tmp_path: Path, profile: str, parameters: float, gflop: float
+) -> None:
+    settings = paper_settings(tmp_path, profile)
+    assert settings.mix.segments == int(profile.removeprefix("mixed"))
+    assert (settings.mix.method, settings.mix.window) == ("linear", "all")
+    vivit = built(settings.pretrain.vivit, settings.mix)
+    with FlopCounterMode(display=False) as counter:
+        vivit(torch.empty(1, 3, settings.mix.segments, *settings.mix.size, device="meta"))
+    header = (ROOT / f"profiles/{profile}.yaml").read_text()
+    assert f"Costs: {gflop} GFLOP a clip" in header
+    assert f"{parameters} million parameters" in header
+    assert round(counter.get_total_flops() / 1e9, 1) == gflop
+    assert round(sum(p.numel() for p in vivit.parameters()) / 1e6, 1) == parameters
