@@ -31,6 +31,13 @@ def test_linked_files_exist() -> None:
             assert (ROOT / target).exists(), f"{document} links to {target}"
 
 
+def test_the_readmes_python_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_of_the_documents_run(document: str, tmp_path: Path) -> None:

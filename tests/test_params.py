@@ -3,6 +3,8 @@
 import copy
 import json
 import shutil
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -217,13 +219,21 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             {"finetune.task": "alert_drowsy", "resize.states": [10]},
             "finetune.task = alert_drowsy: needs resize.states with [0, 10], not [10]",
         ),
+        (
+            {
+                "finetune.mode": "temporal_fc",
+                "pretrain.vivit.model.attention": "factorised_dot_product",
+            },
+            "finetune.mode = temporal_fc: allowed with "
+            "pretrain.vivit.model.attention = factorised_dot_product: all, fc",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, message):
     content = copy.deepcopy(BASE)
     for path, value in changes.items():
-        section, key = path.split(".")
-        content[section][key] = value
+        *sections, key = path.split(".")
+        reduce(getitem, sections, content)[key] = value
     assert error_of(content) == message
 
 

@@ -1,18 +1,22 @@
 """Turns what pydantic finds into one line: which key, which value, what is allowed."""
 
 import re
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 # Parts of a location that name a type of a union, not a key.
 UNION_BRANCH = re.compile(r"literal\[|constrained|function-|int$|float$|str$|none$|[A-Z]")
+# The key that chooses the branch of a union; pydantic puts its value into the location.
+TAG = "architecture"
 # What pydantic says in terms of Python.
 PLAIN = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "list_type": "a list",
+    "model_attributes_type": "a mapping",
     "path_type": "a path",
     "tuple_type": "a list",
 }
@@ -20,8 +24,8 @@ PLAIN = {
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the most telling thing wrong in `error`, found while validating `model`."""
-    first, *others = _most_telling(error.errors())
-    key = _key(first)
+    first, *others = _most_telling([_of_tag(detail) for detail in error.errors()], model)
+    key = _key(first, model)
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
@@ -29,22 +33,34 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] in ("extra_forbidden", "invalid_key"):
         return f"{key}: unknown key; allowed: {_keys_at(model, first['loc'][:-1])}"
     # A union reports once for each of its branches: any of them is allowed.
-    same = [first, *(other for other in others if _key(other) == key)]
+    same = [first, *(other for other in others if _key(other, model) == key)]
     allowed = dict.fromkeys(_allowed(detail, model) for detail in same)
     return f"{key or 'content'} = {first['input']!r}: allowed: {' or '.join(allowed)}"
 
 
-def _most_telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+def _of_tag(detail: ErrorDetails) -> ErrorDetails:
+    """Return what is said of a union as said of the key that chooses its branch."""
+    location = (*detail["loc"], TAG)
+    if detail["type"] == "union_tag_not_found":
+        return {**detail, "type": "missing", "loc": location}
+    if detail["type"] == "union_tag_invalid":
+        tags = {"expected": detail["ctx"]["expected_tags"]}
+        tag = detail["ctx"]["tag"]
+        return {**detail, "type": "literal_error", "loc": location, "input": tag, "ctx": tags}
+    return detail
+
+
+def _most_telling(errors: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
     """Put first what helps most: a key inside of a union's value, an unknown key (a typo)."""
-    key = _key(errors[0])
-    inner = [error for error in errors if _key(error).startswith(f"{key}.")] or errors
+    key = _key(errors[0], model)
+    inner = [error for error in errors if _key(error, model).startswith(f"{key}.")] or errors
     if inner[0]["type"] == "missing":
         return sorted(inner, key=lambda error: error["type"] != "extra_forbidden")
     return inner
 
 
-def _key(detail: ErrorDetails) -> str:
-    *parts, last = [str(part) for part in detail["loc"]] or [""]
+def _key(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    *parts, last = _follow(detail["loc"], model)[0] or [""]
     keys = [part for part in parts if not UNION_BRANCH.match(part)]
     # What is unknown or missing is a key, whatever it looks like.
     if detail["type"] in ("extra_forbidden", "missing") or not UNION_BRANCH.match(last):
@@ -69,12 +85,41 @@ def _allowed(detail: ErrorDetails, model: type[BaseModel]) -> str:
     return PLAIN.get(kind, message)
 
 
-def _keys_at(model: Any, location: tuple[int | str, ...]) -> str:
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Return the keys that are known at `location`."""
-    for part in location:
-        names = {field.alias or name: field for name, field in model.model_fields.items()}
-        if part in names:
-            annotation = names[str(part)].annotation
-            branches = [annotation, *getattr(annotation, "__args__", ())]
-            model = next((b for b in branches if hasattr(b, "model_fields")), model)
-    return ", ".join(field.alias or name for name, field in model.model_fields.items())
+    types = _follow(location, model)[1]
+    return ", ".join(dict.fromkeys(name for kind in types for name in _fields(kind)))
+
+
+def _follow(
+    location: tuple[int | str, ...], model: type[BaseModel]
+) -> tuple[list[str], list[type[BaseModel]]]:
+    """Return the keys of `location` without the tags of unions, and the types that are there."""
+    keys: list[str] = []
+    at: Any = model
+    for part in map(str, location):
+        types = _models_in(at)
+        if get_origin(at) is dict:
+            keys, at = [*keys, part], get_args(at)[1]
+        elif chosen := [kind for kind in types if part in _tags(kind)]:
+            at = chosen[0]
+        else:
+            keys.append(part)
+            at = next(
+                (_fields(kind)[part].annotation for kind in types if part in _fields(kind)), at
+            )
+    return keys, _models_in(at)
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    return get_args(model.model_fields[TAG].annotation) if TAG in model.model_fields else ()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if hasattr(annotation, "model_fields"):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -76,7 +76,7 @@ class _NonLocalSizes(_ResNetSizes):
     subsample: bool
 
 
-class NonLocalSettings(_NonLocalSizes, ImageWeights):
+class NonLocalSettings(ImageWeights, _NonLocalSizes):
     """What a user chooses of a `NonLocalNet`; `width` is the channels of its first stage."""
 
 
@@ -90,7 +90,7 @@ class _FrameNetSizes(_ResNetSizes):
     architecture: Literal["tsn", "tsm", "i3d"]
 
 
-class FrameNetSettings(_FrameNetSizes, ImageWeights):
+class FrameNetSettings(ImageWeights, _FrameNetSizes):
     """What a user chooses of a `TSN`, a `TSM` or an `I3D`, which take the same."""
 
 
