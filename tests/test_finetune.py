@@ -153,6 +153,18 @@ def test_the_head_is_new_and_all_else_is_the_pretrained_models(source: Path) -> 
     assert not torch.equal(same_size.head[1].weight, trained.network.head[1].weight)
 
 
+def test_other_encoders_are_fine_tuned_as_a_whole_or_by_their_head(
+    data: FinetuneData, tmp_path: Path
+) -> None:
+    joint = pretrained(tmp_path, vivit_config(attention="spatio_temporal"))
+    run(joint, data, tmp_path, settings("fc", epochs=1))
+    before = load_model(joint).network.encoder.state_dict()
+    after = load_model(tmp_path / "out/model.safetensors").network.encoder.state_dict()
+    assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
+    with pytest.raises(ModelError, match=r"^attention = 'spatio_temporal', mode = 'temporal_fc': "):
+        run(joint, data, tmp_path, settings("temporal_fc"))
+
+
 @pytest.mark.parametrize("mode", list(TRAINABLE))
 def test_a_mode_leaves_the_pretrained_parts_it_freezes_as_they_are(
     data: FinetuneData, source: Path, tmp_path: Path, mode: FinetuneMode

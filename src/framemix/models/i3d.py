@@ -6,6 +6,7 @@ et al., "Non-local Neural Networks" (CVPR 2018), section 4, I3D with 3 x 1 x 1 k
 
 # B clips, C channels, T frames, H x W pixels
 
+import torch
 import torch.nn.functional as F
 from einops import reduce
 from torch import Tensor, nn
@@ -58,5 +59,6 @@ class InflatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) -> (B, out, T, H/stride, W/stride)."""
-        x = F.pad(x, (0, 0, 0, 0, self.ends, self.ends), mode="replicate")
+        # Not F.pad: on GPUs its gradient differs from run to run.
+        x = torch.cat([x[:, :, :1]] * self.ends + [x] + [x[:, :, -1:]] * self.ends, dim=2)
         return F.conv3d(x, self.weight, stride=self.stride, padding=self.padding)
