@@ -188,6 +188,14 @@ def encoder(attention: AttentionScheme, **changes) -> ViViT:
     return ViViT(**sizes, attention=attention)
 
 
+def encode(model: ViViT, tokens: torch.Tensor) -> torch.Tensor:
+    """What the head sees of tokens (B, T', N, D)."""
+    _embed, *encoders, _head = (step for _, step in model.steps())
+    for step in encoders:
+        tokens = step(tokens)
+    return tokens
+
+
 def torch_attention(ours, attend: list[torch.Tensor]):
     """PyTorch's own attention with our weights; `attend` says who sees whom, one a head."""
     theirs = nn.MultiheadAttention(16, ours.heads, batch_first=True)
@@ -219,7 +227,7 @@ def test_the_joint_encoder_is_a_plain_transformer_over_all_tokens():
         theirs.linear1, theirs.linear2 = ours.mlp[0], ours.mlp[3]
     tokens = torch.randn(2, 3, 6, 16)
     everything = torch.cat([model.encoder.cls_token.expand(2, -1, -1), tokens.flatten(1, 2)], dim=1)
-    torch.testing.assert_close(model.encode(tokens), plain(everything)[:, 0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encode(model, tokens), plain(everything)[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_factorised_dot_products_are_full_ones_with_half_of_the_heads_masked_each_way():
@@ -247,7 +255,7 @@ def test_without_positions_no_encoder_knows_the_order_of_frames_or_places(attent
     model = encoder(attention).eval()
     tokens = torch.randn(2, 3, 6, 16)
     turned = tokens[:, torch.randperm(3)][:, :, torch.randperm(6)]
-    torch.testing.assert_close(model.encode(turned), model.encode(tokens), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encode(model, turned), encode(model, tokens), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("attention", ENCODERS)
@@ -256,7 +264,7 @@ def test_all_but_the_joint_encoder_know_which_tokens_share_a_frame(attention):
     tokens = torch.randn(2, 3, 6, 16)
     swapped = tokens.clone()
     swapped[:, 0, 0], swapped[:, 1, 1] = tokens[:, 1, 1], tokens[:, 0, 0]
-    same = torch.allclose(model.encode(swapped), model.encode(tokens), rtol=1e-4, atol=1e-5)
+    same = torch.allclose(encode(model, swapped), encode(model, tokens), rtol=1e-4, atol=1e-5)
     assert same == (attention == "spatio_temporal")
 
 

@@ -9,7 +9,7 @@ encoder (model 2) has layers and parameters as in vit-pytorch, so that weights t
 # L tokens of any one transformer, h heads of d = dim_head
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, get_args
 
 import torch
@@ -75,20 +75,26 @@ class ViViT(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """Logits (B, classes) of normalised clips (B, C, T, H, W)."""
-        logits: Tensor = self.head(self.encode(self.embed(video)))
-        return logits
+        x = video
+        for _, step in self.steps():
+            x = step(x)
+        return x
+
+    def steps(self) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
+        """What is done to a clip in turn, each with the name of the part whose weights it takes."""
+        if self.attention != "factorised_encoder":
+            return [("embedding", self.embed), ("encoder", self.encoder), ("head", self.head)]
+        return [
+            ("embedding", self.embed),
+            ("spatial", self.encode_space),
+            ("temporal", self.encode_time),
+            ("head", self.head),
+        ]
 
     def embed(self, video: Tensor) -> Tensor:
         """Tokens with positions (B, T', N, D) of clips (B, C, T, H, W)."""
         tokens: Tensor = self.embedding(video)
         return tokens
-
-    def encode(self, tokens: Tensor) -> Tensor:
-        """One vector a clip (B, D), from its tokens (B, T', N, D)."""
-        if self.attention == "factorised_encoder":
-            return self.encode_time(self.encode_space(tokens))
-        clip: Tensor = self.encoder(tokens)
-        return clip
 
     def encode_space(self, tokens: Tensor) -> Tensor:
         """One vector a frame patch (B, T', D), from its tokens (B, T', N, D); model 2 only."""
