@@ -124,6 +124,16 @@ def test_long_segments_do_not_overflow(method, frames, value):
     assert (mixed == exact_mean(video[:, 0, 0, 0].tolist(), method)).all()
 
 
+@pytest.mark.parametrize("method", BLENDS)
+@pytest.mark.parametrize("frames", [21, 22, 23, 44, 45, 66, 67, 256, 257, 258, 514, 515])
+def test_segments_of_any_length_are_exact(method, frames):
+    video = np.random.default_rng(frames).integers(0, 256, (2 * frames, 1, 2, 3), np.uint8)
+    mixed = mix_frames(video, segments=2, method=method, frames_per_segment="all")
+    for segment, *place in np.ndindex(mixed.shape):
+        pixels = video[segment * frames : (segment + 1) * frames, *place].tolist()
+        assert mixed[segment, *place] == exact_mean(pixels, method)
+
+
 @given(videos_and_segments(), methods, kept_frames)
 @settings(max_examples=60, deadline=None)
 def test_a_stream_mixes_to_the_same_frames_as_the_whole_video(drawn, method, kept):
