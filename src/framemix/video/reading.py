@@ -73,7 +73,7 @@ def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
             f"file:{path}", width=scaled[1], height=scaled[0], num_threads=1
         )
         while True:
-            frame = _without_padding(np.from_dlpack(_Shared(reader.next())))
+            frame = _pixels(reader.next())
             yield frame if scaled == size else centred(frame, height, width)
     except StopIteration:
         return
@@ -101,8 +101,9 @@ class _Shared:
         return 1, 0  # main memory
 
 
-def _without_padding(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _pixels(picture: Any) -> NDArray[np.uint8]:
     """Return (H, W, 3): of a few widths (48, 72) decord takes the rows' padding for channels."""
+    frame: NDArray[Any] = np.from_dlpack(_Shared(picture))
     height, width, _ = frame.shape
     return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
 
