@@ -273,8 +273,20 @@ def test_rgb_clips_stay_as_they_are():
     assert to_rgb(clips) is clips
 
 
-def test_planes_are_normalised_as_their_rgb_is():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_planes_are_normalised_as_their_rgb_is_but_for_its_rounding(dtype):
     planes = torch.randint(0, 256, (2, 3, 9, 8), dtype=torch.uint8)
-    x = normalise(planes, IMAGENET_MEAN, IMAGENET_STD)
+    x = normalise(planes, IMAGENET_MEAN, IMAGENET_STD, dtype)
     assert x.shape == (2, 3, 3, 6, 8)
-    assert torch.equal(x, normalise(to_rgb(planes), IMAGENET_MEAN, IMAGENET_STD))
+    assert x.dtype == dtype
+    assert x.is_contiguous()
+    half = torch.tensor(IMAGENET_STD).mul(255).reciprocal().view(3, 1, 1, 1).mul(0.501)
+    short = x.float().abs() * torch.finfo(dtype).eps
+    expected = normalise(to_rgb(planes), IMAGENET_MEAN, IMAGENET_STD)
+    assert ((x.float() - expected).abs() <= half + short).all()
+
+
+def test_normalised_planes_stay_in_the_range_of_rgb():
+    planes = torch.randint(0, 256, (2, 3, 9, 8), dtype=torch.uint8)
+    x = normalise(planes, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    assert (x.min().item(), x.max().item()) == (0.0, 1.0)

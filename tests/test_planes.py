@@ -8,12 +8,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from einops import rearrange
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from framemix.datasets.mix import mix_video
 from framemix.errors import VideoError
 from framemix.mixing import MixSettings
-from framemix.models.input import to_rgb
+from framemix.models.input import normalise, to_rgb
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import video_writer
@@ -62,12 +63,14 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def clip_psnr(path: Path) -> float:
-    """Of a clip that is mixed as planes, against the one that is mixed as RGB."""
+    """Of a clip mixed as planes, in uint8 or as networks get it, against one mixed as RGB."""
     frames, settings = count_frames(path), settings_of("rgb24")
     expected = np.stack(list(mix_video(path, frames, settings)))
     planes = np.stack(list(mix_video(path, frames, settings_of("yuv420p"))))
     assert planes.shape == (8, 360, 320)
-    return psnr(rgb_of(planes), expected)
+    normalised = normalise(torch.from_numpy(planes)[None], (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))[0]
+    for_networks = 255 * rearrange(normalised, "c t h w -> t h w c").numpy()
+    return min(psnr(rgb_of(planes), expected), psnr(for_networks, expected))
 
 
 def settings_of(pixel_format: str) -> MixSettings:

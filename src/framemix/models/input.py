@@ -5,8 +5,7 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor
 
 # Of ImageNet's RGB in [0, 1]: what torchvision's weights were trained with.
@@ -20,6 +19,19 @@ RGB_OF_U = (0.0, -0.344136 * 255 / 224, 1.772 * 255 / 224)
 RGB_OF_V = (1.402 * 255 / 224, -0.714136 * 255 / 224, 0.0)
 
 
+def normalise(
+    clips: Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Clips as a store holds them -> RGB (value / 255 - mean) / std, (B, 3, T, H, W).
+
+    On their device. yuv420p comes here in one step, without the rounding of `to_rgb`: within
+    half a value of 255 of it.
+    """
+    scales = [1 / (255 * s) for s in std]
+    shifts = [-m / s for m, s in zip(mean, std, strict=True)]
+    return _affine(clips, scales, shifts, dtype)
+
+
 def to_rgb(clips: Tensor) -> Tensor:
     """Clips as a store holds them, uint8 -> uint8 RGB (B, T, H, W, 3), on their device.
 
@@ -29,36 +41,49 @@ def to_rgb(clips: Tensor) -> Tensor:
         return clips
     batch, frames, rows, width = clips.shape
     rgb = clips.new_empty(batch, frames, rows * 2 // 3, width, 3)
-    for clip, target in zip(clips, rgb, strict=True):  # one by one: floats take 4 times the memory
-        target.copy_(_planes_to_rgb(clip))
+    for clip, target in zip(clips, rgb, strict=True):  # floats take 4 times the memory
+        values = _affine(clip[None], (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), torch.float32).round_()
+        target.copy_(rearrange(values, "1 c t h w -> t h w c"))
     return rgb
 
 
-def _planes_to_rgb(clip: Tensor) -> Tensor:
-    """yuv420p uint8 (T, 3H/2, W) -> RGB float32 (T, H, W, 3), whole numbers in [0, 255]."""
-    rows, width = clip.shape[1:]
-    pixels = rows * 2 // 3 * width
-    y, u, v = clip.flatten(1).float().tensor_split([pixels, pixels * 5 // 4], dim=1)
-    y = rearrange(y, "t (h w) -> t 1 h w", w=width)
-    u, v = (rearrange(x - 128, "t (h w) -> t 1 h w", w=width // 2) for x in (u, v))
-    of_u, of_v = (torch.tensor(x, device=clip.device).view(3, 1, 1) for x in (RGB_OF_U, RGB_OF_V))
-    colour = torch.addcmul(u * of_u - 16 * RGB_OF_Y, v, of_v)  # (T, 3, H/2, W/2)
-    # Each colour twice across and down, as ffmpeg does it: smoothing moves away from its RGB.
-    rgb = F.interpolate(colour, scale_factor=2, mode="nearest")  # (T, 3, H, W)
-    rgb = rgb.add_(y, alpha=RGB_OF_Y).round_().clamp_(0, 255)
-    return rearrange(rgb, "t c h w -> t h w c")  # (T, H, W, 3)
-
-
-def normalise(
-    clips: Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype = torch.float32
+def _affine(
+    clips: Tensor, scales: Sequence[float], shifts: Sequence[float], dtype: torch.dtype
 ) -> Tensor:
-    """Clips as a store holds them -> RGB (value / 255 - mean) / std, (B, 3, T, H, W).
+    """RGB * scale + shift, a pair of them a channel, of clips in either format, (B, 3, T, H, W)."""
+    if clips.ndim == 4:
+        return _affine_of_planes(clips, scales, shifts, dtype)
+    batch, frames, height, width, _ = clips.shape
+    x = torch.empty(batch, 3, frames, height, width, dtype=dtype, device=clips.device)
+    for channel, (scale, shift) in enumerate(zip(scales, shifts, strict=True)):
+        # At least fp32 until the end: a mean rounded to bf16 would shift every pixel.
+        term = torch.full((), shift, dtype=_exact(dtype), device=clips.device)
+        torch.add(term, clips[..., channel], alpha=scale, out=x[:, channel])
+    return x
 
-    On their device.
+
+def _affine_of_planes(
+    clips: Tensor, scales: Sequence[float], shifts: Sequence[float], dtype: torch.dtype
+) -> Tensor:
+    """yuv420p (B, T, 3H/2, W) -> (B, 3, T, H, W): one affine map a channel, cut to RGB's range.
+
+    Channel by channel, since memory is what takes the time.
     """
-    # At least fp32: a mean rounded to bf16 would shift every pixel.
-    exact = torch.promote_types(dtype, torch.float32)
-    mean_, std_ = (torch.tensor(x, dtype=exact, device=clips.device) for x in (mean, std))
-    rgb = to_rgb(clips).to(exact)  # (B, T, H, W, 3)
-    scaled = torch.addcmul(-mean_ / std_, rgb, 1 / (255 * std_))
-    return rearrange(scaled.to(dtype), "b t h w c -> b c t h w").contiguous()  # (B, 3, T, H, W)
+    batch, frames, rows, width = clips.shape
+    pixels, pairs = rows * 2 // 3 * width, rows // 3  # of rows: two share their colour
+    y, u, v = clips.flatten(2).to(_exact(dtype)).tensor_split([pixels, pixels * 5 // 4], dim=2)
+    y = rearrange(y, "b t (h two w) -> b t h two w", two=2, w=width)
+    u, v = (rearrange(x - 128, "b t (h w) -> b t h w", w=width // 2) for x in (u, v))
+    x = torch.empty(batch, 3, frames, pairs, 2, width, dtype=dtype, device=clips.device)
+    for channel, (scale, shift) in enumerate(zip(scales, shifts, strict=True)):
+        colour = (u * (scale * RGB_OF_U[channel])).add_(v, alpha=scale * RGB_OF_V[channel])
+        colour.add_(shift - 16 * scale * RGB_OF_Y)
+        # Each colour twice across and down, as ffmpeg does it: smoothing moves away from its RGB.
+        colour = repeat(colour, "b t h w -> b t h 1 (w two)", two=2)
+        torch.add(colour, y, alpha=scale * RGB_OF_Y, out=x[:, channel])
+        x[:, channel].clamp_(shift, shift + 255 * scale)
+    return rearrange(x, "b c t h two w -> b c t (h two) w")
+
+
+def _exact(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
