@@ -41,17 +41,18 @@ def benchmarks() -> None:
 
 
 @bench.command("data")
-def bench_data(
+def measure_data(
     files: Annotated[
         list[Path] | None,
         typer.Argument(help="Videos to mix; without any, some that are rendered."),
     ] = None,
 ) -> None:
-    """Compare mixing with decoding, yuv420p with rgb24, and a store with a plain file."""
+    """Compare mixing with decoding, a store with a plain file and with decoding anew, and so on."""
     # Here: other commands need not wait for what decodes.
-    from framemix.benchmarks import data
+    from framemix.benchmarks.data import bench_data
+    from framemix.benchmarks.turns import table
 
-    typer.echo(data.table(data.bench_data(files or [])))
+    typer.echo(table(bench_data(files or [])))
 
 
 def _profile_file(name: str) -> Path:

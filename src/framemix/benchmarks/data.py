@@ -1,126 +1,202 @@
-"""What preparing and reading mixed clips costs, against the least that it could.
-
-Times of one machine at one hour say little: each figure is a ratio of two ways that take
-turns, so that whatever else the machine does falls on both.
-"""
+"""What preparing and reading mixed clips costs, against what it could cost or costs elsewhere."""
 
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 
+import decord
+import ffmpeg
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
+from framemix.benchmarks.turns import Comparison, Speed, Task, compare
 from framemix.datasets.mix import mix_video
 from framemix.datasets.sample.actions import ActionVideo
 from framemix.errors import VideoError
-from framemix.mixing import MixSettings
+from framemix.mixing import MixSettings, mix_windows
 from framemix.store import IndexRow, MixedStore, write_shard
 from framemix.tables import write_table
-from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.training.data import ClipDataset, Example, ordered_loader
+from framemix.video.reading import count_frames, describe
+from framemix.video.writing import FFMPEG, cut_clip
 
 TURNS = 7
+LONG_TURNS = 1  # of what takes minutes
 SEGMENTS = 8  # as paper B
+SIZE = (240, 320)  # of UCF101
 CLIPS = 32  # 59 MB: more than a processor's cache holds
 RENDERED = ("SlideLeft", "SpinClockwise", "Grow", "Hop")
+WORKERS = (0, 1, 2)
+# A video of UTA-RLDD: ten minutes of 1280x720, of which a few clips of 5 s are kept.
+MINUTES, CUT_CLIPS, CLIP_FRAMES, FPS = 10, 4, 150, 30
+
+MIXING = (
+    Comparison("mixing as rgb24", "decoding with decord", cpu=0.8),
+    Comparison("mixing as yuv420p", "mixing as rgb24", wall=2.5, cpu=2.5),
+    Comparison("mixing as yuv420p, 2 workers", "mixing as yuv420p, 1 worker", wall=1.8),
+)
+READING = (
+    Comparison("reading a store", "reading a memory-mapped file", wall=0.8, cpu=0.8),
+    *(
+        Comparison(f"loading, {workers} workers", f"decoding again, {workers} workers", wall=50)
+        for workers in WORKERS
+    ),
+)
+CUTTING = (
+    # Clips are a thirtieth of the video; half of each cut goes to the frames before it.
+    Comparison("cutting clips", "transcoding the video", wall=15, cpu=15),
+    Comparison("cutting clips", "cutting clips of a minute", wall=0.8, cpu=0.8),
+)
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """How long `what` takes in the time of `against`, median over the turns: wall and CPU."""
-
-    what: str
-    against: str
-    wall: float
-    cpu: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds that a turn took."""
-
-    wall: float
-    cpu: float
-
-
-def bench_data(videos: Sequence[Path], turns: int = TURNS) -> list[Ratio]:
-    """Mix `videos`, or some that it renders, and read a store; return what they cost.
+def bench_data(
+    videos: Sequence[Path], turns: int = TURNS, long_turns: int = LONG_TURNS
+) -> list[Speed]:
+    """Mix `videos`, or some that it renders, read a store, cut clips; return how fast that is.
 
     Raises VideoError for a video that cannot be mixed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        store = _random_store(Path(folder))
-        costs = take_turns(
-            {
-                **_mixing(videos or _rendered(Path(folder))),
-                "reading a store": partial(store.read, store.index),
-                "reading a memory-mapped file": partial(_read_plain, _plain_copy(store)),
-            },
-            turns,
+    with tempfile.TemporaryDirectory() as name, ExitStack() as pools:
+        folder = Path(name)
+        chosen = videos or _rendered(folder)
+        mixing = _mixing(_counted(chosen), pools)
+        return [
+            *compare(mixing, MIXING, turns),
+            *compare(_reading(folder, chosen), READING, turns),
+            *compare(_cutting(folder), CUTTING, long_turns),
+        ]
+
+
+def _mixing(frames: Mapping[Path, int], pools: ExitStack) -> dict[str, Task]:
+    """Return the tasks that decode and mix all of `frames`' videos."""
+
+    def decode() -> None:
+        for video in frames:
+            _decode(video)
+
+    def mix(pixel_format: str) -> None:
+        for video, count in frames.items():
+            _mix(video, count, pixel_format)
+
+    return {
+        "decoding with decord": Task(decode),
+        "mixing as rgb24": Task(partial(mix, "rgb24")),
+        "mixing as yuv420p": Task(partial(mix, "yuv420p")),
+        "mixing as yuv420p, 1 worker": _mixing_in_pool(frames, 1, pools),
+        "mixing as yuv420p, 2 workers": _mixing_in_pool(frames, 2, pools),
+    }
+
+
+def _mixing_in_pool(frames: Mapping[Path, int], workers: int, pools: ExitStack) -> Task:
+    # Often enough that the last video, which one worker has to itself, counts for little.
+    videos, counts = [*frames] * 8, [*frames.values()] * 8
+    pool = pools.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+    formats = ["yuv420p"] * len(videos)
+    return Task(lambda: list(pool.map(_mix, videos, counts, formats)), cores=workers)
+
+
+def _decode(video: Path) -> None:
+    """Decode as users of decord do, frame by frame."""
+    height, width = _even_size(video)
+    reader = decord.VideoReader(str(video), width=width, height=height, num_threads=1)
+    for _ in range(len(reader)):
+        reader.next().asnumpy()
+
+
+def _mix(video: Path, frames: int, pixel_format: str) -> None:
+    for _ in mix_video(video, frames, _settings(_even_size(video), pixel_format)):
+        pass
+
+
+def _reading(folder: Path, videos: Sequence[Path]) -> dict[str, Task]:
+    """Return the tasks that read a store, and those that do without one."""
+    store = _random_store(folder)
+    tasks = {
+        "reading a store": Task(lambda: store.read(store.index)),
+        "reading a memory-mapped file": Task(partial(_read_plain, _plain_copy(store))),
+    }
+    stored = ClipDataset([Example(store, row, 0) for row in store.index] * 8)
+    again = _Decoded(videos)
+    for workers in WORKERS:
+        loader = ordered_loader(stored, 16, workers)
+        decoding = DataLoader(again, 16, num_workers=workers, persistent_workers=workers > 0)
+        tasks[f"loading, {workers} workers"] = Task(partial(_run, loader), len(stored), 2)
+        tasks[f"decoding again, {workers} workers"] = Task(partial(_run, decoding), len(videos), 2)
+    return tasks
+
+
+class _Decoded(Dataset[torch.Tensor]):
+    """A frame from the middle of each segment, decoded when asked for.
+
+    What those do who sample frames while they train, as mmaction2 and VideoMAE.
+    """
+
+    def __init__(self, videos: Sequence[Path]) -> None:
+        self.videos = videos
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, place: int) -> torch.Tensor:
+        height, width = SIZE
+        reader = decord.VideoReader(
+            str(self.videos[place]), width=width, height=height, num_threads=1
         )
-    return [
-        _ratio(costs, "mixing as rgb24", "decoding with decord"),
-        _ratio(costs, "mixing as yuv420p", "mixing as rgb24"),
-        _ratio(costs, "reading a store", "reading a memory-mapped file"),
-    ]
+        windows = mix_windows(
+            len(reader), segments=SEGMENTS, method="none", frames_per_segment="all"
+        )
+        frames = reader.get_batch([window.start for window in windows])
+        return torch.from_numpy(frames.asnumpy())
 
 
-def take_turns(tasks: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[Cost]]:
-    """Run all tasks once unmeasured, then `turns` times one after another; return their costs."""
-    costs: dict[str, list[Cost]] = {name: [] for name in tasks}
-    for turn in range(turns + 1):
-        for name, task in tasks.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            task()
-            cost = Cost(time.perf_counter() - wall, time.process_time() - cpu)
-            if turn:
-                costs[name].append(cost)
-    return costs
+def _run(loader: DataLoader[torch.Tensor] | DataLoader[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    for _ in loader:
+        pass
 
 
-def table(ratios: Sequence[Ratio]) -> str:
-    """Return the ratios as a Markdown table."""
-    width = max(len(f"{ratio.what} / {ratio.against}") for ratio in ratios)
-    rows = [f"| {'ratio':{width}} | wall | CPU  |", f"| {'-' * width} | ---: | ---: |"]
-    for ratio in ratios:
-        name = f"{ratio.what} / {ratio.against}"
-        rows.append(f"| {name:{width}} | {ratio.wall:4.2f} | {ratio.cpu:4.2f} |")
-    return "\n".join(rows)
+def _cutting(folder: Path) -> dict[str, Task]:
+    """Return the tasks that cut clips out of long videos, and one that transcodes all."""
+    video, minute = folder / "long.mp4", folder / "minute.mp4"
+    _write_long(video, MINUTES)
+    _write_long(minute, 1)
+    cut = partial(cut_clip, fps=FPS, width=SIZE[1], height=SIZE[0])
+
+    def clips(source: Path, minutes: int) -> None:
+        for number in range(CUT_CLIPS):
+            start = 60 * minutes * (2 * number + 1) / (2 * CUT_CLIPS)
+            cut(source, folder / "clip.mp4", start=start, frames=CLIP_FRAMES)
+
+    return {
+        "cutting clips": Task(partial(clips, video, MINUTES)),
+        "cutting clips of a minute": Task(partial(clips, minute, 1)),
+        "transcoding the video": Task(
+            partial(cut, video, folder / "all.mp4", start=0, frames=60 * FPS * MINUTES)
+        ),
+    }
 
 
-def _ratio(costs: Mapping[str, Sequence[Cost]], what: str, against: str) -> Ratio:
-    # Of the two that ran next to each other: a slow minute is in both.
-    pairs = list(zip(costs[what], costs[against], strict=True))
-    wall = median(one.wall / other.wall for one, other in pairs)
-    return Ratio(what, against, wall, median(one.cpu / other.cpu for one, other in pairs))
+def _write_long(path: Path, minutes: int) -> None:
+    """Write `minutes` of HD: 10 s that are rendered, again and again."""
+    master = path.with_suffix(".master.mp4")
+    picture = ffmpeg.input(f"testsrc2=size=1280x720:rate={FPS}:duration=10", f="lavfi")
+    encode = picture.output(str(master), vcodec="libx264", preset="veryfast", pix_fmt="yuv420p")
+    encode.run(cmd=FFMPEG, overwrite_output=True)
+    copy = ffmpeg.input(str(master), stream_loop=6 * minutes - 1).output(str(path), c="copy")
+    copy.run(cmd=FFMPEG, overwrite_output=True)
 
 
-def _mixing(videos: Sequence[Path]) -> dict[str, Callable[[], object]]:
-    """Return the tasks that decode and mix all of `videos`."""
+def _counted(videos: Sequence[Path]) -> dict[Path, int]:
     frames = {video: count_frames(video) for video in videos}
     for video, count in frames.items():
         if count < SEGMENTS:
             raise VideoError(f"{video}: {count} frames; allowed: at least {SEGMENTS}")
-    sizes = {video: _even_size(video) for video in videos}
-
-    def decode() -> None:
-        for video in videos:
-            for _ in stream_frames(video, size=sizes[video], fit="squeeze"):
-                pass
-
-    def mix(pixel_format: str) -> None:
-        for video in videos:
-            for _ in mix_video(video, frames[video], _settings(sizes[video], pixel_format)):
-                pass
-
-    return {
-        "decoding with decord": decode,
-        "mixing as rgb24": partial(mix, "rgb24"),
-        "mixing as yuv420p": partial(mix, "yuv420p"),
-    }
+    return frames
 
 
 def _even_size(video: Path) -> tuple[int, int]:
@@ -153,7 +229,7 @@ def _rendered(folder: Path) -> list[Path]:
 
 def _random_store(folder: Path) -> MixedStore:
     """Write a store of random clips of UCF101's size."""
-    settings = _settings((240, 320), "rgb24")
+    settings = _settings(SIZE, "rgb24")
     shape = (CLIPS, settings.segments, *settings.frame_shape)
     clips = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     write_shard(folder / "a.h5", clips, CLIPS, settings)
@@ -172,7 +248,7 @@ def _plain_copy(store: MixedStore) -> Path:
     return path
 
 
-def _read_plain(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _read_plain(path: Path) -> NDArray[np.uint8]:
     """Read clip by clip, as a store does."""
     mapped = np.load(path, mmap_mode="r")
     batch = np.empty(mapped.shape, np.uint8)
