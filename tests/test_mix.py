@@ -1,11 +1,17 @@
 """What users may rely on when a dataset is mixed: each kept video, exactly, when needed."""
 
 import csv
+import os
 import shutil
+import subprocess
+import sys
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
+import av
 import decord
 import numpy as np
 import pytest
@@ -17,6 +23,7 @@ from framemix.errors import FramemixError, VideoError
 from framemix.mixing import mix_frames
 from framemix.store import MixedStore
 from framemix.video.planes import stream_planes
+from framemix.video.reading import count_frames
 from framemix.video.writing import video_writer
 from tests.tiny_store import mix_settings
 
@@ -28,6 +35,7 @@ COUNTS = {
     "a/v_a_g01_c02.avi": 25,
     "a/v_a_g02_c01.avi": 22,
 }
+FPS = 25
 
 
 settings_with = partial(mix_settings, size=[24, 32])
@@ -266,3 +274,51 @@ def test_a_video_that_cannot_be_mixed_stops_the_stage_and_is_named(videos, tmp_p
         build(videos, tmp_path, {name: 22})
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "store").exists()
+
+
+# Memory
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from framemix.datasets.mix import mix_video
+from tests.tiny_store import mix_settings
+settings = mix_settings(segments=8, size=(96, 128), pixel_format=sys.argv[3])
+for frame in mix_video(Path(sys.argv[1]), int(sys.argv[2]), settings):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def repeated(source: Path, target: Path, times: int) -> Path:
+    """Copy the packets of a video again and again: long videos at no cost."""
+    with av.open(source) as short, av.open(target, "w") as long:
+        stream = long.add_stream_from_template(short.streams.video[0])
+        packets = [packet for packet in short.demux(video=0) if packet.size]
+        for number, packet in enumerate(packets * times):
+            packet.stream = stream
+            packet.pts = packet.dts = number
+            packet.time_base = Fraction(1, FPS)
+            long.mux(packet)
+    return target
+
+
+def peak_megabytes(path: Path, frames: int, pixel_format: str) -> float:
+    command = [sys.executable, "-c", PEAK, str(path), str(frames), pixel_format]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return float(subprocess.run(command, env=environment, check=True, stdout=PIPE).stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+def test_a_video_of_half_an_hour_takes_no_more_memory_than_one_of_seconds(tmp_path, pixel_format):
+    short = tmp_path / "short.avi"
+    with video_writer(short, width=128, height=96, fps=FPS, codec="xvid") as write:
+        for number in range(6 * FPS):
+            write(np.full((96, 128, 3), number, np.uint8))
+    long = repeated(short, tmp_path / "long.avi", 300)
+    assert count_frames(long) == 30 * 60 * FPS
+    seconds = peak_megabytes(short, 6 * FPS, pixel_format)
+    # Its frames are 1.6 GB, those of a segment 200 MB.
+    assert peak_megabytes(long, 30 * 60 * FPS, pixel_format) < seconds + 150
