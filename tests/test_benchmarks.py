@@ -1,46 +1,84 @@
-"""What users may rely on in benchmarks: a table of ratios, measured in turns."""
+"""What users may rely on in benchmarks: a table of speeds, measured in turns."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from framemix.benchmarks.data import Cost, Ratio, bench_data, table, take_turns
+from framemix.benchmarks import data
+from framemix.benchmarks.data import bench_data
+from framemix.benchmarks.turns import Comparison, Speed, Task, compare, table, take_turns
 from framemix.cli import app
 from framemix.datasets.sample.actions import ActionVideo
 from framemix.errors import VideoError
+from framemix.video.reading import count_frames
 
 
-def test_tasks_take_turns_and_the_first_round_does_not_count():
+def test_tasks_take_turns_and_the_first_of_several_does_not_count():
     order: list[str] = []
-    costs = take_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
-    assert order == ["a", "b"] * 4
-    assert {name: len(turns) for name, turns in costs.items()} == {"a": 3, "b": 3}
-    assert all(isinstance(cost, Cost) and cost.wall >= 0 for cost in costs["a"])
+    tasks = {name: Task(lambda n=name: order.append(n)) for name in ("a", "b")}
+    costs = take_turns(tasks, 3)
+    assert order == ["a", "b"] * 3
+    assert {name: len(turns) for name, turns in costs.items()} == {"a": 2, "b": 2}
+    assert len(take_turns(tasks, 1)["a"]) == 1
 
 
-def test_mixing_planes_takes_less_than_mixing_rgb(tmp_path):
+def test_what_takes_half_the_time_is_twice_as_fast():
+    tasks = {"quick": Task(lambda: time.sleep(0.05)), "slow": Task(lambda: time.sleep(0.5))}
+    (speed,) = compare(tasks, [Comparison("quick", "slow", wall=1)], 3)
+    assert 4 < speed.wall < 12
+    tasks = {"quick": tasks["quick"], "slow": Task(lambda: time.sleep(0.5), units=10)}
+    (speed,) = compare(tasks, [Comparison("quick", "slow", wall=1)], 3)
+    assert 0.4 < speed.wall < 1.2
+
+
+def test_time_of_ended_children_counts():
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    task = Task(lambda: subprocess.run([sys.executable, "-c", busy], check=True))
+    assert take_turns({"a": task}, 1)["a"][0].cpu >= 0.5
+
+
+def test_a_task_and_its_children_stay_on_its_cores_and_only_meanwhile():
+    before, seen = os.sched_getaffinity(0), []
+    show = "import os; print(len(os.sched_getaffinity(0)))"
+    task = Task(lambda: seen.append(subprocess.check_output([sys.executable, "-c", show])))
+    take_turns({"a": task}, 1)
+    assert int(seen[0]) == 1
+    assert os.sched_getaffinity(0) == before
+
+
+def test_the_table_shows_what_was_measured_beside_each_target():
+    asked = Comparison("one", "other", cpu=0.8)
+    *_, row = table([Speed(asked, wall=1.234, cpu=0.567)]).splitlines()
+    assert row.split("|")[1:4] == [f" {'one / other':22} ", f" {'':12} ", f" {'0.57 (0.8)':>12} "]
+
+
+def test_mixing_planes_is_faster_than_mixing_rgb(tmp_path):
     video = tmp_path / "a.avi"
     ActionVideo(seed=0, action="SlideLeft", group=1, clip=1, shortest=150).write(video)
-    mixing, planes, reading = bench_data([video], turns=3)
-    assert planes.cpu < 1
-    assert mixing.cpu > planes.cpu
-    assert reading.cpu > 0
+    frames = count_frames(video)
+    tasks = {
+        "rgb": Task(lambda: data._mix(video, frames, "rgb24")),
+        "planes": Task(lambda: data._mix(video, frames, "yuv420p")),
+    }
+    (speed,) = compare(tasks, [Comparison("planes", "rgb", cpu=1)], 4)
+    assert speed.cpu > 1
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_renders_videos_where_none_are_named(monkeypatch):
-    monkeypatch.setattr(bench_data, "__defaults__", (1,))
+    monkeypatch.setattr(bench_data, "__defaults__", (2, 1))
+    monkeypatch.setattr(data, "MINUTES", 2)
     done = CliRunner().invoke(app, ["bench", "data"])
     assert done.exit_code == 0, done.output
     lines = done.output.strip().splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 2 + len(data.MIXING + data.READING + data.CUTTING)
     assert len({len(line) for line in lines}) == 1
     assert "mixing as yuv420p / mixing as rgb24" in lines[3]
-
-
-def test_a_ratio_is_what_is_divided_by_what_it_is_compared_with():
-    (*_, row) = table([Ratio("one", "other", 1.234, 0.5)]).splitlines()
-    assert row == "| one / other | 1.23 | 0.50 |"
 
 
 def test_a_file_that_is_no_video_is_named(tmp_path: Path):

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from framemix.training.data import BatchOrder, ClipDataset, ordered_loader, training_loader
 from tests.tiny_store import ACTIONS, clips, examples_of, make_store
@@ -93,3 +94,22 @@ def test_a_dataset_can_be_sent_to_another_process_after_reading(
     torch.save(dataset, tmp_path / "dataset.pt")
     copy = torch.load(tmp_path / "dataset.pt", weights_only=False)
     assert torch.equal(copy.__getitems__([0])[0], before)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_a_dataset_that_was_read_can_be_read_by_processes_started_either_way(
+    dataset: ClipDataset, start: str
+) -> None:
+    before = dataset.__getitems__([3, 0])
+    loader = DataLoader(
+        dataset,
+        batch_sampler=[[3, 0], [0]],
+        num_workers=2,
+        multiprocessing_context=start,
+        collate_fn=tuple,
+    )
+    (clips, labels), _ = loader
+    assert clips.dtype == torch.uint8
+    assert torch.equal(clips, before[0])
+    assert torch.equal(labels, before[1])
+    assert torch.equal(dataset.__getitems__([3, 0])[0], before[0])

@@ -26,7 +26,7 @@ from framemix.training.data import ClipDataset, Example, ordered_loader
 from framemix.video.reading import count_frames, describe
 from framemix.video.writing import FFMPEG, cut_clip
 
-TURNS = 7
+TURNS = 8
 LONG_TURNS = 1  # of what takes minutes
 SEGMENTS = 8  # as paper B
 SIZE = (240, 320)  # of UCF101
@@ -121,7 +121,7 @@ def _reading(folder: Path, videos: Sequence[Path]) -> dict[str, Task]:
         "reading a store": Task(lambda: store.read(store.index)),
         "reading a memory-mapped file": Task(partial(_read_plain, _plain_copy(store))),
     }
-    stored = ClipDataset([Example(store, row, 0) for row in store.index] * 8)
+    stored = ClipDataset([Example(store, row, 0) for row in store.index] * 4)
     again = _Decoded(videos)
     for workers in WORKERS:
         loader = ordered_loader(stored, 16, workers)

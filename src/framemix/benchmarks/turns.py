@@ -58,24 +58,28 @@ def compare(
 
 
 def take_turns(tasks: Mapping[str, Task], turns: int) -> dict[str, list[Cost]]:
-    """Run all tasks once unmeasured, then `turns` times one after another; return their costs."""
+    """Run all tasks one after another, `turns` times; return their costs.
+
+    The first of several turns does not count: it loads libraries and starts workers.
+    """
     costs: dict[str, list[Cost]] = {name: [] for name in tasks}
-    for turn in range(turns + 1):
+    for turn in range(turns):
         for name, task in tasks.items():
             with _pinned(task.cores):
                 wall, cpu = time.perf_counter(), _cpu_seconds()
                 task.run()
                 wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
-            if turn:
+            if turn or turns == 1:
                 costs[name].append(Cost(wall / task.units, cpu / task.units))
     return costs
 
 
 def table(speeds: Sequence[Speed]) -> str:
     """Return the speeds as a Markdown table, each with its target in brackets."""
+    head = "times as fast (target)"
     names = [f"{s.comparison.what} / {s.comparison.against}" for s in speeds]
-    width = max(map(len, names))
-    rows = [f"| {'times as fast (target)':{width}} | {'wall':>12} | {'CPU':>12} |"]
+    width = max(map(len, [head, *names]))
+    rows = [f"| {head:{width}} | {'wall':>12} | {'CPU':>12} |"]
     rows.append(f"| {'-' * width} | {'-' * 11}: | {'-' * 11}: |")
     for name, speed in zip(names, speeds, strict=True):
         wall, cpu = _cell(speed.wall, speed.comparison.wall), _cell(speed.cpu, speed.comparison.cpu)
