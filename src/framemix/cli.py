@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,6 +10,7 @@ from framemix.errors import FramemixError, ParamsError
 from framemix.params import apply_profile
 
 PROFILES = Path("profiles")
+REPORTS = Path("reports")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True)
@@ -35,6 +36,36 @@ def profile(
     typer.echo("\n".join(changes) if changes else "params.yaml already has these values")
 
 
+@app.command("table2")
+def four_modes(
+    task: Annotated[
+        Literal["drowsy_class", "alert_drowsy", "three_state"],
+        typer.Option(help="What was learnt; paper A: UCF101's classes and drowsy."),
+    ] = "drowsy_class",
+) -> None:
+    """Fill paper A's table 2, the four fine-tuning modes, from DVC's experiments.
+
+    Takes the experiments whose other settings are those of params.yaml now. Printed, and written
+    to reports/table2.md, with the commands for modes that have no experiment.
+    """
+    # Here, as below: other commands need not wait for what reads experiments.
+    from framemix.experiments import Experiments, table2
+
+    _report("table2.md", table2(Experiments.read(), task))
+
+
+@app.command()
+def folds() -> None:
+    """Pool DVC's experiments over UTA-RLDD's own five folds, so that every subject validates once.
+
+    Takes the experiments whose settings but split.rldd are those of params.yaml now. Printed, and
+    written to reports/folds.md, with the commands for folds that have no experiment.
+    """
+    from framemix.experiments import Experiments, folds_table
+
+    _report("folds.md", folds_table(Experiments.read()))
+
+
 @bench.callback()
 def benchmarks() -> None:
     """Measure what parts of the pipeline cost, as ratios that hold on any machine."""
@@ -52,6 +83,12 @@ def bench_data(
     from framemix.benchmarks import data
 
     typer.echo(data.table(data.bench_data(files or [])))
+
+
+def _report(name: str, text: str) -> None:
+    REPORTS.mkdir(exist_ok=True)
+    (REPORTS / name).write_text(text, encoding="utf-8")
+    typer.echo(text)
 
 
 def _profile_file(name: str) -> Path:

@@ -30,3 +30,7 @@ class StoreError(FramemixError):
 
 class ModelError(FramemixError):
     """A model configuration or weights that do not fit."""
+
+
+class ExperimentsError(FramemixError):
+    """DVC's experiments cannot be read."""
