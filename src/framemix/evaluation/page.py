@@ -13,6 +13,7 @@ from framemix.evaluation.drowsiness import by_subject
 from framemix.evaluation.judging import Evaluation
 from framemix.evaluation.tables import (
     NAMES,
+    NONE,
     TrainedRow,
     class_rows,
     classes_table,
@@ -94,9 +95,7 @@ def _part(name: str, evaluation: Evaluation) -> dict[str, Any]:
     return {
         "name": name,
         "title": NAMES[name],
-        "estimates": estimates_table(
-            evaluation.estimates, evaluation.leak_share, evaluation.drivers_leak_share
-        ),
+        "estimates": estimates_table(evaluation.estimates, evaluation.metrics),
         "classes": classes_table(rows),
         "without_val": [row.class_name for row in rows if not row.clips],
     }
@@ -111,7 +110,7 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
         "split.strategy": split.strategy,
         "split.group_scope": split.group_scope,
         "split.fold": f"{split.fold} of {split.folds}",
-        "leak share": f"{percent(evaluation.leak_share)} %",
+        "leak share": _share(evaluation.leak_share),
     }
     if not evaluation.drivers:
         return settings
@@ -119,10 +118,15 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
         **settings,
         "drivers": circumstances.rldd,
         "split.rldd": split.rldd,
-        "leak share, drivers": f"{percent(evaluation.drivers_leak_share)} %",
+        "val clips seen in pretraining": _share(evaluation.metrics.get("val_seen_in_pretraining")),
+        "leak share, drivers": _share(evaluation.drivers_leak_share),
         "finetune.task": task_of(evaluation.model.classes),
         "finetune.mode": circumstances.mode,
     }
+
+
+def _share(fraction: float | None) -> str:
+    return NONE if fraction is None else f"{percent(fraction)} %"
 
 
 def _data_uri(picture: Path) -> str:

@@ -29,6 +29,7 @@ METRICS = {
     "sensitivity_at_95_specificity": "drowsy or alert: sensitivity at 95 % specificity, %",
     "calibration_error": "drowsy or alert: calibration error (ECE)",
 }
+OF_VAL = ("top1", "top5", "mean_class_accuracy")  # of the task's val clips, the others of drivers
 NONE = "–"
 
 
@@ -111,28 +112,47 @@ def table1_note(rows: Mapping[str, TrainedRow]) -> str:
 
 
 def estimates_table(
-    estimates: Sequence[Estimate], leak_share: float, drivers_leak_share: float | None
+    estimates: Sequence[Estimate],
+    metrics: Mapping[str, float | None],
 ) -> Table:
-    """Return a model's figures with their intervals, the leak share of their clips beside each."""
+    """Return a model's figures with their intervals, the leak share of their clips beside each.
+
+    `metrics` are the model's in metrics.json: the leak shares and, where it was trained with
+    several seeds, each figure's mean and deviation over them.
+    """
     return Table(
-        columns=["figure", "value", "95 % interval", "by", "leak share, %", "clips", "clusters"],
+        columns=[
+            "figure",
+            "value",
+            "95 % interval",
+            "by",
+            "over seeds",
+            "leak share, %",
+            "clips",
+            "clusters",
+        ],
         rows=[
             [
                 METRICS[e.metric],
                 shown(e.metric, e.value),
                 interval(e),
                 e.interval or NONE,
-                percent(
-                    drivers_leak_share
-                    if "drowsy" in e.metric or "calib" in e.metric
-                    else leak_share
-                ),
+                over_seeds(e.metric, metrics),
+                percent(metrics["leak_share" if e.metric in OF_VAL else "drivers_leak_share"]),
                 str(e.clips),
                 str(e.clusters),
             ]
             for e in estimates
         ],
     )
+
+
+def over_seeds(metric: str, metrics: Mapping[str, float | None]) -> str:
+    """Return a figure's mean and sample deviation over the seeds, where there are several."""
+    mean, deviation = metrics.get(f"{metric}_mean"), metrics.get(f"{metric}_std")
+    if mean is None or deviation is None:
+        return NONE
+    return f"{shown(metric, mean)} ± {shown(metric, deviation)}"
 
 
 def classes_table(rows: Sequence[ClassRow]) -> Table:
