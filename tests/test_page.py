@@ -125,3 +125,15 @@ def test_card_of_a_sample_model_says_so(data: FinetuneData, models: Path, tmp_pa
     evaluation = judge.finetuned(models / "finetuned")
     write_card("finetuned", evaluation, replace(CIRCUMSTANCES, sample=True), tmp_path / "README.md")
     assert "model of the rendered sample" in (tmp_path / "README.md").read_text()
+
+
+def test_card_of_a_fine_tuned_model_without_val_drivers_still_is_one(
+    data: FinetuneData, models: Path, tmp_path: Path
+) -> None:
+    clips = [clip.model_copy(update={"subset": "train"}) for clip in data.rldd_split]
+    judge = Judge(replace(data, rldd_split=clips), "class", 4, torch.device("cpu"))
+    evaluation = judge.finetuned(models / "finetuned")
+    write_card("finetuned", evaluation, CIRCUMSTANCES, tmp_path / "README.md")
+    card = (tmp_path / "README.md").read_text()
+    assert "Not a safety device" in card
+    assert "Subjects that validate: 0." in card

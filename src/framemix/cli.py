@@ -45,8 +45,9 @@ def four_modes(
 ) -> None:
     """Fill paper A's table 2, the four fine-tuning modes, from DVC's experiments.
 
-    Takes the experiments whose other settings are those of params.yaml now. Printed, and written
-    to reports/table2.md, with the commands for modes that have no experiment.
+    Takes the experiments whose other settings are those of params.yaml now.
+    Prints them, with the commands for modes that have no experiment, and
+    writes reports/table2.md.
     """
     # Here, as below: other commands need not wait for what reads experiments.
     from framemix.experiments import Experiments, table2
@@ -56,10 +57,11 @@ def four_modes(
 
 @app.command()
 def folds() -> None:
-    """Pool DVC's experiments over UTA-RLDD's own five folds, so that every subject validates once.
+    """Pool DVC's experiments over UTA-RLDD's five folds: every subject validates once.
 
-    Takes the experiments whose settings but split.rldd are those of params.yaml now. Printed, and
-    written to reports/folds.md, with the commands for folds that have no experiment.
+    Takes the experiments whose other settings are those of params.yaml now.
+    Prints them, with the commands for folds that have no experiment, and
+    writes reports/folds.md.
     """
     from framemix.experiments import Experiments, folds_table
 

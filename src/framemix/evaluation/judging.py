@@ -35,18 +35,18 @@ WITH_LIMITS = ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model said of its val clips (N, K), and of driver clips where it was fine-tuned.
+    """What a model said of its val clips (N, K), and of driver clips.
 
-    `clusters` names the group or subject of each val clip. Leak shares: val clips, driver clips,
-    whose group or subject is in train too.
+    `clusters` names the group or subject of each val clip. `drivers` is None unless the model was
+    fine-tuned. Leak shares: val clips, and driver clips, whose group or subject is in train too.
     """
 
     model: TrainedModel
     probabilities: Tensor
     labels: Tensor
     clusters: list[str]
-    leak_share: float
-    drivers: list[Driver]
+    leak_share: float | None
+    drivers: list[Driver] | None
     drivers_leak_share: float | None
     history: History
     timing: Mapping[str, Any]
@@ -66,7 +66,7 @@ class Evaluation:
                 self.clusters,
             ),
         ]
-        return [*filter(None, found), *drowsiness_estimates(self.drivers)]
+        return [*filter(None, found), *drowsiness_estimates(self.drivers or [])]
 
     @property
     def top1(self) -> Estimate:
@@ -83,7 +83,7 @@ class Evaluation:
     def metrics(self) -> dict[str, Any]:
         """The figures that the model's own stage found, those that came since, leak shares."""
         added: dict[str, Any] = {"leak_share": self.leak_share}
-        if self.drivers_leak_share is not None:
+        if self.drivers is not None:
             added["drivers_leak_share"] = self.drivers_leak_share
         for found in self.estimates:
             added[found.metric] = found.value
@@ -133,7 +133,7 @@ class Judge:
             labels=labels_of(val),
             clusters=[self._cluster(example) for example in val],
             leak_share=self._leak(train, val),
-            drivers=self._drivers(model) if drivers else [],
+            drivers=self._drivers(model) if drivers else None,
             drivers_leak_share=self._drivers_leak() if drivers else None,
             history=history,
             timing=_read(folder / "timing.json"),
@@ -153,7 +153,7 @@ class Judge:
             for example, probabilities in zip(examples, said, strict=True)
         ]
 
-    def _drivers_leak(self) -> float:
+    def _drivers_leak(self) -> float | None:
         return self._leak(self.data.drivers("train"), self.data.drivers("val"))
 
     @cached_property
@@ -169,11 +169,11 @@ class Judge:
         # With the scope of the dataset a group's name is the same person in every class.
         return group if self.scope == "dataset" and class_name else f"{class_name}/{group}"
 
-    def _leak(self, train: Sequence[Example], val: Sequence[Example]) -> float:
+    def _leak(self, train: Sequence[Example], val: Sequence[Example]) -> float | None:
         origins = [self._origins[example.row.clip] for example in (*train, *val)]
         subsets: list[Any] = ["train"] * len(train) + ["val"] * len(val)
         share = leak_share([c for c, _ in origins], [g for _, g in origins], subsets)
-        return round(share or 0.0, 6)
+        return None if share is None else round(share, 6)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def write_page(
         parts=[_part(name, evaluation) for name, evaluation in evaluations.items()],
         table1=table1(pretrained),
         table1_note=table1_note(pretrained),
-        subjects=subjects_table(by_subject(tuned.drivers)),
+        subjects=subjects_table(by_subject(tuned.drivers or [])),
         settings=_settings(tuned, circumstances),
         sample=circumstances.sample,
         pictures={file.stem: _data_uri(file) for file in sorted(target.glob("*.png"))},
@@ -68,12 +68,12 @@ def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, 
         path,
         "card.md.jinja",
         part=_part(name, evaluation),
-        finetuned=bool(evaluation.drivers),
+        finetuned=evaluation.drivers is not None,
         settings=_settings(evaluation, circumstances),
         circumstances=circumstances,
         metrics=evaluation.metrics,
         config=evaluation.model.config.model_dump(),
-        subjects=len({driver.subject for driver in evaluation.drivers}),
+        subjects=len({driver.subject for driver in evaluation.drivers or []}),
     )
 
 
@@ -112,7 +112,7 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
         "split.fold": f"{split.fold} of {split.folds}",
         "leak share": _share(evaluation.leak_share),
     }
-    if not evaluation.drivers:
+    if evaluation.drivers is None:
         return settings
     return {
         **settings,

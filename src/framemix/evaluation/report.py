@@ -65,7 +65,9 @@ def write_report(
     for name, evaluation in evaluations.items():
         _write_confusion(name, evaluation, target)
     loss_curves({NAMES[n]: e.history for n, e in evaluations.items()}, target / "loss_curves.png")
-    reliability_plot(reliability(evaluations["finetuned"].drivers), target / "reliability.png")
+    reliability_plot(
+        reliability(evaluations["finetuned"].drivers or []), target / "reliability.png"
+    )
     _picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
     metrics: dict[str, Any] = {name: e.metrics for name, e in evaluations.items()}
     metrics["better"] = max(folders, key=lambda name: float(metrics[name]["top1"]))
@@ -95,7 +97,7 @@ def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
             for row in class_rows(name, evaluation.confusion, evaluation.model.classes)
         ],
     )
-    drivers = evaluations["finetuned"].drivers
+    drivers = evaluations["finetuned"].drivers or []
     write_table(target / "drivers.csv", Driver, drivers)
     write_table(target / "subjects.csv", SubjectRow, by_subject(drivers))
 

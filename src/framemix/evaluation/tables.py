@@ -69,7 +69,7 @@ class TrainedRow:
     """A trained model in table 1: minutes an epoch, leak share as a fraction."""
 
     top1: Estimate
-    leak_share: float
+    leak_share: float | None
     epochs: int
     minutes: float
     parameters: int
