@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from framemix.datasets.splits import SplitSettings
-from framemix.evaluation.drowsiness import Bin, Driver, SubjectRow
+from framemix.evaluation.drowsiness import Bin, Driver, SubjectRow, reliability
 from framemix.evaluation.figures import (
     confusion_matrix,
     loss_curves,
@@ -314,6 +314,13 @@ def test_reliability_of_no_clip_and_of_many_is_drawn(tmp_path: Path) -> None:
         Bin(clips=9, mean_p=p, share_drowsy=p / 2, low=p / 4, high=(1 + p) / 2)
         for p in np.linspace(0.05, 0.95, 10)
     ]
+    # Bins of a single state too: their limits touch 0 and 1.
+    bins += reliability(
+        [
+            Driver(clip=str(p), subject="1", fold=1, state=state, predicted="drowsy", p_drowsy=p)
+            for state, p in (("alert", 0.05), ("drowsy", 0.95))
+        ]
+    )
     for name, drawn in (("none", []), ("many", bins)):
         reliability_plot(drawn, tmp_path / f"{name}.png")
     shown, empty = (

@@ -6,6 +6,7 @@ Of few clusters it promises too much itself: an interval is never narrower than 
 independent, and the estimate says how many clusters there were.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -49,8 +50,9 @@ def wilson(hits: float, total: int) -> tuple[float, float]:
     """
     share, z2 = hits / total, Z * Z / total
     centre = (share + z2 / 2) / (1 + z2)
-    half = Z / (1 + z2) * np.sqrt(share * (1 - share) / total + z2 / (4 * total))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    half = Z / (1 + z2) * math.sqrt(share * (1 - share) / total + z2 / (4 * total))
+    # At 0 and at 1 a limit is the share itself, but for rounding.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def estimate(metric: str, statistic: Statistic, clusters: Sequence[str]) -> Estimate | None:
