@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from framemix.errors import FramemixError, ParamsError
 from framemix.params import apply_profile
+from framemix.training.finetune_settings import Task
 
 PROFILES = Path("profiles")
 REPORTS = Path("reports")
@@ -39,7 +40,7 @@ def profile(
 @app.command("table2")
 def four_modes(
     task: Annotated[
-        Literal["drowsy_class", "alert_drowsy", "three_state"],
+        Task,
         typer.Option(help="What was learnt; paper A: UCF101's classes and drowsy."),
     ] = "drowsy_class",
 ) -> None:
