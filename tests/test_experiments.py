@@ -1,6 +1,7 @@
 import json
 from copy import deepcopy
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -142,6 +143,34 @@ def test_without_any_fold_the_table_says_how_to_run_them() -> None:
     text = folds_table(Experiments(PARAMS, [experiment("other")]))
     assert "No fold has figures yet." in text
     assert "'split.rldd=fold1,fold2,fold3,fold4,fold5'" in text
+
+
+@pytest.mark.parametrize(
+    ("executor", "counts", "state"),
+    [
+        (None, True, ""),
+        ({"state": "success"}, True, ""),
+        ({"state": "running"}, False, "running"),
+        ({"state": "failed"}, False, "failed"),
+    ],
+)
+def test_only_an_experiment_that_ended_well_has_figures(
+    executor: dict[str, str] | None, counts: bool, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC gives one that runs the figures of the commit that it started from."""
+    params = {"params.yaml": {"data": of_paper_task("one", "fc").params}}
+    metrics = {"reports/metrics.json": {"data": {"finetuned": FIGURES}}}
+    rev = {"rev": "abc", "name": "one", "data": {"params": params, "metrics": metrics}}
+    listed = [
+        {"data": {"params": {"params.yaml": {"data": PARAMS}}}},
+        {"experiments": [{"revs": [rev], "executor": executor}]},
+        {"experiments": None},
+    ]
+    done = CompletedProcess([], 0, stdout=json.dumps(listed))
+    monkeypatch.setattr(module.subprocess, "run", lambda *args, **kwargs: done)
+    rows = lines(table2(Experiments.read(), "drowsy_class"))
+    assert (("fc", "one") in rows) == counts
+    assert (("fc", state) in rows) != counts
 
 
 def test_outside_a_checkout_the_error_is_one_line(

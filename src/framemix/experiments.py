@@ -48,7 +48,7 @@ METRICS_FILE, DRIVERS_FILE = "reports/metrics.json", "reports/drivers.csv"
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment of DVC; `metrics` are empty until it has run."""
+    """An experiment of DVC; `metrics` are empty until it has run, and `state` says why."""
 
     name: str
     revision: str
@@ -217,14 +217,15 @@ def _drivers(experiment: Experiment) -> list[Driver]:
 
 def _experiment(entry: Mapping[str, Any]) -> Experiment:
     latest, executor = entry["revs"][0], entry["executor"]
-    data = latest["data"] or {}
-    figures = data.get("metrics", {}).get(METRICS_FILE, {}).get("data")
+    data, state = latest["data"] or {}, executor["state"] if executor else "success"
+    # DVC shows a running experiment with the figures of the commit that it started from.
+    files = data.get("metrics", {}) if state == "success" else {}
     return Experiment(
         name=latest["name"] or latest["rev"][:7],
         revision=latest["rev"],
         params=_params(data),
-        metrics=figures or {},
-        state=executor["state"] if executor else "no figures",
+        metrics=files.get(METRICS_FILE, {}).get("data") or {},
+        state="no figures" if state == "success" else state,
     )
 
 
