@@ -18,7 +18,7 @@ def main() -> None:
         MODELS["vivit"] / "model.safetensors",
         data,
         params.finetune,
-        seed=params.seed,
+        seeds=params.seeds,
         target=FINETUNED,
         machine=Machine(resolve_device(params.runtime.device), params.runtime.workers, scratch),
     )

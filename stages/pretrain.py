@@ -22,7 +22,7 @@ def main() -> None:
         MixedStore(MIXED["ucf101"]),
         read_table(UCF101_SPLIT, SplitVideo),
         settings,
-        seed=params.seed,
+        seeds=params.seeds,
         target=MODELS[model],
         machine=Machine(resolve_device(params.runtime.device), params.runtime.workers, scratch),
     )

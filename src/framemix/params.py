@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -51,7 +51,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(ge=0)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     data: DataSettings
     sample: SampleSettings
     filter: FilterSettings
@@ -65,6 +65,8 @@ class Params(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Params":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds = {list(self.seeds)}: allowed: each one once")
         self._check_frames()
         self._check_patches()
         self._check_states()

@@ -10,11 +10,12 @@ from framemix.lifeline import stop_with_dvc
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage: a user's error is one line and exit code 1, SIGTERM ends it tidily.
+    """Run a stage: a user's error is one line and exit code 1; SIGTERM and Ctrl-C end it tidily.
 
     The stage stops when the DVC process that started it dies.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminate)
     stop_with_dvc()
     try:
         main()

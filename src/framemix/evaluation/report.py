@@ -3,13 +3,14 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from framemix.datasets.records import SplitVideo
 from framemix.evaluation.figures import History, confusion_matrix, loss_curves, mixed_frames
 from framemix.evaluation.metrics import classification_metrics, confusion
 from framemix.evaluation.prediction import predict
@@ -19,7 +20,7 @@ from framemix.mixing import Pixels
 from framemix.models import TrainedModel, load_model
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
-from framemix.tables import write_json
+from framemix.tables import read_table, write_json
 from framemix.training.data import Example, labels_of, split_examples
 from framemix.training.finetune_data import FinetuneData, task_of
 
@@ -60,7 +61,9 @@ def write_report(
         name: evaluate(folder, val, settings.batch_size, device) for name, folder in folders.items()
     }
     tuned_model = load_model(finetuned / "model.safetensors")
-    tuned_val = data.examples(task_of(tuned_model.classes), "val")
+    tuned_split = read_table(finetuned / "split.csv", SplitVideo)
+    tuned_data = replace(data, ucf101_split=tuned_split)
+    tuned_val = tuned_data.examples(task_of(tuned_model.classes), "val")
     tuned = evaluate(finetuned, tuned_val, settings.batch_size, device)
     evaluations = {**pretrained, "finetuned": tuned}
     target.mkdir(parents=True, exist_ok=True)

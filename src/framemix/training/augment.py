@@ -34,6 +34,37 @@ def recolour(clips: Tensor, settings: AugmentSettings) -> Tensor:
     return clips * (1 + contrast) + brightness
 
 
+def blend(clips: Tensor, settings: AugmentSettings) -> tuple[Tensor, Tensor, float]:
+    """Blend each clip (B, 3, T, H, W) with another of its batch.
+
+    Returns the clips, the place of each one's partner (B,) and the share of its own label; the
+    rest is its partner's. One share a batch: mixup (Zhang et al., "mixup: Beyond Empirical Risk
+    Minimization", 2018, section 2) weighs the two clips, cutmix (Yun et al., "CutMix", 2019,
+    section 3.1) pastes a box of the partner into all frames; where both are on, a coin decides.
+    """
+    cut = settings.cutmix > 0 and (settings.mixup == 0 or bool(torch.rand(()) < 0.5))
+    alpha = settings.cutmix if cut else settings.mixup
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    partners = torch.randperm(len(clips), device=clips.device)
+    if not cut:
+        return torch.lerp(clips[partners], clips, share), partners, share
+    height, width = clips.shape[3:]
+    rows, columns = _box(height, width, 1 - share)
+    blended = clips.clone()
+    blended[..., rows, columns] = clips[partners][..., rows, columns]
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return blended, partners, 1 - area / (height * width)
+
+
+def _box(height: int, width: int, share: float) -> tuple[slice, slice]:
+    """Return rows and columns of a box of that share around a random point, cut at the border."""
+    sides = []
+    for length in (height, width):
+        centre, half = int(torch.randint(length, ())), int(length * share**0.5) // 2
+        sides.append(slice(max(centre - half, 0), min(centre + half, length)))
+    return sides[0], sides[1]
+
+
 def _shifted(size: int, length: int, share: float, device: torch.device) -> Tensor:
     """Return positions 0..length-1 moved by up to `share` of them, int64 (size, length)."""
     most = int(share * length)
