@@ -2,12 +2,13 @@ from collections import Counter
 from itertools import chain
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framemix.training.batches import BatchOrder, Orders, drawn_places
+from framemix.training.batches import BatchOrder, Orders, _is_resident, drawn_places
 from framemix.training.settings import Sampling
 from tests.tiny_store import training_settings
 
@@ -97,3 +98,12 @@ def test_parts_and_processes_share_the_clips_of_each_step_among_them(
         assert sorted(taken) == sorted(clips_of_step)
         # Lightning divides by the parts of a step: what remains is the mean over its clips.
         assert weight / batches.parts == pytest.approx(1)
+
+
+def test_auto_keeps_clips_in_memory_only_where_half_of_what_is_free_holds_them() -> None:
+    cpu, free = torch.device("cpu"), psutil.virtual_memory().available
+    assert _is_resident("auto", free // 3, cpu, processes=1)
+    assert not _is_resident("auto", free // 3, cpu, processes=2)
+    assert not _is_resident("auto", 2 * free // 3, cpu, processes=1)
+    assert _is_resident(True, 2 * free, cpu, processes=1)
+    assert not _is_resident(False, 1, cpu, processes=1)

@@ -215,6 +215,11 @@ def test_a_file_that_is_no_mapping_is_refused(content):
         ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (
+            {"runtime.device": "cuda:1", "runtime.devices": 2},
+            "runtime.device = cuda:1: is one device; allowed with runtime.devices = 2: "
+            "auto, cpu, cuda",
+        ),
+        (
             {"finetune.task": "three_state"},
             "finetune.task = three_state: needs resize.states with [0, 5, 10], not [0, 10]",
         ),
@@ -248,6 +253,7 @@ def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, messa
         {"finetune": {"task": "three_state"}, "resize": {"states": [0, 5, 10]}},
         {"finetune": {"task": "drowsy_class"}, "resize": {"states": [10]}},
         {"runtime": {"device": "cuda:1", "scratch": "/big"}},
+        {"runtime": {"device": "cuda", "devices": 4, "num_nodes": 2, "resident": False}},
     ],
 )
 def test_values_that_do_fit_together_are_accepted(changes):

@@ -19,7 +19,8 @@ from framemix.evaluation.prediction import predict
 from framemix.models import build_model, load_model
 from framemix.models.config import FinetuneMode
 from framemix.store import MixedStore
-from framemix.training.data import Batch, ClipDataset, labels_of
+from framemix.training.batches import ResidentClips
+from framemix.training.data import Batch, labels_of
 from framemix.training.run import Run
 from tests.tiny_store import (
     ACTIONS,
@@ -372,18 +373,81 @@ def test_each_epoch_takes_every_clip_once_in_an_order_of_its_own(
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[list[int]] = []
-    read = ClipDataset.__getitems__
+    read = ResidentClips.__getitems__
 
-    def reading(dataset: ClipDataset, places: list[int]) -> Batch:
-        if len(dataset) == 12:  # the training clips
+    def reading(clips: ResidentClips, places: list[int]) -> Batch:
+        if len(clips) == 12:  # the training clips
             taken.append(places)
-        return read(dataset, places)
+        return read(clips, places)
 
-    monkeypatch.setattr(ClipDataset, "__getitems__", reading)
+    monkeypatch.setattr(ResidentClips, "__getitems__", reading)
     train_into(new_run(store), tmp_path / "out", machine(tmp_path / "scratch"))
     orders = [list(chain(*taken[first : first + 3])) for first in (0, 3, 6)]
     assert [sorted(order) for order in orders] == [list(range(12))] * 3
     assert len({tuple(order) for order in orders}) == 3
+
+
+def test_clips_from_memory_and_from_workers_give_the_same(
+    store: MixedStore, tmp_path: Path
+) -> None:
+    for resident in (True, False):
+        here = machine(tmp_path / f"scratch {resident}", resident=resident)
+        train_into(new_run(store, epochs=2), tmp_path / str(resident), here)
+    for file in ("model.safetensors", "history.csv"):
+        one, two = (tmp_path / name / file for name in ("True", "False"))
+        assert one.read_bytes() == two.read_bytes(), file
+
+
+def test_average_weights_are_what_is_validated_and_kept(store: MixedStore, tmp_path: Path) -> None:
+    settings = {"ema_decay": 0.9, "epochs": 3, "learning_rate": 0.02}
+    run = new_run(store, **settings)
+    train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
+    with (tmp_path / "out/history.csv").open(newline="") as file:
+        best = max(csv.DictReader(file), key=lambda row: float(row["val_top1"]))
+    model = load_model(tmp_path / "out/model.safetensors")
+    said = predict(model, run.val, batch_size=4, device=torch.device("cpu"))
+    loss = -said[range(len(run.val)), labels_of(run.val)].log().mean().item()
+    assert loss == pytest.approx(float(best["val_loss"]), abs=1e-4)
+    plain = weights_after(new_run(store, **{**settings, "ema_decay": None}), tmp_path / "plain")
+    averaged = model.network.state_dict()
+    assert not any(torch.equal(plain[name], averaged[name]) for name in plain)
+
+
+@pytest.mark.parametrize("mode", ["spatial_temporal_fc", "temporal_fc", "fc"])
+@pytest.mark.parametrize("ema_decay", [None, 0.5])
+def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
+    store: MixedStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: FinetuneMode,
+    ema_decay: float | None,
+) -> None:
+    settings = {"augment": dict.fromkeys(AUGMENT, 0), "epochs": 3, "ema_decay": ema_decay}
+    seen: list[int] = []
+
+    def counting(name: str) -> Run:
+        run, seen[:] = new_run(store, mode, dropout=0.1, **settings), []
+        run.network.embedding.register_forward_hook(lambda *call: seen.append(len(call[2])))
+        train_into(run, tmp_path / name, machine(tmp_path / f"scratch {name}"))
+        return run
+
+    counting("once")
+    assert sum(seen) == 12 + 6  # the training and the validation clips
+    monkeypatch.setattr("framemix.training.run.split_frozen", lambda network, _: (None, network))
+    counting("anew")
+    assert sum(seen) == 3 * (12 + 6)
+    once, anew = (
+        load_model(tmp_path / name / "model.safetensors").network.state_dict()
+        for name in ("once", "anew")
+    )
+    # Other batches add up in another order: float32's last digits.
+    assert all(torch.allclose(once[name], anew[name], atol=1e-5) for name in once)
+    once_csv, anew_csv = (
+        list(csv.reader((tmp_path / name / "history.csv").open(newline="")))
+        for name in ("once", "anew")
+    )
+    for row, other in zip(once_csv[1:], anew_csv[1:], strict=True):
+        assert [float(x) for x in row] == pytest.approx([float(x) for x in other], abs=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["all", "spatial_temporal_fc", "temporal_fc", "fc"])

@@ -180,8 +180,15 @@ def train_into(run: Run, target: Path, machine: Machine) -> None:
         link(done / name, target / name)
 
 
-def machine(scratch: Path, workers: int = 0) -> Machine:
-    return Machine(torch.device("cpu"), workers, scratch)
+def machine(scratch: Path, devices: int = 1, resident: bool = True) -> Machine:
+    return Machine(
+        device=torch.device("cpu"),
+        devices=devices,
+        num_nodes=1,
+        workers=2,
+        resident=resident,
+        scratch=scratch,
+    )
 
 
 def _side(row: IndexRow, val_each: int) -> Subset:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -43,7 +43,19 @@ class RuntimeSettings(BaseModel):
 
     workers: int = Field(ge=1)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    devices: int = Field(ge=1)
+    num_nodes: int = Field(ge=1)
+    resident: Literal["auto"] | bool
     scratch: Path | None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RuntimeSettings":
+        if ":" in self.device and self.devices > 1:
+            raise ValueError(
+                f"runtime.device = {self.device}: is one device; "
+                f"allowed with runtime.devices = {self.devices}: auto, cpu, cuda"
+            )
+        return self
 
 
 class Params(BaseModel):

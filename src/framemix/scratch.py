@@ -44,8 +44,7 @@ class Unit:
 
     def finish(self) -> Path:
         """Return the unit's output folder, made now unless it is there already."""
-        done = self.folder / _fingerprint(self.settings, self.files, self.code)
-        partial = done.with_name(f"{done.name}.partial")
+        done, partial = self._folders()
         with locked(self.folder / f"{done.name}.lock"):
             if not done.is_dir():
                 if not self.resume:
@@ -54,6 +53,21 @@ class Unit:
                 self.make(partial)
                 partial.rename(done)
         return done
+
+    def assist(self) -> Path:
+        """Work on the unit beside the process that is in `finish`; return the same folder.
+
+        `make` gets the folder of that process, which may have it finished only later.
+        """
+        done, partial = self._folders()
+        if not done.is_dir():
+            self.make(partial)
+        return done
+
+    def _folders(self) -> tuple[Path, Path]:
+        """Return where the finished outputs are, and where they come to be."""
+        done = self.folder / _fingerprint(self.settings, self.files, self.code)
+        return done, done.with_name(f"{done.name}.partial")
 
 
 def finish_all(folder: Path, units: Sequence[Unit], *, workers: int, label: str) -> list[Path]:

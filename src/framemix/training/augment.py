@@ -11,6 +11,8 @@ from framemix.training.settings import AugmentSettings
 
 def move(clips: Tensor, settings: AugmentSettings) -> Tensor:
     """Shift, and flip where allowed, clips uint8 (B, T, H, W, 3); borders are repeated."""
+    if not (settings.shift or settings.flip):
+        return clips
     size, height, width = clips.shape[0], clips.shape[2], clips.shape[3]
     rows = _shifted(size, height, settings.shift, clips.device)
     columns = _shifted(size, width, settings.shift, clips.device)
@@ -29,6 +31,8 @@ def move(clips: Tensor, settings: AugmentSettings) -> Tensor:
 
 def recolour(clips: Tensor, settings: AugmentSettings) -> Tensor:
     """Change contrast and brightness of normalised clips (B, 3, T, H, W)."""
+    if not (settings.contrast or settings.brightness):
+        return clips
     spread = torch.empty(2, clips.shape[0], 1, 1, 1, 1, device=clips.device).uniform_(-1, 1)
     contrast, brightness = spread[0] * settings.contrast, spread[1] * settings.brightness
     return clips * (1 + contrast) + brightness

@@ -3,13 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import lightning.pytorch as pl
 import numpy as np
-from torch.utils.data import DataLoader, Sampler
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from framemix.training.data import Batch, ClipDataset, batch_loader
+from framemix.training.data import Batch, ClipDataset, batch_loader, labels_of
 from framemix.training.settings import Sampling, TrainingSettings
+
+Resident = Literal["auto"] | bool
+# The rest of the free memory is for weights and activations.
+RESIDENT_SHARE = 0.5
+READ_CLIPS = 32  # at once, on the way into the device's memory
 
 
 class BatchOrder(Sampler[list[int]]):
@@ -106,23 +115,92 @@ def _in_turn(clips: int, epoch: int) -> range:
     return range(clips)
 
 
-class ClipBatches(pl.LightningDataModule):
-    """The training and validation clips of a run as batches for each of its processes."""
+class ResidentClips(Dataset[Batch]):
+    """Clips (N, ...) and labels int64 (N,) that lie in the memory of the device that trains."""
 
-    def __init__(self, train: ClipDataset, val: ClipDataset, orders: Orders, workers: int) -> None:
+    def __init__(self, clips: Tensor, labels: Tensor) -> None:
+        self.clips, self.labels = clips, labels
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitems__(self, places: list[int]) -> Batch:
+        """Return the clips at `places` as one batch."""
+        chosen = torch.tensor(places, device=self.clips.device)
+        return self.clips[chosen], self.labels[chosen]
+
+
+class ClipBatches(pl.LightningDataModule):
+    """The training and validation clips of a run as batches for each of its processes.
+
+    Where they fit, clips are read once, into the device's memory; `resident` may insist on it or
+    forbid it. Of clips that go through `frozen` layers first, it is their output, in any case.
+    """
+
+    def __init__(
+        self,
+        train: ClipDataset,
+        val: ClipDataset,
+        orders: Orders,
+        *,
+        workers: int,
+        resident: Resident,
+        frozen: nn.Module | None,
+    ) -> None:
         super().__init__()
-        self.train, self.val, self.orders, self.workers = train, val, orders, workers
+        self.sides: dict[str, ClipDataset | ResidentClips] = {"train": train, "val": val}
+        self.orders, self.workers, self.resident = orders, workers, resident
+        self.frozen = frozen
 
     def setup(self, stage: str) -> None:
-        """Learn which share of each batch is this process's."""
+        """Learn which share of each batch is this process's, and read what shall be resident."""
         assert self.trainer is not None
         for order in (self.orders.train, self.orders.val):
             order.rank, order.ranks = self.trainer.global_rank, self.trainer.world_size
+        device = self.trainer.strategy.root_device
+        on_disk = [side for side in self.sides.values() if isinstance(side, ClipDataset)]
+        size = sum(side.nbytes for side in on_disk)
+        if self.frozen or _is_resident(self.resident, size, device, self.trainer.world_size):
+            self.workers = 0
+            self.sides = {
+                name: self._read(side, device)
+                for name, side in self.sides.items()
+                if isinstance(side, ClipDataset)
+            }
+
+    def _read(self, clips: ClipDataset, device: torch.device) -> ResidentClips:
+        """Return the clips, or what frozen layers make of them, on the device."""
+        assert self.trainer is not None
+        first = self.frozen.to(device) if self.frozen else nn.Identity()
+        read: Tensor | None = None
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+            for start in range(0, len(clips), READ_CLIPS):
+                places = range(start, min(start + READ_CLIPS, len(clips)))
+                made = first(clips.__getitems__(list(places))[0].to(device))
+                if read is None:  # whole at once: joining the pieces would take it twice
+                    read = made.new_empty(len(clips), *made.shape[1:])
+                read[start : start + len(made)] = made
+        assert read is not None
+        return ResidentClips(read, labels_of(clips.examples).to(device))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of the epoch that the order is set to."""
-        return batch_loader(self.train, self.orders.train, self.workers)
+        return self._loader("train", self.orders.train)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return all validation clips in their order."""
-        return batch_loader(self.val, self.orders.val, self.workers)
+        return self._loader("val", self.orders.val)
+
+    def _loader(self, side: str, order: BatchOrder) -> DataLoader[Batch]:
+        return batch_loader(self.sides[side], order, self.workers)
+
+
+def _is_resident(resident: Resident, size: int, device: torch.device, processes: int) -> bool:
+    """Whether `size` bytes shall be, or with auto can well be, in the device's memory."""
+    if resident != "auto":
+        return resident
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = psutil.virtual_memory().available // processes
+    return size <= free * RESIDENT_SHARE

@@ -25,6 +25,8 @@ from framemix.training.settings import TrainingSettings
 class Classifier(pl.LightningModule):
     """Trains `network` (B, 3, S, H, W) -> (B, classes) on clips as a store holds them.
 
+    Floating-point clips are what frozen layers made of them, and `network` is what follows.
+
     Every random number of a step depends on seed, epoch, batch and process alone, and what an
     epoch has summed up is in the checkpoint: a resumed run goes on bit for bit as the unbroken
     one. Between two steps, `interrupt` may end it.
@@ -87,7 +89,7 @@ class Classifier(pl.LightningModule):
         """Return this batch's part of the step's mean loss."""
         clips, labels = batch
         augment = self.settings.augment
-        video = recolour(_normalised(move(to_rgb(clips), augment)), augment)
+        video = self._augmented(clips)
         others, share = labels, 1.0
         if augment.mixup or augment.cutmix:
             video, partners, share = blend(video, augment)
@@ -101,6 +103,12 @@ class Classifier(pl.LightningModule):
         # Lightning takes the mean over the parts of a step, which need not be equally large.
         return loss * (counted * self.orders.train.parts / whole)
 
+    def _augmented(self, clips: Tensor) -> Tensor:
+        if clips.is_floating_point():  # what frozen layers made of clips that nothing changes
+            return clips
+        augment = self.settings.augment
+        return recolour(normalised(move(to_rgb(clips), augment)), augment)
+
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
 
@@ -110,7 +118,7 @@ class Classifier(pl.LightningModule):
             # Only from within the step does Lightning come back to this validation.
             raise self.interrupt.exit()
         clips, labels = batch
-        logits = self.network(_normalised(clips))
+        logits = self.network(clips if clips.is_floating_point() else normalised(clips))
         counted, _ = self.orders.val.sizes(batch_idx)
         self._add("val", F.cross_entropy(logits, labels), logits, labels, counted)
 
@@ -172,5 +180,6 @@ class Classifier(pl.LightningModule):
         return total
 
 
-def _normalised(clips: Tensor) -> Tensor:
+def normalised(clips: Tensor) -> Tensor:
+    """Clips as a store holds them -> what the networks see, (B, 3, S, H, W)."""
     return normalise(clips, IMAGENET_MEAN, IMAGENET_STD)

@@ -1,5 +1,6 @@
 """Labelled clips of mixed stores as batches."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,11 @@ class ClipDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.examples)
 
+    @property
+    def nbytes(self) -> int:
+        """The size of all clips."""
+        return len(self) * math.prod(self.examples[0].store.clip_shape)
+
     def __getitems__(self, places: list[int]) -> Batch:
         """Return the clips at `places` as one batch."""
         chosen = [self.examples[place] for place in places]
@@ -79,15 +85,16 @@ def ordered_loader(dataset: ClipDataset, batch_size: int, workers: int) -> DataL
 
 
 def batch_loader(
-    dataset: ClipDataset, batches: Sampler[list[int]] | list[list[int]], workers: int
+    dataset: Dataset[Batch], batches: Sampler[list[int]] | list[list[int]], workers: int
 ) -> DataLoader[Batch]:
-    """Return the clips at those places, batch after batch."""
+    """Return the clips at those places, batch after batch; for CUDA, in pinned memory."""
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_as_is,
-        pin_memory=torch.cuda.is_available(),
+        # What is on the device already cannot be pinned.
+        pin_memory=torch.cuda.is_available() and isinstance(dataset, ClipDataset),
         persistent_workers=workers > 0,
     )
 

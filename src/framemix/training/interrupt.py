@@ -5,6 +5,8 @@ from types import FrameType
 
 from lightning.pytorch.strategies import Strategy
 
+from framemix.training.processes import process_rank
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of Ctrl-C
 
 
@@ -38,6 +40,8 @@ class Interrupt:
 
     def exit(self) -> SystemExit:
         """Return what ends the process with the signal's exit code: 143 for SIGTERM."""
+        if process_rank():
+            return SystemExit(0)  # Lightning kills the first process where another one fails
         return SystemExit(128 + (self.number or signal.SIGTERM))
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -14,22 +14,25 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from framemix.codetree import code_fingerprint
-from framemix.errors import DatasetError
+from framemix.errors import DatasetError, ParamsError
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
 from framemix.scratch import Unit
 from framemix.tables import write_json
-from framemix.training.batches import ClipBatches, Orders
+from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.classifier import Classifier
 from framemix.training.data import Batch, ClipDataset, Example
+from framemix.training.frozen import split_frozen
 from framemix.training.interrupt import Interrupt
+from framemix.training.processes import process_rank
 from framemix.training.settings import TrainingSettings
 
 # Lightning speaks of hardware and of other products, and torch of Lightning's use of it.
@@ -44,11 +47,22 @@ LAST = "last.ckpt"
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run computes on: it changes how fast, not what."""
+    """What a run computes on: it changes how fast, not what.
+
+    On `num_nodes` machines, `devices` of each: a process for every one of them.
+    """
 
     device: torch.device
+    devices: int
+    num_nodes: int
     workers: int
+    resident: Resident
     scratch: Path
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.devices * self.num_nodes
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,9 @@ def train(run: Run, machine: Machine) -> Path:
 
     The model is the best by val top-1, the earlier of equals. SIGTERM and Ctrl-C save and end the
     run with exit code 143 or 130; the next call goes on from there bit for bit (on the CPU).
+
+    Of the processes that train together, the first alone writes; to the others the folder is of
+    no use.
     """
     for name, examples in (("train", run.train), ("val", run.val)):
         if not examples:
@@ -86,6 +103,13 @@ def train(run: Run, machine: Machine) -> Path:
         code=code_fingerprint(__file__),
         resume=True,
     )
+    if rank := process_rank():
+        if machine.processes == 1:
+            raise ParamsError(
+                f"runtime.devices = 1 and runtime.num_nodes = 1: but this is process {rank} of a "
+                f"torchrun or srun; allowed: as many devices and nodes as it starts processes on"
+            )
+        return unit.assist()
     done = unit.finish()
     (done / LAST).unlink(missing_ok=True)
     return done
@@ -95,34 +119,50 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     labels = [example.label for example in run.train]
     orders = Orders.of(labels, len(run.val), run.settings, run.seed)
-    workers = machine.workers if machine.device.type == "cuda" else 0
-    data = ClipBatches(ClipDataset(run.train), ClipDataset(run.val), orders, workers)
+    frozen, trained = split_frozen(run.network, run.settings.augment)
+    data = ClipBatches(
+        ClipDataset(run.train),
+        ClipDataset(run.val),
+        orders,
+        workers=machine.workers,
+        resident=machine.resident,
+        frozen=frozen,
+    )
     interrupt = Interrupt()
-    classifier = Classifier(run.network, run.settings, orders, run.seed, interrupt)
+    classifier = Classifier(trained, run.settings, orders, run.seed, interrupt)
     save_best = partial(save_model, folder / "model.safetensors", _trained(run))
-    trainer = _trainer(run.settings, machine.device, _Keep(folder / LAST, save_best, interrupt))
+    trainer = _trainer(run.settings, machine, _Keep(folder / LAST, save_best, interrupt))
     with interrupt:
         trainer.fit(classifier, data, ckpt_path=folder / LAST if (folder / LAST).exists() else None)
-    _write_history(folder / "history.csv", classifier.history)
-    write_json(folder / "timing.json", _timing(classifier.epoch_seconds, machine.device))
+    if trainer.is_global_zero:
+        _write_history(folder / "history.csv", classifier.history)
+        write_json(folder / "timing.json", _timing(classifier.epoch_seconds, machine))
 
 
-def _trainer(settings: TrainingSettings, device: torch.device, keep: "_Keep") -> pl.Trainer:
+def _trainer(settings: TrainingSettings, machine: Machine, keep: "_Keep") -> pl.Trainer:
     callbacks: list[pl.Callback] = [keep]
     if settings.patience is not None:
         callbacks.append(_Stop(settings.patience))
     if settings.ema_decay is not None:
         keep.average = _Average(settings.ema_decay)
         callbacks.append(keep.average)
+    plugins: list[Any] = [_AtomicFile()]
+    if SLURMEnvironment.detect():
+        # Its own requeueing would save elsewhere than where the next run looks.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    cuda, together = machine.device.type == "cuda", machine.processes > 1
     return pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=_precision(settings.precision, device),
+        accelerator="gpu" if cuda else "cpu",
+        devices=[machine.device.index or 0] if cuda and not together else machine.devices,
+        num_nodes=machine.num_nodes,
+        strategy="ddp" if together else "auto",
+        sync_batchnorm=cuda and together,
+        precision=_precision(settings.precision, machine.device),
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_norm,
         callbacks=callbacks,
-        plugins=[_AtomicFile()],
+        plugins=plugins,
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
@@ -268,8 +308,11 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
         writer.writerows(history)
 
 
-def _timing(epoch_seconds: list[float], device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+def _timing(epoch_seconds: list[float], machine: Machine) -> dict[str, Any]:
+    cuda = machine.device.type == "cuda"
+    name = torch.cuda.get_device_name(machine.device) if cuda else "CPU"
+    if machine.processes > 1:
+        name = f"{machine.processes} x {name}"
     return {
         "device": name,
         "epochs": len(epoch_seconds),
