@@ -132,7 +132,8 @@ class Classifier(pl.LightningModule):
         row["learning_rate"] = self.settings.learning_rate * self._rate_factor(self.global_step - 1)
         self.history.append(row)
         self.epoch_seconds.append(time.perf_counter() - self._started)
-        self.log("val_top1", row["val_top1"])  # for the early stop
+        # For the early stop; each process has the same, which a mean might round.
+        self.log("val_top1", row["val_top1"], sync_dist=True, reduce_fx="max")
         self.print(
             f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
             f"train loss {row['train_loss']:.3f}, val loss {row['val_loss']:.3f}, "

@@ -36,7 +36,8 @@ from framemix.training.processes import process_rank
 from framemix.training.settings import TrainingSettings
 
 # Lightning speaks of hardware and of other products, and torch of Lightning's use of it.
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+for library in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(library).setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
 # It is: see BatchOrder.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", module="lightning")
