@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, name: str, devices: int = 2, **job: Any) -> int:
+def run(folder: Path, name: str, devices: int = 2, *, slurm_tasks: int = 0, **job: Any) -> int:
     """Train with two processes into `folder`/`name` and return the exit code."""
     chosen = {
         "store": str(folder / "store"),
@@ -76,9 +76,11 @@ def run(folder: Path, name: str, devices: int = 2, **job: Any) -> int:
         "settings": {"batch_size": 5, "augment": PLAIN, "epochs": 4},
         **job,
     }
+    slurm = {"SLURM_NTASKS": str(slurm_tasks), "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
     done = subprocess.run(
         [sys.executable, str(folder / "training.py"), json.dumps(chosen)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
+        | (slurm if slurm_tasks else {}),
         capture_output=True,
         text=True,
         timeout=120,
@@ -122,6 +124,13 @@ def test_two_processes_told_to_stop_go_on_to_the_same_end(folder: Path, rank: in
         assert (folder / whole / "out" / file).read_bytes() == (
             folder / cut / "out" / file
         ).read_bytes(), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_slurm_job_of_one_task_starts_its_processes_itself(folder: Path, devices: int) -> None:
+    assert run(folder, f"job {devices}", devices, slurm_tasks=1) == 0
+    assert len(history(folder, f"job {devices}")) == 4
 
 
 @pytest.mark.slow

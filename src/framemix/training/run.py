@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 import statistics
 import sys
 import warnings
@@ -14,7 +15,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
@@ -147,10 +151,6 @@ def _trainer(settings: TrainingSettings, machine: Machine, keep: "_Keep") -> pl.
     if settings.ema_decay is not None:
         keep.average = _Average(settings.ema_decay)
         callbacks.append(keep.average)
-    plugins: list[Any] = [_AtomicFile()]
-    if SLURMEnvironment.detect():
-        # Its own requeueing would save elsewhere than where the next run looks.
-        plugins.append(SLURMEnvironment(auto_requeue=False))
     cuda, together = machine.device.type == "cuda", machine.processes > 1
     return pl.Trainer(
         accelerator="gpu" if cuda else "cpu",
@@ -163,13 +163,23 @@ def _trainer(settings: TrainingSettings, machine: Machine, keep: "_Keep") -> pl.
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_norm,
         callbacks=callbacks,
-        plugins=plugins,
+        plugins=[_AtomicFile(), *_environment(machine)],
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+
+
+def _environment(machine: Machine) -> list[ClusterEnvironment]:
+    """Return who starts the processes, where Lightning would not find it out rightly."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    if int(os.environ["SLURM_NTASKS"]) != machine.processes:  # not srun, but a job around `dvc`
+        return [LightningEnvironment()]
+    # Its own requeueing would save elsewhere than where the next run looks.
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 class _Keep(Checkpoint):
