@@ -30,3 +30,8 @@ class StoreError(FramemixError):
 
 class ModelError(FramemixError):
     """A model configuration or weights that do not fit."""
+
+
+def one_line(error: Exception) -> str:
+    """Return a library's message as one line of moderate length."""
+    return " ".join(str(error).split())[:200]

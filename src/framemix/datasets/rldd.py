@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from framemix.codetree import code_fingerprint
+from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import STATES, Clip
 from framemix.errors import DatasetError, VideoError
 from framemix.scratch import Unit, finish_all, link
@@ -101,10 +102,10 @@ def find_sources(root: Path, settings: ResizeSettings) -> tuple[list[DriverVideo
     allowed = "allowed: a folder with FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...> files"
     if not root.is_dir():
         raise DatasetError(f"data.rldd = {root}: no such folder; {allowed}")
-    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    if not any(NAME.fullmatch(file) for file in files):
+    entries = list_entries(root)
+    if not any(NAME.fullmatch(entry.path) for entry in entries):
         raise DatasetError(f"data.rldd = {root}: no video in it; {allowed}")
-    found = [_inspect(root, file, settings) for file in files]
+    found = [_inspect(root, entry, settings) for entry in entries]
     sources, rejected = [], [item for item in found if isinstance(item, Clip)]
     first: dict[tuple[str, int], DriverVideo] = {}
     for item in found:
@@ -171,13 +172,15 @@ def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings) -> Clip
     )
 
 
-def _inspect(root: Path, file: str, settings: ResizeSettings) -> DriverVideo | Clip:
-    name = NAME.fullmatch(file)
+def _inspect(root: Path, entry: Entry, settings: ResizeSettings) -> DriverVideo | Clip:
+    file, name = entry.path, NAME.fullmatch(entry.path)
     if name is None:
-        reason = "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"
+        reason = entry.reason or "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"
         return Clip(clip="", subject="", source=file, reason=reason)
     subject, fold, state = f"{int(name['subject']):02}", int(name["fold"]), int(name["state"])
     rejected = Clip(clip="", subject=subject, fold=fold, state=STATES[state], source=file)
+    if entry.reason:
+        return rejected.model_copy(update={"reason": entry.reason})
     if state not in settings.states:
         reason = f"state {state} is not in resize.states"
         return rejected.model_copy(update={"reason": reason})

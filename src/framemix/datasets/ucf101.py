@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from framemix.codetree import code_fingerprint
+from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import Video
 from framemix.errors import DatasetError, VideoError
 from framemix.scratch import Unit, finish_all
@@ -29,23 +30,6 @@ class FilterSettings(BaseModel):
     min_frames: int = Field(ge=1)
 
 
-def find_videos(root: Path) -> dict[str, list[str]]:
-    """Return the files below `root` by their class folder, as sorted POSIX paths.
-
-    Files outside a class folder stand under "". Raises DatasetError when there is no AVI file.
-    """
-    if not root.is_dir():
-        raise DatasetError(f"data.ucf101 = {root}: no such folder; {_expected()}")
-    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    if not any(file.lower().endswith(".avi") for file in files):
-        raise DatasetError(f"data.ucf101 = {root}: no video in it; {_expected()}")
-    classes: dict[str, list[str]] = {}
-    for file in files:
-        folder, slash, _ = file.partition("/")
-        classes.setdefault(folder if slash else "", []).append(file)
-    return classes
-
-
 def filter_videos(
     root: Path, settings: FilterSettings, *, scratch: Path, workers: int
 ) -> list[Video]:
@@ -54,6 +38,7 @@ def filter_videos(
     A video is kept when at least `settings.min_frames` frames of it can be decoded. Raises
     DatasetError when there is no video, or none is kept.
     """
+    entries = find_entries(root)
     units = [
         Unit(
             folder=scratch,
@@ -62,16 +47,45 @@ def filter_videos(
             files=[root / file for file in files],
             code=code_fingerprint(__file__),
         )
-        for class_name, files in find_videos(root).items()
+        for class_name, files in _by_class(entries).items()
     ]
     done = finish_all(scratch, units, workers=workers, label="filter classes")
     videos = [video for folder in done for video in read_table(folder / "videos.csv", Video)]
     if not any(video.kept for video in videos):
         raise DatasetError(
             f"filter.min_frames = {settings.min_frames}: no video of data.ucf101 = {root} has "
-            f"as many; allowed: at most {max(video.frames for video in videos)}"
+            f"as many; allowed: at most {max((video.frames for video in videos), default=0)}"
         )
-    return sorted(videos, key=lambda video: video.video)
+    others = [
+        Video(video=e.path, class_name=_class_of(e.path), group="", reason=e.reason)
+        for e in entries
+        if e.reason
+    ]
+    return sorted([*videos, *others], key=lambda video: video.video)
+
+
+def find_entries(root: Path) -> list[Entry]:
+    """Return what is below `root`. Raises DatasetError when there is nothing named *.avi."""
+    if not root.is_dir():
+        raise DatasetError(f"data.ucf101 = {root}: no such folder; {_expected()}")
+    entries = list_entries(root)
+    if not any(entry.path.lower().endswith(".avi") for entry in entries):
+        raise DatasetError(f"data.ucf101 = {root}: no video in it; {_expected()}")
+    return entries
+
+
+def _by_class(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    """Return the files by their class folder; those outside of one stand under ""."""
+    classes: dict[str, list[str]] = {}
+    for entry in entries:
+        if not entry.reason:
+            classes.setdefault(_class_of(entry.path), []).append(entry.path)
+    return classes
+
+
+def _class_of(path: str) -> str:
+    folder, slash, _ = path.partition("/")
+    return folder if slash else ""
 
 
 def _inspect_class(

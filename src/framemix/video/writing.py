@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError
+from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Codec = Literal["xvid", "h264"]
 WriteFrame = Callable[[NDArray[np.uint8]], None]
@@ -69,9 +70,11 @@ def cut_clip(
     Only the stretch from the key frame before `start` is decoded. The clip has fewer frames
     when the source ends early. Raises VideoError when ffmpeg refuses.
     """
+    require_video_file(source)
     seconds = frames / fps
-    # ffmpeg takes "a:b" for a protocol; the prefix makes any name a plain file.
-    video = ffmpeg.input(f"file:{source}", ss=start, t=seconds + 1.0, threads=1).video
+    video = ffmpeg.input(
+        f"file:{source}", ss=start, t=seconds + 1.0, threads=1, **ONLY_ITSELF
+    ).video
     video = video.filter("fps", fps=fps).filter("scale", width, height, flags="bilinear")
     with _complete_only(target) as partial, tempfile.TemporaryFile() as log:
         encode = _encode(video.filter("setsar", 1), partial, "h264", **{"frames:v": frames})
