@@ -6,7 +6,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -24,6 +23,8 @@ from framemix.training.settings import PretrainSettings
 from framemix.validation import explain
 
 PARAMS = Path("params.yaml")
+# YAML 1.2, pure: DVC writes 1e-05, which is text in YAML 1.1.
+PLAIN = YAML(typ="safe", pure=True)
 
 
 class DataSettings(BaseModel):
@@ -126,19 +127,16 @@ class Params(BaseModel):
 
 def load_params(path: Path = PARAMS) -> Params:
     """Return the checked content of `path`. Raises ParamsError in one line."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run this in the project's folder") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return parse_params(content, path)
+    if not path.is_file():
+        raise ParamsError(f"{path}: no such file; run this in the project's folder")
+    return parse_params(_read(PLAIN, path), path)
 
 
 def parse_params(content: Any, path: Path) -> Params:
     """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
     try:
-        return Params.model_validate(content)
+        # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
+        return Params.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise ParamsError(f"{path}: {explain(error, Params)}") from None
 
@@ -158,10 +156,10 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
         type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     params = _read(editor, target)
-    changes = list(_merge(params, _read(YAML(typ="safe"), profile), ()))
+    changes = list(_merge(params, _read(PLAIN, profile), ()))
     text = StringIO()
     editor.dump(params, text)
-    parse_params(yaml.safe_load(text.getvalue()), profile)
+    parse_params(PLAIN.load(text.getvalue()), profile)
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(text.getvalue(), encoding="utf-8")
     partial.replace(target)
