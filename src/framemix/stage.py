@@ -1,5 +1,6 @@
 """What every pipeline stage does around its work."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -31,14 +32,14 @@ def run_stage(main: Callable[[], None]) -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, signal.SIG_IGN)
     print(
         f"stopped by {signal.Signals(signum).name}: what is finished is kept, run again to go on",
         file=sys.stderr,
+        flush=True,
     )
     # Workers have only unfinished units, which are made anew: nobody need wait for them.
     for worker in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             worker.kill()
-    sys.exit(128 + signum)
+    # At once: pools wait for their tasks, and say at length that workers are gone.
+    os._exit(128 + signum)
