@@ -25,6 +25,7 @@ from framemix.video.reading import VideoInfo, count_frames, describe
 from framemix.video.writing import cut_clip
 
 WIDTH, HEIGHT = 320, 240
+SUBJECTS = 60
 NAME = re.compile(
     r"Fold(?P<fold>\d+)_part\d+/(?P<subject>\d+)/(?P<state>0|5|10)\.(mov|mp4|m4v|avi|mkv|wmv|3gp)",
     re.IGNORECASE,

@@ -66,7 +66,9 @@ def count_frames(path: Path) -> int:
         whole = not damaged and frames == stream.frames
     # Decoding again costs more than the first time: only where there is a sign of damage, or no
     # frame count in the header to compare with.
-    if frames and not whole:
+    if not frames:
+        raise VideoError(f"{path}: has no frame that can be decoded")
+    if not whole:
         others = sum(1 for _ in stream_frames(path, size=(8, 8), fit="squeeze"))
         if others != frames:
             raise VideoError(f"{path}: damaged: PyAV decodes {frames} frames, decord {others}")
