@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from framemix.datasets.files import require_hashable
 from framemix.datasets.records import Video, class_labels
 from framemix.datasets.ucf101 import filter_videos
 from framemix.params import load_params
@@ -13,6 +14,7 @@ from stages.paths import VIDEOS
 
 def main() -> None:
     params = load_params()
+    require_hashable(params.data.ucf101, "data.ucf101")
     videos = filter_videos(
         params.data.ucf101,
         params.filter,

@@ -1,5 +1,6 @@
 """Cuts UTA-RLDD's videos into clips of 320x240 and divides them into train and val."""
 
+from framemix.datasets.files import require_hashable
 from framemix.datasets.records import Clip, SplitClip
 from framemix.datasets.rldd import resize_clips
 from framemix.datasets.splits import split_clips
@@ -12,6 +13,7 @@ from stages.paths import RLDD_CLIPS, RLDD_SPLIT, RLDD_TABLE
 
 def main() -> None:
     params = load_params()
+    require_hashable(params.data.rldd, "data.rldd")
     clips = resize_clips(
         params.data.rldd,
         RLDD_CLIPS,

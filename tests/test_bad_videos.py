@@ -9,11 +9,12 @@ import av
 import numpy as np
 import pytest
 
+from framemix.datasets.files import require_hashable
 from framemix.datasets.mix import build_store, clip_sources, video_sources
 from framemix.datasets.records import Video
 from framemix.datasets.rldd import ResizeSettings, resize_clips
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
-from framemix.errors import VideoError
+from framemix.errors import DatasetError, VideoError
 from framemix.store import MixedStore
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import cut_clip
@@ -119,6 +120,16 @@ def test_drivers_videos_are_cut_and_mixed_whatever_lies_beside_them(bad, clean, 
     assert all(clip.kept != bool(clip.reason) for clip in many)
     assert [clip for clip in many if clip.subject in ("90", "91")] == few
     assert {name: among[name] for name in alone} == alone
+
+
+def test_what_stops_dvc_is_named_before_any_work(bad, clean):
+    require_hashable(clean, "data.ucf101")
+    with pytest.raises(DatasetError) as caught:
+        require_hashable(bad[0], "data.ucf101")
+    assert str(caught.value) == (
+        f"data.ucf101 = {bad[0]}: Archery/v_\\xff_g01_c01.avi: its name has control characters or "
+        "is not UTF-8; DVC cannot hash it, nor 4 more; move such entries out of the folder"
+    )
 
 
 def test_a_playlist_reads_nothing_but_itself(bad):

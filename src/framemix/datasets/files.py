@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from framemix.errors import DatasetError
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
 
@@ -15,11 +17,13 @@ VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
 class Entry:
     """What is at a POSIX path below the root; `reason` says why it is no file, else it is empty.
 
-    Of a path that no table can hold, what is not printable is written as \\xNN.
+    Of a path that no table can hold, what is not printable is written as \\xNN. DVC fails at what
+    is not `hashable`, or waits for ever.
     """
 
     path: str
     reason: str = ""
+    hashable: bool = True
 
 
 def list_entries(root: Path) -> list[Entry]:
@@ -29,6 +33,16 @@ def list_entries(root: Path) -> list[Entry]:
     that is named like a video is an entry, and so are the files in it.
     """
     return sorted(_walk(root), key=lambda entry: entry.path)
+
+
+def require_hashable(root: Path, key: str) -> None:
+    """Raise DatasetError for what is below `root`, the value of `key`, that stops DVC."""
+    stops = [entry for entry in list_entries(root) if not entry.hashable]
+    if stops:
+        raise DatasetError(
+            f"{key} = {root}: {stops[0].path}: {stops[0].reason}; DVC cannot hash it, nor "
+            f"{len(stops) - 1} more; move such entries out of the folder"
+        )
 
 
 def _walk(root: Path) -> Iterator[Entry]:
@@ -49,20 +63,23 @@ def _walk(root: Path) -> Iterator[Entry]:
 def _entry(path: Path, name: str) -> Entry:
     printable = _printable(name)
     if printable != name:
-        return Entry(printable, "its name has control characters or is not UTF-8")
-    return Entry(name, _not_a_file(path))
-
-
-def _not_a_file(path: Path) -> str:
+        reason = "its name has control characters or is not UTF-8"
+        return Entry(printable, reason, _is_utf8(name))
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return f"a link that leads nowhere: {error.strerror}" if path.is_symlink() else _why(error)
+        if path.is_symlink():
+            return Entry(name, f"a link that leads nowhere: {error.strerror}", hashable=False)
+        return Entry(name, _why(error))
     if stat.S_ISREG(mode):
-        return ""
+        return Entry(name)
     if stat.S_ISDIR(mode):
-        return "a link to a folder, not a file" if path.is_symlink() else "a folder, not a file"
-    return "a pipe, socket or device, not a file"
+        return Entry(name, f"a {'link to a ' if path.is_symlink() else ''}folder, not a file")
+    return Entry(name, "a pipe, socket or device, not a file", hashable=False)
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _why(error: OSError) -> str:

@@ -4,6 +4,8 @@ The same input gives the same bytes: one encoder thread, and ffmpeg's bitexact f
 leave out dates and version strings.
 """
 
+import errno
+import os
 import re
 import subprocess
 import tempfile
@@ -68,7 +70,8 @@ def cut_clip(
 
     The picture is turned as its metadata says and squeezed to `width` x `height` (bilinear).
     Only the stretch from the key frame before `start` is decoded. The clip has fewer frames
-    when the source ends early. Raises VideoError when ffmpeg refuses.
+    when the source ends early. Raises VideoError when ffmpeg refuses,
+    OSError when the disk is full.
     """
     require_video_file(source)
     seconds = frames / fps
@@ -125,8 +128,13 @@ def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
 
 
 def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
-    if returncode != 0:
-        raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_first_line(log)}")
+    if returncode == 0:
+        return
+    log.seek(0)
+    if os.strerror(errno.ENOSPC).encode() in log.read():
+        # Not the video's fault: it must not be rejected for it.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_first_line(log)}")
 
 
 def _first_line(log: IO[bytes]) -> str:
