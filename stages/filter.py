@@ -18,6 +18,7 @@ def main() -> None:
         params.filter,
         scratch=scratch_root(params.runtime.scratch) / "filter",
         workers=params.runtime.workers,
+        limits=params.runtime.limits,
     )
     VIDEOS.parent.mkdir(parents=True, exist_ok=True)
     write_table(VIDEOS, Video, videos)

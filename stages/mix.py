@@ -23,6 +23,7 @@ def main() -> None:
         params.mix,
         scratch=scratch_root(params.runtime.scratch) / f"mix@{dataset}",
         workers=params.runtime.workers,
+        limits=params.runtime.limits,
     )
     print(f"mixed {len(sources)} clips into {MIXED[dataset]}")
 

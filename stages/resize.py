@@ -18,6 +18,7 @@ def main() -> None:
         params.resize,
         scratch=scratch_root(params.runtime.scratch) / "resize",
         workers=params.runtime.workers,
+        limits=params.runtime.limits,
     )
     split = split_clips(clips, params.split)
     write_table(RLDD_TABLE, Clip, clips)

@@ -17,6 +17,7 @@ EXEMPT = frozenset(
         "codetree",
         "devices",
         "errors",
+        "isolation",
         "lifeline",
         "params",
         "progress",

@@ -18,6 +18,7 @@ from framemix.datasets.splits import SplitSettings
 from framemix.datasets.ucf101 import FilterSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
+from framemix.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.settings import PretrainSettings
@@ -44,6 +45,13 @@ class RuntimeSettings(BaseModel):
     workers: int = Field(ge=1)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     scratch: Path | None
+    decode_timeout: float = Field(gt=0)
+    decode_memory_mb: int = Field(ge=1)
+
+    @property
+    def limits(self) -> Limits:
+        """What decoding one file may take."""
+        return Limits(self.decode_timeout, self.decode_memory_mb)
 
 
 class Params(BaseModel):

@@ -12,6 +12,7 @@ import numpy as np
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import STATES, Clip, Video, class_labels
 from framemix.errors import MixingError, VideoError
+from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels, mix_stream, mix_windows
 from framemix.scratch import Unit, finish_all, link
 from framemix.store import IndexRow, shard_name, write_shard
@@ -57,7 +58,13 @@ def clip_sources(clips: Sequence[Clip], folder: Path) -> list[Source]:
 
 
 def build_store(
-    sources: Sequence[Source], folder: Path, settings: MixSettings, *, scratch: Path, workers: int
+    sources: Sequence[Source],
+    folder: Path,
+    settings: MixSettings,
+    *,
+    scratch: Path,
+    workers: int,
+    limits: Limits,
 ) -> None:
     """Mix every source into a new store at `folder`, its shards side by side.
 
@@ -67,7 +74,7 @@ def build_store(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_mix_shard, members, settings),
+            make=partial(_mix_shard, members, settings, limits),
             settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
             files=[member.path for member in members],
             code=code_fingerprint(__file__),
@@ -120,6 +127,15 @@ def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
     return shards
 
 
-def _mix_shard(sources: Sequence[Source], settings: MixSettings, folder: Path) -> None:
-    clips = (np.stack(list(mix_video(s.path, s.frames, settings))) for s in sources)
+def _mix_shard(
+    sources: Sequence[Source], settings: MixSettings, limits: Limits, folder: Path
+) -> None:
+    clips = (
+        isolated(partial(_mixed_clip, frames=s.frames, settings=settings), s.path, limits)
+        for s in sources
+    )
     write_shard(folder / SHARD, clips, len(sources), settings)
+
+
+def _mixed_clip(path: Path, *, frames: int, settings: MixSettings) -> Pixels:
+    return np.stack(list(mix_video(path, frames, settings)))

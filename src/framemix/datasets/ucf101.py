@@ -6,6 +6,7 @@ longer video.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import Video
 from framemix.errors import DatasetError, VideoError
+from framemix.isolation import Limits, isolated
 from framemix.scratch import Unit, finish_all
 from framemix.tables import read_table, write_table
-from framemix.video.reading import count_frames, describe
+from framemix.video.reading import VideoInfo, count_frames, describe
 
 NAME = re.compile(r"v_.+_(?P<group>g\d+)_c\d+\.avi", re.IGNORECASE)
 
@@ -47,7 +49,7 @@ def find_videos(root: Path) -> dict[str, list[str]]:
 
 
 def filter_videos(
-    root: Path, settings: FilterSettings, *, scratch: Path, workers: int
+    root: Path, settings: FilterSettings, *, scratch: Path, workers: int, limits: Limits
 ) -> list[Video]:
     """Return a row for every file below `root`: kept, or rejected with a reason.
 
@@ -57,8 +59,13 @@ def filter_videos(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_inspect_class, root, class_name, files, settings),
-            settings={"class": class_name, "videos": files, **settings.model_dump()},
+            make=partial(_inspect_class, root, class_name, files, settings, limits),
+            settings={
+                "class": class_name,
+                "videos": files,
+                **settings.model_dump(),
+                **asdict(limits),
+            },
             files=[root / file for file in files],
             code=code_fingerprint(__file__),
         )
@@ -75,14 +82,19 @@ def filter_videos(
 
 
 def _inspect_class(
-    root: Path, class_name: str, files: Sequence[str], settings: FilterSettings, folder: Path
+    root: Path,
+    class_name: str,
+    files: Sequence[str],
+    settings: FilterSettings,
+    limits: Limits,
+    folder: Path,
 ) -> None:
-    rows = _inspect_files(root, class_name, files, settings)
+    rows = _inspect_files(root, class_name, files, settings, limits)
     write_table(folder / "videos.csv", Video, rows)
 
 
 def _inspect_files(
-    root: Path, class_name: str, files: Sequence[str], settings: FilterSettings
+    root: Path, class_name: str, files: Sequence[str], settings: FilterSettings, limits: Limits
 ) -> Iterator[Video]:
     for file in files:
         name = NAME.fullmatch(file.removeprefix(f"{class_name}/"))
@@ -90,27 +102,30 @@ def _inspect_files(
             reason = "not <Class>/v_<Class>_gNN_cNN.avi"
             yield Video(video=file, class_name=class_name, group="", reason=reason)
         else:
-            yield _inspect(root, file, class_name, name["group"].lower(), settings.min_frames)
+            row = Video(video=file, class_name=class_name, group=name["group"].lower())
+            yield _inspect(root / file, row, settings.min_frames, limits)
 
 
-def _inspect(root: Path, file: str, class_name: str, group: str, min_frames: int) -> Video:
+def _inspect(path: Path, row: Video, min_frames: int, limits: Limits) -> Video:
+    """Return `row`, of which name, class and group are known, with what decoding tells."""
     try:
-        frames, info = count_frames(root / file), describe(root / file)
+        frames, info = isolated(_decode, path, limits)
     except VideoError as error:
-        reason = str(error).removeprefix(f"{root / file}: ")
-        return Video(video=file, class_name=class_name, group=group, reason=reason)
+        return row.model_copy(update={"reason": str(error).removeprefix(f"{path}: ")})
     kept = frames >= min_frames
-    return Video(
-        video=file,
-        class_name=class_name,
-        group=group,
-        frames=frames,
-        width=info.width,
-        height=info.height,
-        fps=round(info.fps, 3),
-        kept=kept,
-        reason="" if kept else f"{frames} frames, fewer than {min_frames}",
-    )
+    found = {
+        "frames": frames,
+        "width": info.width,
+        "height": info.height,
+        "fps": round(info.fps, 3),
+        "kept": kept,
+        "reason": "" if kept else f"{frames} frames, fewer than {min_frames}",
+    }
+    return row.model_copy(update=found)
+
+
+def _decode(path: Path) -> tuple[int, VideoInfo]:
+    return count_frames(path), describe(path)
 
 
 def _expected() -> str:
