@@ -17,7 +17,7 @@ def main() -> None:
         RLDD_CLIPS,
         params.resize,
         scratch=scratch_root(params.runtime.scratch) / "resize",
-        workers=params.runtime.workers,
+        cluster=params.runtime.cluster,
         limits=params.runtime.limits,
     )
     split = split_clips(clips, params.split)

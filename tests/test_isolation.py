@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from framemix.cluster import Cluster
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
 from framemix.errors import VideoError
@@ -195,7 +196,7 @@ def write_videos(root: Path, good: int, bad: list[str]) -> None:
 
 def run(root: Path, scratch: Path) -> dict[str, Video]:
     settings = FilterSettings(min_frames=7)
-    rows = filter_videos(root, settings, scratch=scratch, workers=2, limits=LIMITS)
+    rows = filter_videos(root, settings, scratch=scratch, cluster=Cluster(2), limits=LIMITS)
     return {row.video: row for row in rows}
 
 

@@ -10,6 +10,7 @@ import decord
 import numpy as np
 import pytest
 
+from framemix.cluster import Cluster
 from framemix.datasets import mix
 from framemix.datasets.mix import Source, build_store, clip_sources, mix_video, video_sources
 from framemix.datasets.records import Clip, Video
@@ -62,7 +63,7 @@ def build(root: Path, folder: Path, counts: dict[str, int] = COUNTS, **changes: 
     sources = video_sources(rows_of(counts), root)
     options = {
         "scratch": folder / "scratch",
-        "workers": changes.pop("workers", 1),
+        "cluster": Cluster(changes.pop("workers", 1)),
         "limits": LIMITS,
     }
     build_store(sources, folder / "store", settings_with(**changes), **options)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from framemix.cluster import Cluster
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_videos
 from framemix.errors import DatasetError
@@ -43,7 +44,11 @@ def truncate(path: Path, share: float) -> None:
 
 def run(root: Path, scratch: Path, min_frames: int = MIN_FRAMES, workers: int = 1) -> list[Video]:
     return filter_videos(
-        root, FilterSettings(min_frames=min_frames), scratch=scratch, workers=workers, limits=LIMITS
+        root,
+        FilterSettings(min_frames=min_frames),
+        scratch=scratch,
+        cluster=Cluster(workers),
+        limits=LIMITS,
     )
 
 

@@ -54,6 +54,15 @@ def code_fingerprint(module_file: str) -> str:
     return digest.hexdigest()
 
 
+def package_fingerprint() -> str:
+    """Return a digest of all source files of this framemix."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"\n{file.relative_to(PACKAGE).as_posix()}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 def _imports(file: Path) -> Iterator[Path]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

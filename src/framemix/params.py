@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
+from framemix.cluster import Cluster
 from framemix.datasets.rldd import ResizeSettings
 from framemix.datasets.sample import SampleSettings
 from framemix.datasets.splits import SplitSettings
@@ -44,9 +45,15 @@ class RuntimeSettings(BaseModel):
 
     workers: int = Field(ge=1)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    scheduler: str | None = Field(pattern=r"^(tcp|tls)://.+:\d+$")
     scratch: Path | None
     decode_timeout: float = Field(gt=0)
     decode_memory_mb: int = Field(ge=1)
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where tasks run."""
+        return Cluster(self.workers, self.scheduler)
 
     @property
     def limits(self) -> Limits:

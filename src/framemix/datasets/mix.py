@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import STATES, Clip, Video, class_labels
 from framemix.errors import MixingError, VideoError
@@ -43,7 +44,8 @@ def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
     kept = [video for video in videos if video.kept]
     labels = class_labels(kept)
     return [
-        Source(v.video, root / v.video, v.class_name, labels[v.class_name], v.frames) for v in kept
+        Source(v.video, root.absolute() / v.video, v.class_name, labels[v.class_name], v.frames)
+        for v in kept
     ]
 
 
@@ -51,7 +53,13 @@ def clip_sources(clips: Sequence[Clip], folder: Path) -> list[Source]:
     """Return the kept clips, files of `folder`, as sources of mixed clips."""
     labels = {state: label for label, state in enumerate(STATES.values())}
     return [
-        Source(clip.clip, folder / f"{clip.clip}.mp4", clip.state, labels[clip.state], clip.frames)
+        Source(
+            clip.clip,
+            folder.absolute() / f"{clip.clip}.mp4",
+            clip.state,
+            labels[clip.state],
+            clip.frames,
+        )
         for clip in clips
         if clip.kept
     ]
@@ -63,7 +71,7 @@ def build_store(
     settings: MixSettings,
     *,
     scratch: Path,
-    workers: int,
+    cluster: Cluster,
     limits: Limits,
 ) -> None:
     """Mix every source into a new store at `folder`, its shards side by side.
@@ -81,7 +89,7 @@ def build_store(
         )
         for members in shards.values()
     ]
-    done = finish_all(scratch, units, workers=workers, label="mix shards")
+    done = finish_all(scratch, units, cluster=cluster, label="mix shards")
     for name, unit in zip(shards, done, strict=True):
         link(unit / SHARD, folder / name)
     rows = [

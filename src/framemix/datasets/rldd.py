@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import STATES, Clip
 from framemix.errors import DatasetError, VideoError
@@ -61,7 +62,7 @@ def resize_clips(
     settings: ResizeSettings,
     *,
     scratch: Path,
-    workers: int,
+    cluster: Cluster,
     limits: Limits,
 ) -> list[Clip]:
     """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
@@ -74,13 +75,13 @@ def resize_clips(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_cut_all, root, clips, settings, limits),
+            make=partial(_cut_all, root.absolute(), clips, settings, limits),
             settings={
                 "planned": [clip.model_dump() for clip in clips],
                 **settings.model_dump(),
                 **asdict(limits),
             },
-            files=[root / source.video],
+            files=[root.absolute() / source.video],
             code=code_fingerprint(__file__),
         )
         for source in sources
@@ -89,7 +90,7 @@ def resize_clips(
     if not units:
         reasons = ", ".join(sorted({row.reason for row in rejected}))
         raise DatasetError(f"data.rldd = {root}: no video gives a clip ({reasons}); see resize")
-    done = finish_all(scratch, units, workers=workers, label="resize videos")
+    done = finish_all(scratch, units, cluster=cluster, label="resize videos")
     clips = [clip for folder in done for clip in read_table(folder / "clips.csv", Clip)]
     if not any(clip.kept for clip in clips):
         raise DatasetError(f"data.rldd = {root}: no clip came out whole ({clips[0].reason})")

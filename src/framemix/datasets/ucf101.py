@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import Video
 from framemix.errors import DatasetError, VideoError
@@ -49,7 +50,7 @@ def find_videos(root: Path) -> dict[str, list[str]]:
 
 
 def filter_videos(
-    root: Path, settings: FilterSettings, *, scratch: Path, workers: int, limits: Limits
+    root: Path, settings: FilterSettings, *, scratch: Path, cluster: Cluster, limits: Limits
 ) -> list[Video]:
     """Return a row for every file below `root`: kept, or rejected with a reason.
 
@@ -59,19 +60,19 @@ def filter_videos(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_inspect_class, root, class_name, files, settings, limits),
+            make=partial(_inspect_class, root.absolute(), class_name, files, settings, limits),
             settings={
                 "class": class_name,
                 "videos": files,
                 **settings.model_dump(),
                 **asdict(limits),
             },
-            files=[root / file for file in files],
+            files=[root.absolute() / file for file in files],
             code=code_fingerprint(__file__),
         )
         for class_name, files in find_videos(root).items()
     ]
-    done = finish_all(scratch, units, workers=workers, label="filter classes")
+    done = finish_all(scratch, units, cluster=cluster, label="filter classes")
     videos = [video for folder in done for video in read_table(folder / "videos.csv", Video)]
     if not any(video.kept for video in videos):
         raise DatasetError(
