@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from framemix.cluster import Cluster
 from framemix.datasets.records import Clip
 from framemix.datasets.rldd import (
     DriverVideo,
@@ -83,7 +84,7 @@ def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[lis
         target,
         settings_with(**changes),
         scratch=folder / "scratch",
-        workers=workers,
+        cluster=Cluster(workers),
         limits=LIMITS,
     )
     return clips, target
