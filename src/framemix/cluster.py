@@ -55,10 +55,10 @@ def map_tasks(
     """
     if not tasks:
         return
-    # In bytes, so that a worker with other code finds that out before it needs the code.
-    from distributed.protocol.pickle import dumps
-
     with _connected(cluster, len(tasks)) as client:
+        from distributed.protocol.pickle import dumps
+
+        # In bytes, so that a worker with other code finds that out before it needs the code.
         calls = [dumps((function, task)) for task in tasks]
         futures = client.map(_run, calls, versions=_versions(), pure=False)
         yield from track(
