@@ -19,7 +19,8 @@ def main() -> None:
         params.data.ucf101,
         params.filter,
         scratch=scratch_root(params.runtime.scratch) / "filter",
-        workers=params.runtime.workers,
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
     )
     VIDEOS.parent.mkdir(parents=True, exist_ok=True)
     write_table(VIDEOS, Video, videos)

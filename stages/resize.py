@@ -19,7 +19,8 @@ def main() -> None:
         RLDD_CLIPS,
         params.resize,
         scratch=scratch_root(params.runtime.scratch) / "resize",
-        workers=params.runtime.workers,
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
     )
     split = split_clips(clips, params.split)
     write_table(RLDD_TABLE, Clip, clips)

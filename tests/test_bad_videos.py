@@ -9,30 +9,40 @@ import av
 import numpy as np
 import pytest
 
+from framemix.cluster import Cluster
 from framemix.datasets.files import require_hashable
 from framemix.datasets.mix import build_store, clip_sources, video_sources
 from framemix.datasets.records import Video
 from framemix.datasets.rldd import ResizeSettings, resize_clips
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
 from framemix.errors import DatasetError, VideoError
+from framemix.isolation import Limits
 from framemix.store import MixedStore
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import cut_clip
 from tests.bad_videos import add_contents, add_names, add_no_files, add_playlists, encode
 from tests.tiny_store import mix_settings
 
+LIMITS = Limits(seconds=60, memory_mb=1024)
 GOOD = ["Archery/v_Archery_g01_c01.avi", "Archery/v_Archery_g02_c01.avi", "YoYo/v_YoYo_g01_c01.avi"]
 FORMATS = ["rgb24", "yuv420p"]
 
 
 def filtered(root: Path, scratch: Path) -> list[Video]:
-    return filter_videos(root, FilterSettings(min_frames=12), scratch=scratch, workers=2)
+    return filter_videos(
+        root, FilterSettings(min_frames=12), scratch=scratch, cluster=Cluster(2), limits=LIMITS
+    )
 
 
 def mixed(rows: list[Video], root: Path, folder: Path, pixel_format: str) -> dict[str, np.ndarray]:
     settings = mix_settings(pixel_format=pixel_format)
     build_store(
-        video_sources(rows, root), folder / "store", settings, scratch=folder / "s", workers=2
+        video_sources(rows, root),
+        folder / "store",
+        settings,
+        scratch=folder / "s",
+        cluster=Cluster(2),
+        limits=LIMITS,
     )
     store = MixedStore(folder / "store")
     return {row.clip: store.read([row]) for row in store.index}
@@ -110,9 +120,18 @@ def test_drivers_videos_are_cut_and_mixed_whatever_lies_beside_them(bad, clean, 
     results = []
     for folder in (good, root):
         work = tmp_path / f"work-{folder.name}"
-        clips = resize_clips(folder, work / "clips", settings, scratch=work / "s", workers=2)
+        clips = resize_clips(
+            folder, work / "clips", settings, scratch=work / "s", cluster=Cluster(2), limits=LIMITS
+        )
         sources = clip_sources(clips, work / "clips")
-        build_store(sources, work / "store", mix_settings(), scratch=work / "m", workers=2)
+        build_store(
+            sources,
+            work / "store",
+            mix_settings(),
+            scratch=work / "m",
+            cluster=Cluster(2),
+            limits=LIMITS,
+        )
         store = MixedStore(work / "store")
         results.append((clips, {row.clip: store.read([row]).tobytes() for row in store.index}))
     (few, alone), (many, among) = results

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from framemix.cluster import Cluster
 from framemix.datasets.mix import build_store, video_sources
 from framemix.datasets.records import Video
 from framemix.datasets.rldd import ResizeSettings, resize_clips
 from framemix.errors import DatasetError
+from framemix.isolation import Limits
 from framemix.store import MixedStore
 from tests.bad_videos import encode
 from tests.pipeline import Project
 from tests.tiny_store import mix_settings
 
+LIMITS = Limits(seconds=60, memory_mb=1024)
 NOISE = "nullsrc=size=320x240:rate=25,geq=random(1)*255:128:128"
 
 # A full disk
@@ -73,7 +76,12 @@ def test_mixing_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
 
     def mix(scratch: Path, store: Path) -> None:
         build_store(
-            video_sources(videos[1], videos[0]), store, settings, scratch=scratch, workers=1
+            video_sources(videos[1], videos[0]),
+            store,
+            settings,
+            scratch=scratch,
+            cluster=Cluster(1),
+            limits=LIMITS,
         )
 
     with pytest.raises(DatasetError, match="no space left on this disk; make room") as caught:
@@ -103,7 +111,12 @@ def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
 
     def resize() -> list[bool]:
         clips = resize_clips(
-            tmp_path / "rldd", tmp_path / "clips", settings, scratch=small_disk / "s", workers=1
+            tmp_path / "rldd",
+            tmp_path / "clips",
+            settings,
+            scratch=small_disk / "s",
+            cluster=Cluster(1),
+            limits=LIMITS,
         )
         return [clip.kept for clip in clips]
 

@@ -107,6 +107,11 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
         ("finetune.augment.flip", 2, "finetune.augment.flip = 2: allowed: true or false"),
         ("data.ucf101", 3, "data.ucf101 = 3: allowed: text"),
         (
+            "runtime.scheduler",
+            "node7",
+            "runtime.scheduler = 'node7': allowed: null or an address like tcp://host:8786",
+        ),
+        (
             "pretrain.nonlocal.model.depth",
             18,
             "pretrain.nonlocal.model.depth = 18: allowed: 10, 50 or 101",

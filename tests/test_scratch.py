@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from framemix import scratch
+from framemix.cluster import Cluster
 from framemix.errors import FramemixError
 from framemix.scratch import Unit, finish_all, link, locked, scratch_root
 
@@ -216,11 +217,11 @@ def test_units_come_back_in_order_and_those_no_longer_asked_for_are_deleted(tmp_
     units = [
         unit_in(folder, make=partial(write_one, str(i)), settings={"number": i}) for i in range(4)
     ]
-    first = finish_all(folder, units, workers=2, label="test")
+    first = finish_all(folder, units, cluster=Cluster(2), label="test")
     assert [names(done) for done in first] == [["0"], ["1"], ["2"], ["3"]]
     inode = first[2].stat().st_ino
 
-    assert finish_all(folder, units[2:], workers=1, label="test") == first[2:]
+    assert finish_all(folder, units[2:], cluster=Cluster(1), label="test") == first[2:]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(
         done.name for done in first[2:]
     )

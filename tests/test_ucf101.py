@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from framemix.cluster import Cluster
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_entries
 from framemix.errors import DatasetError
+from framemix.isolation import Limits
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
 
 MIN_FRAMES = 12
+LIMITS = Limits(seconds=60, memory_mb=1024)
 LONG = ["Archery/v_Archery_g01_c01.avi", "HandstandPushups/v_HandStandPushups_G07_c02.AVI"]
 SHORT = "Archery/v_Archery_g02_c01.avi"
 TRUNCATED = "Archery/v_Archery_g03_c01.avi"
@@ -41,7 +44,11 @@ def truncate(path: Path, share: float) -> None:
 
 def run(root: Path, scratch: Path, min_frames: int = MIN_FRAMES, workers: int = 1) -> list[Video]:
     return filter_videos(
-        root, FilterSettings(min_frames=min_frames), scratch=scratch, workers=workers
+        root,
+        FilterSettings(min_frames=min_frames),
+        scratch=scratch,
+        cluster=Cluster(workers),
+        limits=LIMITS,
     )
 
 

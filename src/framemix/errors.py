@@ -20,6 +20,10 @@ class VideoError(FramemixError):
     """A video file that cannot be read or written."""
 
 
+class ClusterError(FramemixError):
+    """A cluster that cannot be reached, or whose workers cannot do the work."""
+
+
 class MixingError(FramemixError):
     """Frames that cannot be mixed as asked."""
 

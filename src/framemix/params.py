@@ -1,22 +1,25 @@
 """The only reader of params.yaml: checks every key and value, and how they fit together."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
+from framemix.cluster import Cluster
 from framemix.datasets.rldd import ResizeSettings
 from framemix.datasets.sample import SampleSettings
 from framemix.datasets.splits import SplitSettings
 from framemix.datasets.ucf101 import FilterSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
+from framemix.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.settings import PretrainSettings
@@ -38,13 +41,38 @@ class DataSettings(BaseModel):
 
 
 class RuntimeSettings(BaseModel):
-    """The machine. No stage lists these: they change how fast a result comes, not which."""
+    """The machine. No stage lists these: they change how fast a result comes, not which.
+
+    (But for a file that the machine cannot cope with: it is rejected, with the limit named.)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workers: int = Field(ge=1)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    scheduler: str | None
     scratch: Path | None
+    decode_timeout: float = Field(gt=0)
+    decode_memory_mb: int = Field(ge=1)
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", value):
+            raise ValueError(
+                f"runtime.scheduler = {value!r}: allowed: null or an address like tcp://host:8786"
+            )
+        return value
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where tasks run."""
+        return Cluster(self.workers, self.scheduler)
+
+    @property
+    def limits(self) -> Limits:
+        """What decoding one file may take."""
+        return Limits(self.decode_timeout, self.decode_memory_mb)
 
 
 class Params(BaseModel):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framemix.cluster import map_tasks
+from framemix.cluster import Cluster, map_tasks
 from framemix.errors import DatasetError
 
 # Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
@@ -80,13 +80,13 @@ class Unit:
         return done
 
 
-def finish_all(folder: Path, units: Sequence[Unit], *, workers: int, label: str) -> list[Path]:
+def finish_all(folder: Path, units: Sequence[Unit], *, cluster: Cluster, label: str) -> list[Path]:
     """Finish the units of a data stage side by side and return their folders in order.
 
     Units that are not among them are deleted: the next run can only use what the last one did.
     """
     with locked(folder / "stage.lock"):
-        done = list(map_tasks(Unit.finish, units, workers=workers, label=label))
+        done = list(map_tasks(Unit.finish, units, cluster=cluster, label=label))
         kept = {unit.name for unit in done} | {f"{unit.name}.lock" for unit in done}
         for old in folder.iterdir():
             if old.name not in kept | {"stage.lock"}:

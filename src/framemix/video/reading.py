@@ -139,5 +139,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if not container.streams.video:
                 raise VideoError(f"{path}: has no video stream")
             yield container, container.streams.video[0]
+    except MemoryError:
+        raise
     except av.error.FFmpegError as error:
         raise VideoError(f"{path}: cannot be decoded: {error.strerror}") from None
