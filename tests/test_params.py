@@ -97,6 +97,9 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
         ("mix.method", "mean", "mix.method = 'mean': allowed: 'none', 'average' or 'linear'"),
         ("mix.segments", 0, "mix.segments = 0: allowed: greater than or equal to 1"),
         ("mix.segments", "eight", "mix.segments = 'eight': allowed: an integer"),
+        ("mix.segments", True, "mix.segments = True: allowed: an integer"),
+        ("mix.segments", "8", "mix.segments = '8': allowed: an integer"),
+        ("resize.fps", True, "resize.fps = True: allowed: a number"),
         ("mix.size", 60, "mix.size = 60: allowed: a list"),
         ("mix.size", [60, 80, 3], "mix.size = [60, 80, 3]: allowed: at most 2 values"),
         ("mix.size", [1, 80], "mix.size.0 = 1: allowed: greater than or equal to 2"),
@@ -105,7 +108,12 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
         ("resize.clips", "many", "resize.clips = 'many': allowed: an integer"),
         ("finetune.learning_rate", "fast", "finetune.learning_rate = 'fast': allowed: a number"),
         ("finetune.augment.flip", 2, "finetune.augment.flip = 2: allowed: true or false"),
-        ("data.ucf101", 3, "data.ucf101 = 3: allowed: a path"),
+        ("data.ucf101", 3, "data.ucf101 = 3: allowed: text"),
+        (
+            "runtime.scheduler",
+            "node7",
+            "runtime.scheduler = 'node7': allowed: null or an address like tcp://host:8786",
+        ),
         (
             "pretrain.nonlocal.model.depth",
             18,

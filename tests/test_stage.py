@@ -1,3 +1,5 @@
+"""What users may rely on when a stage is stopped or fails: one line and an exit code."""
+
 import os
 import signal
 import subprocess
@@ -8,50 +10,49 @@ from pathlib import Path
 import psutil
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+# A data stage whose units take a minute each.
 STAGE = """
 import time
+from functools import partial
+from pathlib import Path
+from framemix.cluster import Cluster
+from framemix.scratch import Unit, finish_all
 from framemix.stage import run_stage
-run_stage(lambda: (print("on", flush=True), time.sleep(60)))
-"""
 
+def work(folder):
+    (folder / "begun").touch()
+    time.sleep(60)
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stage_that_is_told_to_stop_says_so_by_its_exit_code_alone(
-    number: int, code: int
-) -> None:
-    stage = subprocess.Popen(
-        [sys.executable, "-c", STAGE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert stage.stdout
-    assert stage.stdout.readline() == "on\n"
-    stage.send_signal(number)
-    assert stage.communicate(timeout=30) == ("", "")
-    assert stage.returncode == code
+def main():
+    scratch = Path("scratch").resolve()
+    units = [Unit(scratch, work, {"number": i}, [], "code") for i in range(4)]
+    finish_all(scratch, units, cluster=Cluster(2), label="sleep")
 
-
-WORKING = """
-import time
-from framemix.cluster import map_tasks
-from framemix.stage import run_stage
 if __name__ == "__main__":
-    run_stage(lambda: print(*map_tasks(time.sleep, [1.0] * 100, workers=2, label="sleep")))
+    run_stage(main)
 """
 
 
-def test_ctrl_c_on_a_terminal_ends_a_stage_and_its_workers_without_a_traceback(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "working.py").write_text(WORKING)
+@pytest.mark.parametrize("to_all", [True, False], ids=["terminal", "process"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all):
+    (tmp_path / "stage.py").write_text(STAGE)
     stage = subprocess.Popen(
-        [sys.executable, str(tmp_path / "working.py")],
+        [sys.executable, "stage.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    while not [w for w in psutil.Process(stage.pid).children() if w.cpu_times().user > 0.1]:
-        assert stage.poll() is None
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("scratch/*.partial/begun"))) < 2:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(1)  # until they work
-    os.killpg(stage.pid, signal.SIGINT)
-    assert "Traceback" not in stage.communicate(timeout=60)[1]
-    assert stage.returncode == 130
+    workers = psutil.Process(stage.pid).children(recursive=True)
+    (os.killpg if to_all else os.kill)(stage.pid, number)
+    _, printed = stage.communicate(timeout=20)
+    assert stage.returncode == 128 + number
+    assert printed == (f"stopped by {number.name}: what is finished is kept, run again to go on\n")
+    assert psutil.wait_procs(workers, timeout=5)[1] == []

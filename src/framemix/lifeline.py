@@ -15,7 +15,7 @@ SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 def end_with_parent() -> None:
     """Exit at once when the parent process dies. For workers, which have nothing to save.
 
-    Ctrl-C, which a terminal sends to all, is the parent's: workers do not hear it.
+    Ctrl-C reaches every process of a terminal: the parent alone answers it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _watch(psutil.Process().parent(), lambda: os._exit(1))
