@@ -82,10 +82,10 @@ class Project:
             section[key] = value
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params))
 
-    def kill_repro(self, when: Callable[[], bool], *, group: bool) -> None:
+    def kill_repro(self, when: Callable[[], bool], *, group: bool, stages: str = "") -> None:
         """Start `dvc repro`, SIGKILL it (or its process group) once `when()`, await the rest."""
         dvc = subprocess.Popen(
-            ["dvc", "repro"],
+            ["dvc", "repro", *stages.split()],
             cwd=self.folder,
             env=ENVIRONMENT,
             start_new_session=True,

@@ -175,6 +175,23 @@ def test_val_without_drowsy_clips_is_said_and_leaves_the_figures_empty(
     assert figures["drowsy_vs_alert_auroc"] is None
 
 
+def test_a_fresh_clone_pulls_what_was_pushed_and_runs_nothing(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.run("dvc remote add --default lab ../lab && git commit -qam remote")
+    project.run("dvc push --run-cache")
+    project.run("git clone -q . ../clone")
+    clone = Project(tmp_path / "clone")
+    clone.run("dvc pull --run-cache")
+    assert stages_run(clone.run("dvc repro")) == []
+    assert clone.outputs() == project.outputs()
+    # The lock file is not what tells: the runs themselves came along.
+    (clone.folder / "dvc.lock").unlink()
+    assert stages_run(clone.run("dvc repro")) == []
+    assert clone.outputs() == project.outputs()
+
+
 @pytest.mark.slow
 def test_queued_modes_fill_the_papers_second_table(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")

@@ -30,7 +30,15 @@ from framemix.training.finetune_data import FinetuneData
 from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.pretrain import pretrain
 from framemix.training.settings import PretrainNonLocal, PretrainViViT
-from tests.tiny_store import NONLOCAL, TRAINING, VIVIT, driver_split, finetune_data, machine
+from tests.tiny_store import (
+    FINETUNING,
+    NONLOCAL,
+    TRAINING,
+    VIVIT,
+    driver_split,
+    finetune_data,
+    machine,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
@@ -68,14 +76,14 @@ def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path
         (PretrainNonLocal.model_validate({**TRAINING, "model": NONLOCAL}), "nonlocal"),
     ):
         pretrain(
-            data.ucf101, data.ucf101_split, settings, seed=0, target=folder / name, machine=here
+            data.ucf101, data.ucf101_split, settings, seeds=[0], target=folder / name, machine=here
         )
-    tuning = {**TRAINING, "mode": "temporal_fc", "task": "drowsy_class"}
+    tuning = {**TRAINING, **FINETUNING, "mode": "temporal_fc"}
     finetune(
         folder / "vivit/model.safetensors",
         data,
         FinetuneSettings.model_validate(tuning),
-        seed=0,
+        seeds=[0],
         target=folder / "finetuned",
         machine=here,
     )

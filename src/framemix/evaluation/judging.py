@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from framemix.datasets.records import SplitVideo
 from framemix.datasets.splits import leak_share
 from framemix.evaluation.drowsiness import Driver, drowsiness_estimates
 from framemix.evaluation.figures import History
@@ -26,6 +27,7 @@ from framemix.evaluation.intervals import (
 from framemix.evaluation.metrics import confusion
 from framemix.evaluation.prediction import predict
 from framemix.models import TrainedModel, load_model
+from framemix.tables import read_table
 from framemix.training.data import Example, labels_of, split_examples
 from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
 
@@ -112,8 +114,9 @@ class Judge:
     def finetuned(self, folder: Path) -> Evaluation:
         """Return what the model in `folder` says of its task's val clips, and of val drivers."""
         model = load_model(folder / "model.safetensors")
-        task = task_of(model.classes)
-        train, val = (self.data.examples(task, subset) for subset in ("train", "val"))
+        split = read_table(folder / "split.csv", SplitVideo)
+        data, task = replace(self.data, ucf101_split=split), task_of(model.classes)
+        train, val = (data.examples(task, subset) for subset in ("train", "val"))
         return self._evaluate(model, folder, train, val, drivers=True)
 
     def _evaluate(
