@@ -1,36 +1,42 @@
-"""Evaluates all trained models and writes tables, curves and pictures to reports/."""
+"""Evaluates all trained models; writes tables, pictures and a page to reports/, and model cards."""
 
 import json
+from pathlib import Path
 
 from framemix.devices import resolve_device
+from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import write_report
 from framemix.params import load_params
 from framemix.stage import run_stage
 from framemix.training.finetune_data import FinetuneData
-from stages.paths import (
-    FINETUNED,
-    MIXED,
-    MODELS,
-    REPORTS,
-    RLDD_SPLIT,
-    UCF101_SPLIT,
-    UCF101_SPLIT_FIGURES,
-)
+from stages.paths import FINETUNED, MIXED, MODELS, REPORTS, RLDD_SPLIT, SAMPLE, UCF101_SPLIT
 
 
 def main() -> None:
     params = load_params()
     data = FinetuneData.read(MIXED["ucf101"], UCF101_SPLIT, MIXED["rldd"], RLDD_SPLIT)
+    circumstances = Circumstances(
+        split=params.split,
+        mode=params.finetune.mode,
+        ucf101=name_of(params.data.ucf101),
+        rldd=name_of(params.data.rldd),
+        sample=params.data.rldd.is_relative_to(SAMPLE),
+    )
     metrics = write_report(
         MODELS,
         FINETUNED,
         data,
-        json.loads(UCF101_SPLIT_FIGURES.read_text())["leak_share"],
+        circumstances,
         params.evaluate,
         device=resolve_device(params.runtime.device),
         target=REPORTS,
     )
     print(json.dumps(metrics, indent=2))
+
+
+def name_of(folder: Path) -> str:
+    # An output tells nothing of the machine that it was made on.
+    return folder.name if folder.is_absolute() else folder.as_posix()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from framemix.datasets.files import require_hashable
 from framemix.datasets.records import Video, class_labels
 from framemix.datasets.ucf101 import filter_videos
 from framemix.params import load_params
@@ -13,11 +14,13 @@ from stages.paths import VIDEOS
 
 def main() -> None:
     params = load_params()
+    require_hashable(params.data.ucf101, "data.ucf101")
     videos = filter_videos(
         params.data.ucf101,
         params.filter,
         scratch=scratch_root(params.runtime.scratch) / "filter",
-        workers=params.runtime.workers,
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
     )
     VIDEOS.parent.mkdir(parents=True, exist_ok=True)
     write_table(VIDEOS, Video, videos)

@@ -13,14 +13,22 @@ from stages.paths import FINETUNED, MIXED, MODELS, RLDD_SPLIT, UCF101_SPLIT
 def main() -> None:
     params = load_params()
     data = FinetuneData.read(MIXED["ucf101"], UCF101_SPLIT, MIXED["rldd"], RLDD_SPLIT)
-    scratch = scratch_root(params.runtime.scratch) / "finetune"
+    runtime = params.runtime
+    scratch = scratch_root(runtime.scratch) / "finetune"
     finetune(
         MODELS["vivit"] / "model.safetensors",
         data,
         params.finetune,
-        seed=params.seed,
+        seeds=params.seeds,
         target=FINETUNED,
-        machine=Machine(resolve_device(params.runtime.device), params.runtime.workers, scratch),
+        machine=Machine(
+            device=resolve_device(runtime.device),
+            devices=runtime.devices,
+            num_nodes=runtime.num_nodes,
+            workers=runtime.workers,
+            resident=runtime.resident,
+            scratch=scratch,
+        ),
     )
 
 

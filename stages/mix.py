@@ -22,7 +22,8 @@ def main() -> None:
         MIXED[dataset],
         params.mix,
         scratch=scratch_root(params.runtime.scratch) / f"mix@{dataset}",
-        workers=params.runtime.workers,
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
     )
     print(f"mixed {len(sources)} clips into {MIXED[dataset]}")
 

@@ -17,14 +17,22 @@ from stages.paths import MIXED, MODELS, UCF101_SPLIT
 def main() -> None:
     model, params = sys.argv[1], load_params()
     settings = params.pretrain.vivit if model == "vivit" else params.pretrain.nonlocal_
-    scratch = scratch_root(params.runtime.scratch) / f"pretrain@{model}"
+    runtime = params.runtime
+    scratch = scratch_root(runtime.scratch) / f"pretrain@{model}"
     pretrain(
         MixedStore(MIXED["ucf101"]),
         read_table(UCF101_SPLIT, SplitVideo),
         settings,
-        seed=params.seed,
+        seeds=params.seeds,
         target=MODELS[model],
-        machine=Machine(resolve_device(params.runtime.device), params.runtime.workers, scratch),
+        machine=Machine(
+            device=resolve_device(runtime.device),
+            devices=runtime.devices,
+            num_nodes=runtime.num_nodes,
+            workers=runtime.workers,
+            resident=runtime.resident,
+            scratch=scratch,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Cuts UTA-RLDD's videos into clips of 320x240 and divides them into train and val."""
 
+from framemix.datasets.files import require_hashable
 from framemix.datasets.records import Clip, SplitClip
 from framemix.datasets.rldd import resize_clips
 from framemix.datasets.splits import split_clips
@@ -12,12 +13,14 @@ from stages.paths import RLDD_CLIPS, RLDD_SPLIT, RLDD_TABLE
 
 def main() -> None:
     params = load_params()
+    require_hashable(params.data.rldd, "data.rldd")
     clips = resize_clips(
         params.data.rldd,
         RLDD_CLIPS,
         params.resize,
         scratch=scratch_root(params.runtime.scratch) / "resize",
-        workers=params.runtime.workers,
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
     )
     split = split_clips(clips, params.split)
     write_table(RLDD_TABLE, Clip, clips)

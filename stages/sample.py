@@ -8,7 +8,7 @@ from stages.paths import SAMPLE
 
 def main() -> None:
     params = load_params()
-    render_sample(SAMPLE, params.sample, params.runtime.workers)
+    render_sample(SAMPLE, params.sample, params.runtime.cluster)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,21 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from framemix.training.augment import move, recolour
+from framemix.training.augment import blend, move, recolour
 from framemix.training.settings import AugmentSettings
 
 SIZE, FRAMES, HEIGHT, WIDTH = 64, 3, 20, 30
 
 
 def settings(**changes: float) -> AugmentSettings:
-    none = {"shift": 0.0, "flip": False, "brightness": 0.0, "contrast": 0.0}
+    none = {
+        "shift": 0.0,
+        "flip": False,
+        "brightness": 0.0,
+        "contrast": 0.0,
+        "mixup": 0.0,
+        "cutmix": 0.0,
+    }
     return AugmentSettings.model_validate(none | changes)
 
 
@@ -85,3 +92,44 @@ def test_colours_change_once_a_clip_within_their_bounds() -> None:
         assert all(len(clip.unique()) == 1 for clip in change)
         assert len(change[:, 0, 0, 0, 0].unique()) > SIZE // 2
         assert 0.8 * most < change.abs().max() <= most + 1e-6
+
+
+def numbered(height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    """Clips of their own number everywhere."""
+    return repeat(torch.arange(8.0), "b -> b c t h w", c=3, t=FRAMES, h=height, w=width).clone()
+
+
+def test_mixup_weighs_each_clip_and_its_partner_by_the_share_of_their_labels() -> None:
+    shares = []
+    for _ in range(50):
+        blended, partners, share = blend(numbered(), settings(mixup=0.5))
+        assert sorted(partners.tolist()) == list(range(8))
+        wanted = share * torch.arange(8) + (1 - share) * partners
+        assert torch.allclose(blended, repeat(wanted, "b -> b c t h w", c=3, t=3, h=20, w=30))
+        shares.append(share)
+    assert len(set(shares)) == 50
+    # Beta(0.5, 0.5) is far from uniform: a third of it each lies within 0.25 of 0 and of 1.
+    assert 0.4 < sum(share < 0.25 or share > 0.75 for share in shares) / 50 < 0.95
+    assert 0.3 < sum(shares) / 50 < 0.7
+
+
+def test_cutmix_pastes_one_box_of_the_partner_into_all_frames_and_counts_its_pixels() -> None:
+    shares = []
+    for _ in range(50):
+        blended, partners, share = blend(numbered(), settings(cutmix=1.0))
+        other = next(i for i in range(8) if partners[i] != i)
+        pasted = blended[other] == partners[other]
+        assert torch.equal(blended[other][~pasted], numbered()[other][~pasted])
+        assert (pasted == pasted[:1, :1]).all()
+        rows, columns = pasted[0, 0].any(1), pasted[0, 0].any(0)
+        assert int(pasted[0, 0].sum()) == int(rows.sum()) * int(columns.sum())  # a box
+        assert share == pytest.approx(1 - pasted[0, 0].double().mean().item())
+        shares.append(share)
+    assert min(shares) < 0.3
+    assert max(shares) > 0.8
+
+
+def test_where_mixup_and_cutmix_are_both_on_batches_take_one_or_the_other() -> None:
+    both = settings(mixup=1.0, cutmix=1.0)
+    whole = [(blend(numbered(), both)[0] % 1 == 0).all().item() for _ in range(40)]
+    assert 8 < sum(whole) < 32

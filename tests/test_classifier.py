@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from framemix.models import build_model
+from framemix.training.batches import Orders
 from framemix.training.classifier import Classifier
-from framemix.training.data import BatchOrder
+from framemix.training.interrupt import Interrupt
 from tests.tiny_store import nonlocal_config, training_settings, vivit_config
 
 RATE = 0.008
@@ -17,7 +18,8 @@ BATCHES = 4  # an epoch
 def classifier(network: nn.Module | None = None, **changes: Any) -> Classifier:
     settings = training_settings(learning_rate=RATE, **changes)
     network = network or build_model(vivit_config())
-    return Classifier(network, settings, BatchOrder(4 * BATCHES, 4, 0), seed=0)
+    orders = Orders.of([0] * 4 * BATCHES, 4, settings, seed=0)
+    return Classifier(network, settings, orders, seed=0, interrupt=Interrupt())
 
 
 def rates(**changes: Any) -> list[float]:
@@ -78,3 +80,31 @@ def test_settings_choose_the_optimizer() -> None:
     assert sgd.param_groups[0]["momentum"] == 0.9
     adamw = classifier(optimizer="adamw").configure_optimizers()["optimizer"]
     assert isinstance(adamw, torch.optim.AdamW)
+
+
+def test_each_depth_learns_so_many_times_as_fast_as_the_next() -> None:
+    network = build_model(vivit_config(spatial_depth=2, temporal_depth=1))
+    optimizer = classifier(network, layer_decay=0.5).configure_optimizers()["optimizer"]
+    rate = {id(p): g["initial_lr"] for g in optimizer.param_groups for p in g["params"]}
+    depths = {
+        "embedding.": 4,
+        "spatial.cls_token": 4,
+        "spatial.blocks.0.": 3,
+        "spatial.blocks.1.": 2,
+        "temporal.cls_token": 2,
+        "temporal.blocks.0.": 1,
+        "head.": 0,
+    }
+    for name, parameter in network.named_parameters():
+        (depth,) = (depth for start, depth in depths.items() if name.startswith(start))
+        assert rate.pop(id(parameter)) == pytest.approx(RATE * 0.5**depth), name
+    assert not rate
+
+
+def test_layer_decay_goes_down_the_stages_of_a_convolutional_network_too() -> None:
+    network = build_model(nonlocal_config())
+    optimizer = classifier(network, layer_decay=0.5).configure_optimizers()["optimizer"]
+    rate = {id(p): g["initial_lr"] for g in optimizer.param_groups for p in g["params"]}
+    rates = [rate[id(network.get_parameter(f"layer{n}.0.conv1.weight"))] for n in (1, 2, 3, 4)]
+    assert rates == pytest.approx([RATE / 16, RATE / 8, RATE / 4, RATE / 2])
+    assert rate[id(network.fc.weight)] == RATE

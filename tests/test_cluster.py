@@ -1,28 +1,48 @@
 """What users may rely on when work is spread over processes."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
+import numpy as np
 import psutil
 import pytest
 
-from framemix.cluster import map_tasks
-from framemix.errors import VideoError
+from framemix.cluster import Cluster, map_tasks
+from framemix.datasets.mix import build_store, video_sources
+from framemix.datasets.records import Video
+from framemix.errors import ClusterError, VideoError
+from framemix.isolation import Limits
+from framemix.mixing import MixSettings
+from framemix.video.writing import video_writer
+
+SRC = Path(__file__).resolve().parents[1] / "src"
 
 # The main process of a run, to be killed: its workers write their ids and then sleep.
 RUN = """
 import sys
 from pathlib import Path
 from test_cluster import write_id_and_sleep
-from framemix.cluster import map_tasks
+from framemix.cluster import Cluster, map_tasks
 
 if __name__ == "__main__":
     tasks = [Path(sys.argv[1]) / str(i) for i in range(4)]
-    list(map_tasks(write_id_and_sleep, tasks, workers=2, label="sleep"))
+    list(map_tasks(write_id_and_sleep, tasks, cluster=Cluster(2), label="sleep"))
 """
+
+
+def end_worker(path: Path) -> str:
+    """End the worker: always, or the first time only."""
+    if path.name == "always" or (path.name == "once" and not path.exists()):
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path.name
 
 
 def square_slowly(number: int) -> tuple[int, int]:
@@ -50,13 +70,13 @@ def write_id_and_sleep(path: Path) -> None:
 
 
 def test_results_come_in_the_order_of_the_tasks_from_other_processes():
-    results = list(map_tasks(square_slowly, range(6), workers=2, label="square"))
+    results = list(map_tasks(square_slowly, range(6), cluster=Cluster(2), label="square"))
     assert [result for result, _ in results] == [0, 1, 4, 9, 16, 25]
     assert os.getpid() not in {pid for _, pid in results}
 
 
 def test_an_error_in_a_worker_is_raised_here_as_it_is():
-    results = map_tasks(refuse_two, range(4), workers=1, label="refuse")
+    results = map_tasks(refuse_two, range(4), cluster=Cluster(1), label="refuse")
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(VideoError, match=r"^a\.avi: cannot be decoded$"):
         next(results)
@@ -65,18 +85,18 @@ def test_an_error_in_a_worker_is_raised_here_as_it_is():
 def test_after_an_error_tasks_that_have_not_begun_are_dropped(tmp_path):
     tasks = [tmp_path / str(i) for i in range(40)]
     with pytest.raises(VideoError, match="first"):
-        list(map_tasks(leave_a_trace, tasks, workers=1, label="trace"))
+        list(map_tasks(leave_a_trace, tasks, cluster=Cluster(1), label="trace"))
     assert len(list(tmp_path.iterdir())) < 40
 
 
 def test_no_tasks_are_no_work_and_no_processes():
     before = psutil.Process().children(recursive=True)
-    assert list(map_tasks(square_slowly, [], workers=2, label="none")) == []
+    assert list(map_tasks(square_slowly, [], cluster=Cluster(2), label="none")) == []
     assert psutil.Process().children(recursive=True) == before
 
 
 def test_workers_are_gone_when_the_work_is_done():
-    list(map_tasks(refuse_two, [0], workers=1, label="one"))
+    list(map_tasks(refuse_two, [0], cluster=Cluster(1), label="one"))
     names = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
     assert not [name for name in names if "spawn_main" in name]
 
@@ -88,7 +108,7 @@ def test_workers_end_when_their_run_is_killed(tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: (tmp_path / "0").exists() and (tmp_path / "1").exists(), seconds=30)
+    wait_for(lambda: (tmp_path / "0").exists() and (tmp_path / "1").exists(), seconds=60)
     workers = [psutil.Process(int((tmp_path / name).read_text())) for name in "01"]
     assert all(worker.is_running() for worker in workers)
     run.kill()  # not waited for: the run stays a zombie meanwhile
@@ -104,3 +124,168 @@ def wait_for(condition, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def test_a_task_whose_worker_dies_is_done_by_another(tmp_path):
+    tasks = [tmp_path / name for name in ("a", "once", "b")]
+    results = list(map_tasks(end_worker, tasks, cluster=Cluster(2), label="end"))
+    assert results == ["a", "once", "b"]
+
+
+def test_a_task_that_ends_every_worker_is_named_and_no_neighbour(tmp_path):
+    tasks = [tmp_path / name for name in ("a", "b", "always", "c", "d")]
+    results = map_tasks(end_worker, tasks, cluster=Cluster(2), label="mix shards")
+    assert [next(results), next(results)] == ["a", "b"]
+    with pytest.raises(ClusterError, match=r"^mix shards: task 3 of 5 ended each worker that "):
+        next(results)
+
+
+# Another cluster, by address
+
+
+class DaskCluster:
+    """A scheduler and workers on the loopback, started as users start them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.processes = folder, []
+        self._start("scheduler", "--host 127.0.0.1 --port 0 --no-dashboard", SRC)
+        log = folder / "scheduler.log"
+        wait_for(lambda: "Scheduler at:" in log.read_text(), seconds=60)
+        self.address = log.read_text().split("Scheduler at:")[1].split()[0]
+
+    def start_worker(self, source: Path = SRC) -> subprocess.Popen:
+        return self._start("worker", f"{self.address} --nthreads 1 --no-nanny", source)
+
+    def _start(self, what: str, options: str, source: Path) -> subprocess.Popen:
+        cwd = self.folder / f"cwd{len(self.processes)}"
+        cwd.mkdir()
+        with (self.folder / f"{what}.log").open("a") as log:
+            process = subprocess.Popen(
+                [Path(sys.executable).parent / "dask", what, *options.split()],
+                cwd=cwd,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([str(source), str(Path(__file__).parent)]),
+                },
+                stdout=log,
+                stderr=log,
+            )
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture
+def dask_cluster(tmp_path: Path) -> Iterator[DaskCluster]:
+    (tmp_path / "dask").mkdir()
+    cluster = DaskCluster(tmp_path / "dask")
+    yield cluster
+    for process in reversed(cluster.processes):
+        process.kill()
+        process.wait()
+
+
+def build(root: Path, folder: Path, cluster: Cluster) -> dict[str, bytes]:
+    rows = [
+        Video(video=f.name, class_name=f.stem, group="g01", frames=120, kept=True)
+        for f in sorted(root.iterdir())
+    ]
+    build_store(
+        video_sources(rows, root),
+        folder / "store",
+        MixSettings(
+            method="linear",
+            segments=4,
+            frames_per_segment="all",
+            window="all",
+            size=(48, 64),
+            fit="squeeze",
+            pixel_format="rgb24",
+        ),
+        scratch=folder.absolute() / "scratch",
+        cluster=cluster,
+        limits=Limits(seconds=60, memory_mb=1024),
+    )
+    return {file.name: file.read_bytes() for file in (folder / "store").iterdir()}
+
+
+def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_stages_outputs(
+    dask_cluster, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # the workers have other working folders
+    root = Path("videos")
+    root.mkdir()
+    with video_writer(root / "000.avi", width=64, height=48, fps=25, codec="xvid") as write:
+        for value in range(120):
+            write(np.full((48, 64, 3), 2 * value, np.uint8))
+    for i in range(1, 40):
+        shutil.copy(root / "000.avi", root / f"{i:03}.avi")
+    (tmp_path / "local").mkdir()
+    expected = build(root, tmp_path / "local", Cluster(2))
+
+    victim, _ = dask_cluster.start_worker(), dask_cluster.start_worker()
+    folder, finished = Path("cluster"), []
+    folder.mkdir()
+
+    def kill() -> None:
+        def done() -> list[Path]:
+            return list(folder.glob("scratch/*[!lk]/shard.h5"))
+
+        wait_for(lambda: len(done()) >= 4, seconds=60)
+        victim.kill()
+        finished.extend(done())
+
+    killer = Thread(target=kill)
+    killer.start()
+    assert build(root, folder, Cluster(2, dask_cluster.address)) == expected
+    killer.join()
+    assert victim.wait() == -signal.SIGKILL
+    assert len(finished) < 40
+
+
+def test_a_worker_of_other_code_is_refused_even_when_it_joins_later(dask_cluster, tmp_path):
+    shutil.copytree(SRC / "framemix", tmp_path / "other/framemix")
+    with (tmp_path / "other/framemix/mixing.py").open("a") as file:
+        file.write("# changed\n")
+    dask_cluster.start_worker()
+    results = map_tasks(pause, range(200), cluster=Cluster(1, dask_cluster.address), label="pause")
+    assert next(results) == 0
+    dask_cluster.start_worker(tmp_path / "other")
+    with pytest.raises(ClusterError) as caught:
+        list(results)
+    message = str(caught.value)
+    assert message.startswith("worker tcp://127.0.0.1:")
+    assert " has framemix code " in message
+    assert "allowed: the code and libraries of the client" in message
+    assert "\n" not in message
+
+
+def pause(number: int) -> int:
+    time.sleep(0.2)
+    return number
+
+
+def test_a_scheduler_that_is_lost_is_one_line(dask_cluster):
+    dask_cluster.start_worker()
+    results = map_tasks(pause, range(100), cluster=Cluster(1, dask_cluster.address), label="p")
+    assert next(results) == 0
+    dask_cluster.processes[0].kill()
+    with pytest.raises(ClusterError, match=r"^p: the connection to runtime\.scheduler = tcp"):
+        list(results)
+
+
+def test_a_scheduler_that_cannot_be_reached_is_named_within_seconds():
+    start = time.monotonic()
+    with pytest.raises(ClusterError) as caught:
+        list(map_tasks(pause, [1], cluster=Cluster(1, "tcp://127.0.0.1:9"), label="p"))
+    assert time.monotonic() - start < 30
+    assert str(caught.value) == (
+        "runtime.scheduler = tcp://127.0.0.1:9: cannot be reached within 10 s; "
+        "allowed: null for this machine, or a running dask scheduler's (tcp://host:8786)"
+    )
+
+
+def test_dask_says_nothing_of_its_own(capfd):
+    list(map_tasks(refuse_two, [0, 1], cluster=Cluster(2), label="quiet"))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert [line for line in err.splitlines() if not line.startswith("quiet: 2/2")] == []

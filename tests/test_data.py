@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from framemix.training.data import BatchOrder, ClipDataset, ordered_loader, training_loader
+from framemix.training.data import ClipDataset, batch_loader, ordered_loader
 from tests.tiny_store import ACTIONS, clips, examples_of, make_store
 
 
@@ -13,43 +13,6 @@ from tests.tiny_store import ACTIONS, clips, examples_of, make_store
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     store = make_store(tmp_path_factory.mktemp("data") / "store")
     return ClipDataset(examples_of(store, "train"))
-
-
-def order(epoch: int = 0, *, seed: int = 0, first_batch: int = 0, clips: int = 23) -> BatchOrder:
-    batches = BatchOrder(clips, 4, seed)
-    batches.epoch, batches.first_batch = epoch, first_batch
-    return batches
-
-
-def test_order_depends_on_seed_and_epoch_alone() -> None:
-    first = list(order(3, seed=5))
-    np.random.seed(1)
-    torch.manual_seed(1)
-    assert list(order(3, seed=5)) == first
-    assert list(order(4, seed=5)) != first
-    assert list(order(3, seed=6)) != first
-
-
-def test_order_of_an_epoch_does_not_depend_on_earlier_epochs() -> None:
-    batches = order()
-    for epoch in (0, 1, 2):
-        batches.epoch = epoch
-        seen = list(batches)
-    assert seen == list(order(2))
-
-
-@pytest.mark.parametrize("count", [1, 4, 23, 24])
-def test_each_epoch_takes_every_clip_once(count: int) -> None:
-    batches = list(order(7, clips=count))
-    assert sorted(place for batch in batches for place in batch) == list(range(count))
-    assert [len(batch) for batch in batches[:-1]] == [4] * (len(batches) - 1)
-    assert len(batches) == len(order(clips=count))
-
-
-def test_first_batch_skips_exactly_the_batches_behind_it_once() -> None:
-    whole, resumed = list(order(2)), order(2, first_batch=4)
-    assert list(resumed) == whole[4:]
-    assert list(resumed) == whole
 
 
 def test_a_batch_equals_its_clips_read_one_by_one(dataset: ClipDataset) -> None:
@@ -72,13 +35,12 @@ def test_a_clip_is_what_was_written_to_the_store(dataset: ClipDataset) -> None:
 
 
 def test_worker_processes_give_the_same_batches(dataset: ClipDataset) -> None:
-    for epoch in (0, 1):
-        alone = list(training_loader(dataset, order(epoch, clips=len(dataset)), 0))
-        shared = list(training_loader(dataset, order(epoch, clips=len(dataset)), 2))
-        assert len(alone) == len(shared) == 3
-        for (a, a_labels), (b, b_labels) in zip(alone, shared, strict=True):
-            assert torch.equal(a, b)
-            assert torch.equal(a_labels, b_labels)
+    places = [[3, 1, 4], [1, 5], [11, 2, 6, 5]]
+    alone, shared = (list(batch_loader(dataset, places, workers)) for workers in (0, 2))
+    assert len(alone) == len(shared) == 3
+    for (a, a_labels), (b, b_labels) in zip(alone, shared, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a_labels, b_labels)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

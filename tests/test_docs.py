@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from framemix.params import parse_params
 from tests.pipeline import ROOT, Project
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/clusters.md"]
 
 
 def commands(document: str) -> list[str]:
@@ -17,12 +19,25 @@ def commands(document: str) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_make_targets_of_the_documents_exist(document: str, tmp_path: Path) -> None:
     shown = [command for command in commands(document) if command.startswith("make ")]
     assert shown
     for command in shown:
         Project(ROOT).run(f"{command} --dry-run")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_snippets_of_python_and_params_are_valid(document: str) -> None:
+    """They need clusters that are not here: their syntax, and the keys of params.yaml."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(snippet, document, "exec")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for snippet in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        for section, values in yaml.safe_load(snippet).items():
+            params[section] |= values
+        parse_params(params, Path(document))
 
 
 def test_linked_files_exist() -> None:

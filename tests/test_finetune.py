@@ -1,4 +1,5 @@
 import json
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from framemix.datasets.records import SplitVideo
 from framemix.errors import ModelError
 from framemix.evaluation.metrics import parameter_counts
 from framemix.evaluation.prediction import predict
@@ -20,11 +22,13 @@ from framemix.models import (
 )
 from framemix.models.config import FinetuneMode, ViViTConfig
 from framemix.models.vivit import ViViT
-from framemix.training.finetune import finetune, with_new_head
+from framemix.tables import read_table
+from framemix.training.finetune import finetune, redrawn, starting_network
 from framemix.training.finetune_data import FinetuneData, task_of
 from framemix.training.finetune_settings import FinetuneSettings, Task
 from tests.tiny_store import (
     ACTIONS,
+    FINETUNING,
     STATES,
     TRAINING,
     driver_split,
@@ -75,13 +79,15 @@ def pretrained(folder: Path, config: ModelConfig) -> Path:
 def settings(
     mode: FinetuneMode = "all", task: Task = "drowsy_class", **changes: Any
 ) -> FinetuneSettings:
-    return FinetuneSettings.model_validate({**TRAINING, "mode": mode, "task": task, **changes})
+    return FinetuneSettings.model_validate(
+        {**TRAINING, **FINETUNING, "mode": mode, "task": task, **changes}
+    )
 
 
 def run(source: Path, data: FinetuneData, folder: Path, chosen: FinetuneSettings) -> dict[str, Any]:
     """Fine-tune into `folder`/out and return the metrics."""
     target = folder / "out"
-    finetune(source, data, chosen, seed=0, target=target, machine=machine(folder / "scratch"))
+    finetune(source, data, chosen, seeds=[0], target=target, machine=machine(folder / "scratch"))
     metrics: dict[str, Any] = json.loads((target / "metrics.json").read_text())
     return metrics
 
@@ -110,7 +116,7 @@ def test_each_mode_trains_as_many_parameters_as_the_paper_model_has_there(
         paper = TrainedModel(
             build_model(config), config, ["x"] * 99, {}, IMAGENET_MEAN, IMAGENET_STD
         )
-        network = with_new_head(paper, 100)
+        network = starting_network(paper, 100, head="replace", temporal="keep")
     network.freeze_for(mode)
     counts = parameter_counts(network)
     assert counts == {"parameters": TRAINABLE["all"], "trainable_parameters": TRAINABLE[mode]}
@@ -143,13 +149,13 @@ def test_the_head_is_new_and_all_else_is_the_pretrained_models(source: Path) -> 
     trained = load_model(source)
     assert isinstance(trained.network, ViViT)
     torch.manual_seed(0)
-    network = with_new_head(trained, 4)
+    network = starting_network(trained, 4, head="replace", temporal="keep")
     old = trained.network.state_dict()
     for name, tensor in network.state_dict().items():
         if not name.startswith("head."):
             assert torch.equal(tensor, old[name]), name
     assert network.head[1].weight.shape[0] == 4
-    same_size = with_new_head(trained, len(ACTIONS))
+    same_size = starting_network(trained, len(ACTIONS), head="replace", temporal="keep")
     assert not torch.equal(same_size.head[1].weight, trained.network.head[1].weight)
 
 
@@ -163,6 +169,86 @@ def test_other_encoders_are_fine_tuned_as_a_whole_or_by_their_head(
     assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
     with pytest.raises(ModelError, match=r"^attention = 'spatio_temporal', mode = 'temporal_fc': "):
         run(joint, data, tmp_path, settings("temporal_fc"))
+
+
+def test_an_extended_head_says_of_the_pretrained_classes_what_it_said(source: Path) -> None:
+    trained = load_model(source)
+    network = starting_network(trained, 4, head="extend", temporal="keep").eval()
+    clips = torch.randn(2, 3, 4, 16, 24)
+    assert torch.allclose(network(clips)[:, :3], trained.network(clips), atol=1e-6)
+    assert network.head[1].weight[3].abs().sum() > 0
+
+
+def test_temporal_layers_may_start_anew(source: Path) -> None:
+    trained = load_model(source)
+    old = trained.network.state_dict()
+    new = starting_network(trained, 4, head="replace", temporal="reinit").state_dict()
+    drawn = {name for name in old if name[:4] != "head" and not torch.equal(old[name], new[name])}
+    assert drawn
+    assert all(name.startswith("temporal.") for name in drawn)
+    assert "temporal.blocks.0.attention.qkv.weight" in drawn
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"head": "extend", "task": "alert_drowsy"},
+            "finetune.head = extend: needs finetune.task = drowsy_class",
+        ),
+        (
+            {"split": "redrawn", "task": "three_state"},
+            "finetune.split = redrawn: needs finetune.task = drowsy_class",
+        ),
+        (
+            {"temporal": "reinit", "mode": "fc"},
+            "finetune.temporal = reinit: needs a finetune.mode that trains these layers, not fc",
+        ),
+    ],
+)
+def test_settings_that_cannot_go_together_are_named(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings(**changes)
+
+
+def test_a_redrawn_split_is_4_to_1_anew_and_says_how_much_of_val_was_pretrained_on(
+    source: Path, tmp_path: Path
+) -> None:
+    data = finetune_data(tmp_path / "data")
+    chosen = settings("fc", split="redrawn", epochs=1)
+    metrics = run(source, data, tmp_path, chosen)
+    split = read_table(tmp_path / "out/split.csv", SplitVideo)
+    assert split == redrawn(data).ucf101_split
+    val = {video.video for video in split if video.subset == "val"}
+    before = {video.video for video in data.ucf101_split if video.subset == "val"}
+    assert len(val) in (3, 4, 5)  # of 6 clips in each of 3 classes
+    assert metrics["val_seen_in_pretraining"] == pytest.approx(
+        len(val - before) / len(val), abs=1e-6
+    )
+    assert val - before
+
+
+def test_every_seed_is_trained_and_the_figures_are_over_all_of_them(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    chosen, here = settings("fc", epochs=1, learning_rate=0.1), machine(tmp_path / "scratch")
+    alone = []
+    for seed in (3, 1, 4):
+        target = tmp_path / str(seed)
+        finetune(source, data, chosen, seeds=[seed], target=target, machine=here)
+        alone.append(json.loads((target / "metrics.json").read_text()))
+        assert not any(name.endswith(("_mean", "_std")) for name in alone[-1])
+    finetune(source, data, chosen, seeds=[3, 1, 4], target=tmp_path / "all", machine=here)
+    metrics = json.loads((tmp_path / "all/metrics.json").read_text())
+    assert {name: metrics[name] for name in alone[0]} == alone[0]
+    for name in ("top1", "mean_class_accuracy", "drowsy_vs_alert_auroc"):
+        values = [figures[name] for figures in alone]
+        assert metrics[f"{name}_mean"] == pytest.approx(statistics.mean(values), abs=1e-6)
+        assert metrics[f"{name}_std"] == pytest.approx(statistics.stdev(values), abs=1e-6)
+    assert "parameters_mean" not in metrics
+    assert "drowsy_clips_mean" not in metrics
+    first, together = (tmp_path / name / "model.safetensors" for name in ("3", "all"))
+    assert first.read_bytes() == together.read_bytes()
 
 
 @pytest.mark.parametrize("mode", list(TRAINABLE))
@@ -198,7 +284,9 @@ def test_metrics_and_model_of_a_task(
         "drowsy_accuracy",
         "drowsy_clips",
         "drowsy_vs_alert_auroc",
+        "val_seen_in_pretraining",
     }
+    assert metrics["val_seen_in_pretraining"] == (0.0 if task == "drowsy_class" else None)
     assert metrics["drowsy_clips"] == 2
     assert load_model(tmp_path / "out/model.safetensors").classes == CLASSES[task]
 

@@ -16,10 +16,12 @@ import decord
 import numpy as np
 import pytest
 
+from framemix.cluster import Cluster
 from framemix.datasets import mix
 from framemix.datasets.mix import Source, build_store, clip_sources, mix_video, video_sources
 from framemix.datasets.records import Clip, Video
 from framemix.errors import FramemixError, VideoError
+from framemix.isolation import Limits
 from framemix.mixing import mix_frames
 from framemix.store import MixedStore
 from framemix.video.planes import stream_planes
@@ -38,6 +40,7 @@ COUNTS = {
 FPS = 25
 
 
+LIMITS = Limits(seconds=60, memory_mb=1024)
 settings_with = partial(mix_settings, size=[24, 32])
 
 
@@ -66,7 +69,11 @@ def build(root: Path, folder: Path, counts: dict[str, int] = COUNTS, **changes: 
     """Mix as the stage does: its outputs are gone before it runs, its scratch folder is not."""
     shutil.rmtree(folder / "store", ignore_errors=True)
     sources = video_sources(rows_of(counts), root)
-    options = {"scratch": folder / "scratch", "workers": changes.pop("workers", 1)}
+    options = {
+        "scratch": folder / "scratch",
+        "cluster": Cluster(changes.pop("workers", 1)),
+        "limits": LIMITS,
+    }
     build_store(sources, folder / "store", settings_with(**changes), **options)
     return MixedStore(folder / "store")
 

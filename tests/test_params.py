@@ -91,9 +91,15 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
+        ("seeds", [], "seeds = []: allowed: 1 or more values"),
+        ("seeds", [0, -1], "seeds.1 = -1: allowed: greater than or equal to 0"),
+        ("seeds", [1, 2, 1], "seeds = [1, 2, 1]: allowed: each one once"),
         ("mix.method", "mean", "mix.method = 'mean': allowed: 'none', 'average' or 'linear'"),
         ("mix.segments", 0, "mix.segments = 0: allowed: greater than or equal to 1"),
         ("mix.segments", "eight", "mix.segments = 'eight': allowed: an integer"),
+        ("mix.segments", True, "mix.segments = True: allowed: an integer"),
+        ("mix.segments", "8", "mix.segments = '8': allowed: an integer"),
+        ("resize.fps", True, "resize.fps = True: allowed: a number"),
         ("mix.size", 60, "mix.size = 60: allowed: a list"),
         ("mix.size", [60, 80, 3], "mix.size = [60, 80, 3]: allowed: at most 2 values"),
         ("mix.size", [1, 80], "mix.size.0 = 1: allowed: greater than or equal to 2"),
@@ -102,7 +108,12 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
         ("resize.clips", "many", "resize.clips = 'many': allowed: an integer"),
         ("finetune.learning_rate", "fast", "finetune.learning_rate = 'fast': allowed: a number"),
         ("finetune.augment.flip", 2, "finetune.augment.flip = 2: allowed: true or false"),
-        ("data.ucf101", 3, "data.ucf101 = 3: allowed: a path"),
+        ("data.ucf101", 3, "data.ucf101 = 3: allowed: text"),
+        (
+            "runtime.scheduler",
+            "node7",
+            "runtime.scheduler = 'node7': allowed: null or an address like tcp://host:8786",
+        ),
         (
             "pretrain.nonlocal.model.depth",
             18,
@@ -159,7 +170,7 @@ def test_where_one_of_several_forms_is_allowed_the_error_names_each_or_the_neare
         ("mix.Method", "mix.Method: unknown key; allowed: method, segments"),
         ("pretrain.resnet", "pretrain.resnet: unknown key; allowed: vivit, nonlocal"),
         ("finetune.augment.flop", "finetune.augment.flop: unknown key; allowed: shift, flip, bri"),
-        ("Seed", "Seed: unknown key; allowed: seed, data, sample, filter, split, resize, mix, "),
+        ("Seed", "Seed: unknown key; allowed: seeds, data, sample, filter, split, resize, mix, "),
     ],
 )
 def test_an_unknown_key_is_named_with_the_keys_that_are_known_there(path, message):
@@ -173,7 +184,7 @@ def test_a_misspelt_key_is_called_unknown_rather_than_missing():
 
 
 @pytest.mark.parametrize(
-    "path", ["seed", "mix", "mix.fit", "pretrain.vivit.model.dim", "resize.clips"]
+    "path", ["seeds", "mix", "mix.fit", "pretrain.vivit.model.dim", "resize.clips"]
 )
 def test_every_key_must_be_there(path):
     assert error_of(changed(path, MISSING)).startswith(f"{path}: missing")
@@ -181,7 +192,7 @@ def test_every_key_must_be_there(path):
 
 @pytest.mark.parametrize("content", [None, [], "mix"])
 def test_a_file_that_is_no_mapping_is_refused(content):
-    assert error_of(content).startswith(f"content = {content!r}: allowed: a mapping of seed, data")
+    assert error_of(content).startswith(f"content = {content!r}: allowed: a mapping of seeds, data")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +222,11 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             "(yuv420p has one colour for 2x2 pixels)",
         ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
+        (
+            {"runtime.device": "cuda:1", "runtime.devices": 2},
+            "runtime.device = cuda:1: is one device; allowed with runtime.devices = 2: "
+            "auto, cpu, cuda",
+        ),
         (
             {"finetune.task": "three_state"},
             "finetune.task = three_state: needs resize.states with [0, 5, 10], not [0, 10]",
@@ -245,6 +261,7 @@ def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, messa
         {"finetune": {"task": "three_state"}, "resize": {"states": [0, 5, 10]}},
         {"finetune": {"task": "drowsy_class"}, "resize": {"states": [10]}},
         {"runtime": {"device": "cuda:1", "scratch": "/big"}},
+        {"runtime": {"device": "cuda", "devices": 4, "num_nodes": 2, "resident": False}},
     ],
 )
 def test_values_that_do_fit_together_are_accepted(changes):
@@ -332,16 +349,18 @@ def test_applying_a_profile_reports_each_change(tmp_path, target):
 
 
 def test_values_set_by_hand_stay_where_the_profile_says_nothing(tmp_path, target):
-    target.write_text(target.read_text().replace("seed: 0 # of weights", "seed: 7 # of weights"))
+    target.write_text(
+        target.read_text().replace("seeds: [0] # of weights", "seeds: [7] # of weights")
+    )
     apply_profile(profile_of(tmp_path, PROFILE), target)
-    assert load_params(target).seed == 7
+    assert load_params(target).seeds == (7,)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("mix: {methods: none}", r"mix\.methods: unknown key; allowed: method, "),
-        ("speed: 2", r"speed: unknown key; allowed: seed, "),
+        ("speed: 2", r"speed: unknown key; allowed: seeds, "),
         ("mix: {method: mean}", r"mix\.method = 'mean': allowed: 'none', "),
         ("mix: null", r"mix = None: allowed: a mapping of "),
         ("mix: {segments: 7}", r"mix\.segments = 7: allowed: a multiple of "),

@@ -49,7 +49,7 @@ def test_second_repro_runs_nothing(finished: Project) -> None:
 
 def test_outputs_hold_no_path_or_name_of_this_machine(finished: Project) -> None:
     for path in finished.outputs():
-        if path.endswith((".csv", ".json", ".safetensors")):
+        if path.endswith((".csv", ".json", ".safetensors", ".md", ".html")):
             assert str(finished.folder).encode() not in (finished.folder / path).read_bytes()
 
 
@@ -124,8 +124,8 @@ def test_paper_profile_lists_the_papers_pipeline(finished: Project, tmp_path: Pa
     project = finished.copy(tmp_path / "project")
     project.run("git checkout -q params.yaml && framemix profile paper")
     assert stages_run(project.run("dvc repro --dry --force")) == STAGES
-    # The sample stays as it is; no setting of evaluate differs, and what it reads is not known yet.
-    assert stages_run(project.run("dvc repro --dry")) == STAGES[1:-1]
+    # The sample stays as it is.
+    assert stages_run(project.run("dvc repro --dry")) == STAGES[1:]
     changed = project.run("dvc params diff")
     for value in ("pretrain.vivit.model.dim ", "mix.window", "data.ucf101"):
         assert value in changed
@@ -173,6 +173,23 @@ def test_val_without_drowsy_clips_is_said_and_leaves_the_figures_empty(
     figures = json.loads((project.folder / "models/finetuned/metrics.json").read_text())
     assert figures["drowsy_accuracy"] is None
     assert figures["drowsy_vs_alert_auroc"] is None
+
+
+def test_a_fresh_clone_pulls_what_was_pushed_and_runs_nothing(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.run("dvc remote add --default lab ../lab && git commit -qam remote")
+    project.run("dvc push --run-cache")
+    project.run("git clone -q . ../clone")
+    clone = Project(tmp_path / "clone")
+    clone.run("dvc pull --run-cache")
+    assert stages_run(clone.run("dvc repro")) == []
+    assert clone.outputs() == project.outputs()
+    # The lock file is not what tells: the runs themselves came along.
+    (clone.folder / "dvc.lock").unlink()
+    assert stages_run(clone.run("dvc repro")) == []
+    assert clone.outputs() == project.outputs()
 
 
 @pytest.mark.slow

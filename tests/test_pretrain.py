@@ -66,7 +66,7 @@ def run(
         store,
         split or split_of(store),
         settings or SETTINGS[target.name],
-        seed=0,
+        seeds=[0],
         target=target,
         machine=machine(target.parent / "scratch"),
     )

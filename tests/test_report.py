@@ -3,6 +3,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -10,24 +11,52 @@ import pytest
 import torch
 import yaml
 
-from framemix.evaluation.figures import confusion_matrix, loss_curves, mixed_frames
-from framemix.evaluation.report import write_report
+from framemix.datasets.splits import SplitSettings
+from framemix.evaluation.drowsiness import Bin, Driver, SubjectRow, reliability
+from framemix.evaluation.figures import (
+    confusion_matrix,
+    loss_curves,
+    mixed_frames,
+    reliability_plot,
+)
+from framemix.evaluation.intervals import Estimate, wilson
+from framemix.evaluation.page import Circumstances
+from framemix.evaluation.report import ModelEstimate, write_report
 from framemix.evaluation.settings import EvaluateSettings
-from framemix.evaluation.tables import TrainedRow, table1
+from framemix.evaluation.tables import ClassRow, TrainedRow, class_rows, table1, table1_note
+from framemix.tables import read_table
 from framemix.training.finetune import finetune
 from framemix.training.finetune_data import FinetuneData
 from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.pretrain import pretrain
 from framemix.training.settings import PretrainNonLocal, PretrainViViT
-from tests.tiny_store import NONLOCAL, TRAINING, VIVIT, driver_split, finetune_data, machine
+from tests.tiny_store import (
+    FINETUNING,
+    NONLOCAL,
+    TRAINING,
+    VIVIT,
+    driver_split,
+    finetune_data,
+    machine,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 MODELS = ("vivit", "nonlocal")
 VAL_CLIPS = {"vivit": 6, "nonlocal": 6, "finetuned": 8}
+CIRCUMSTANCES = Circumstances(
+    split=SplitSettings(
+        strategy="random", group_scope="class", folds=3, fold=0, seed=0, rldd="random"
+    ),
+    mode="temporal_fc",
+    ucf101="UCF-101",
+    rldd="UTA-RLDD",
+    sample=False,
+)
 PNGS = [
     "loss_curves.png",
     "mixed_frames.png",
+    "reliability.png",
     *(f"confusion_{name}.png" for name in VAL_CLIPS),
 ]
 
@@ -47,14 +76,14 @@ def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path
         (PretrainNonLocal.model_validate({**TRAINING, "model": NONLOCAL}), "nonlocal"),
     ):
         pretrain(
-            data.ucf101, data.ucf101_split, settings, seed=0, target=folder / name, machine=here
+            data.ucf101, data.ucf101_split, settings, seeds=[0], target=folder / name, machine=here
         )
-    tuning = {**TRAINING, "mode": "temporal_fc", "task": "drowsy_class"}
+    tuning = {**TRAINING, **FINETUNING, "mode": "temporal_fc"}
     finetune(
         folder / "vivit/model.safetensors",
         data,
         FinetuneSettings.model_validate(tuning),
-        seed=0,
+        seeds=[0],
         target=folder / "finetuned",
         machine=here,
     )
@@ -73,7 +102,7 @@ def write(models: Path, data: FinetuneData, target: Path) -> Mapping[str, object
         {name: models / name for name in MODELS},
         models / "finetuned",
         data,
-        0.25,
+        CIRCUMSTANCES,
         EvaluateSettings(batch_size=4, pictured_clips=2),
         device=CPU,
         target=target,
@@ -85,18 +114,72 @@ def metrics_of(folder: Path) -> dict[str, float]:
     return metrics
 
 
-def test_writes_just_the_files_that_the_pipeline_expects(reports: Path) -> None:
+def test_writes_just_the_files_that_the_pipeline_expects(reports: Path, models: Path) -> None:
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["evaluate"]
     expected = {Path(out) for out in stage["outs"] + stage["metrics"]}
-    assert {Path("reports") / file.name for file in reports.iterdir()} == expected
+    cards = {Path("models") / file.relative_to(models) for file in models.glob("*/README.md")}
+    assert {Path("reports") / file.name for file in reports.iterdir()} | cards == expected
 
 
-def test_metrics_are_those_of_the_models_own_stages(reports: Path, models: Path) -> None:
+def test_metrics_keep_those_of_the_models_own_stages(reports: Path, models: Path) -> None:
     report = json.loads((reports / "metrics.json").read_text())
     for name in (*MODELS, "finetuned"):
         own = metrics_of(models / name)
-        assert report[name] == {key: own[key] for key in report[name]}, name
+        assert own.items() <= report[name].items(), name
+        assert report[name]["top1_low"] < own["top1"] < report[name]["top1_high"]
     assert {"top1", "drowsy_accuracy", "drowsy_vs_alert_auroc"} <= set(report["finetuned"])
+
+
+def test_estimates_are_the_models_figures_with_limits(reports: Path, models: Path) -> None:
+    estimates = read_table(reports / "estimates.csv", ModelEstimate)
+    assert {e.metric for e in estimates if e.model == "vivit"} == {
+        "top1",
+        "top5",
+        "mean_class_accuracy",
+    }
+    for e in estimates:
+        assert (e.low is None) == (e.interval == "")
+        own = metrics_of(models / e.model)
+        if e.metric in own:
+            assert e.value == pytest.approx(own[e.metric], abs=1e-5)
+    assert {e.clips for e in estimates if e.model == "vivit"} == {6}
+
+
+def test_every_class_has_a_row_that_agrees_with_the_predictions(reports: Path) -> None:
+    rows = [row for row in read_table(reports / "classes.csv", ClassRow) if row.model == "vivit"]
+    with (reports / "predictions_vivit.csv").open(newline="") as file:
+        said = [(row["true"], row["predicted"]) for row in csv.DictReader(file)]
+    assert [row.class_name for row in rows] == ["ApplyLipstick", "Archery", "YoYo"]
+    for row in rows:
+        assert row.clips == sum(true == row.class_name for true, _ in said)
+        assert row.predicted == sum(predicted == row.class_name for _, predicted in said)
+        assert row.right == said.count((row.class_name, row.class_name))
+
+
+def test_drivers_and_subjects_are_those_of_the_val_side(reports: Path, data: FinetuneData) -> None:
+    drivers = read_table(reports / "drivers.csv", Driver)
+    assert {driver.clip for driver in drivers} == {
+        clip.clip for clip in data.rldd_split if clip.subset == "val"
+    }
+    (subject,) = read_table(reports / "subjects.csv", SubjectRow)
+    assert (subject.drowsy_clips, subject.alert_clips) == (2, 2)
+
+
+def test_leak_shares_are_of_groups_and_subjects_on_both_sides(
+    data: FinetuneData, models: Path, reports: Path, tmp_path: Path
+) -> None:
+    """In the tiny store all clips are of one group a class and of one subject."""
+    leaking = json.loads((reports / "metrics.json").read_text())
+    assert leaking["vivit"]["leak_share"] == 1
+    assert leaking["finetuned"]["drivers_leak_share"] == 1
+    videos = [video.model_copy(update={"group": video.subset}) for video in data.ucf101_split]
+    clips = [clip.model_copy(update={"subject": clip.subset}) for clip in data.rldd_split]
+    clean = replace(data, ucf101_split=videos, rldd_split=clips)
+    figures: Mapping[str, Any] = write(models, clean, tmp_path)
+    assert figures["vivit"]["leak_share"] == 0
+    assert figures["finetuned"]["leak_share"] == 0
+    assert figures["finetuned"]["drivers_leak_share"] == 0
+    write(models, data, tmp_path)  # the cards are the models' own again
 
 
 def test_says_which_pretrained_model_is_better(reports: Path, models: Path) -> None:
@@ -154,41 +237,59 @@ def test_pictures_do_not_depend_on_where_their_clips_lie_in_the_index(
 
 
 def row(top1: float, device: str = "CPU") -> TrainedRow:
-    return TrainedRow(top1=top1, epochs=20, minutes=0.5, parameters=1_234_567, device=device)
+    estimate = Estimate(
+        metric="top1", value=top1, low=0.1, high=0.9, interval="x", clips=10, clusters=4
+    )
+    return TrainedRow(
+        top1=estimate, leak_share=0.25, epochs=20, minutes=0.5, parameters=1_234_567, device=device
+    )
 
 
-def test_table1_has_our_figures_beside_the_papers(reports: Path, models: Path) -> None:
-    table = (reports / "table1.md").read_text()
-    vivit, network = (line.split(" | ") for line in table.splitlines()[4:6])
-    assert vivit[0] == "| ViViT"
-    assert network[0] == "| Non-local"
-    for cells, name, paper in (
-        (vivit, "vivit", ("77.81", "30", "21-23")),
-        (network, "nonlocal", ("71.48", "150", "12-13")),
-    ):
-        assert float(cells[1]) == pytest.approx(100 * metrics_of(models / name)["top1"], abs=0.01)
-        assert cells[3] == "3"
-        assert (cells[2], cells[4], cells[6]) == paper
-        assert cells[7].rstrip(" |") == f"{metrics_of(models / name)['parameters']:,}"
-    assert "25.0% of the val clips have a sibling" in table
-    assert "on 6 val clips" in table
+def test_table1_has_our_figures_above_the_papers(reports: Path, models: Path) -> None:
+    lines = (reports / "table1.md").read_text().splitlines()[4:8]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [line[:2] for line in cells] == [
+        ["ViViT", "here"],
+        ["ViViT", "paper A"],
+        ["Non-local", "here"],
+        ["Non-local", "paper A"],
+    ]
+    assert cells[1][2:] == ["77.81", "–", "95", "30", "21-23", "125,689,699"]
+    assert cells[3][2:] == ["71.48", "–", "95", "150", "12-13", "25,812,643"]
+    for own, name in ((cells[0], "vivit"), (cells[2], "nonlocal")):
+        figures = metrics_of(models / name)
+        assert float(own[2]) == pytest.approx(100 * figures["top1"], abs=0.01)
+        low, high = (float(limit) for limit in own[3].split(" to "))
+        assert low < float(own[2]) < high
+        assert own[4:6] == ["100.0", "3"]
+        assert own[7] == f"{figures['parameters']:,}"
 
 
 @pytest.mark.parametrize(
     ("vivit", "network", "better"), [(0.6, 0.5, "ViViT"), (0.4, 0.5, "Non-local")]
 )
-def test_table1_names_the_better_model(vivit: float, network: float, better: str) -> None:
-    table = table1({"vivit": row(vivit), "nonlocal": row(network)}, 10, 0.0)
-    assert f"Better here: {better}" in table
-    assert "no val clip has a sibling" in table
+def test_table1_names_the_better_model_and_every_device_once(
+    vivit: float, network: float, better: str
+) -> None:
+    rows = {"vivit": row(vivit, "H100"), "nonlocal": row(network, "CPU")}
+    assert f"Better here: {better}, on 10 val clips of 4 groups" in table1_note(rows)
+    assert "ours of: CPU, H100." in table1_note(rows)
+    assert table1_note({"vivit": row(0.6), "nonlocal": row(0.5)}).count("CPU") == 1
 
 
-def test_table1_is_a_table_of_one_width_and_names_every_device_once() -> None:
-    rows = {"vivit": row(0.6, "H100"), "nonlocal": row(0.5, "CPU")}
-    table = table1(rows, 10, 0.95)
-    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
-    assert "ours of: CPU, H100." in table
-    assert table1({"vivit": row(0.6), "nonlocal": row(0.5)}, 10, 0.95).count("CPU") == 1
+def test_a_table_in_markdown_is_of_one_width() -> None:
+    text = table1({"vivit": row(0.6), "nonlocal": row(0.5)}).markdown()
+    assert len({line.count("|") for line in text.splitlines()}) == 1
+
+
+def test_a_class_without_val_clips_is_listed_without_an_accuracy() -> None:
+    counts = np.array([[3, 1, 0], [0, 0, 0], [2, 2, 1]])
+    first, empty, last = class_rows("vivit", counts, ["a", "b", "c"])
+    assert (empty.clips, empty.accuracy, empty.low, empty.taken_for) == (0, None, None, "")
+    assert empty.predicted == 3
+    assert (first.accuracy, first.taken_for) == (0.75, "b")
+    assert (first.low, first.high) == pytest.approx(wilson(3, 4), abs=1e-6)
+    assert (last.right, last.taken_for) == (1, "a")
 
 
 def test_mixed_frames_shows_at_most_eight_segments_of_any_number(tmp_path: Path) -> None:
@@ -202,7 +303,7 @@ def test_mixed_frames_shows_at_most_eight_segments_of_any_number(tmp_path: Path)
 
 def test_confusion_matrix_of_a_hundred_classes_is_drawn(tmp_path: Path) -> None:
     names = [f"Class{number}" for number in range(100)]
-    confusion_matrix(np.eye(100, dtype=np.int64), names, tmp_path / "hundred.png")
+    confusion_matrix(np.eye(100, dtype=np.int64), names, "a title", tmp_path / "hundred.png")
     assert 1000 < matplotlib.image.imread(tmp_path / "hundred.png").shape[0] < 2500
 
 
@@ -214,3 +315,24 @@ def test_loss_curves_of_a_single_epoch_are_drawn(tmp_path: Path) -> None:
     for colour in (blue - red > 0.2, red - blue > 0.2):
         rows = colour.any(1).astype(int)
         assert (np.diff(rows) == 1).sum() == 2  # the point, and a line in the legend
+
+
+def test_reliability_of_no_clip_and_of_many_is_drawn(tmp_path: Path) -> None:
+    bins = [
+        Bin(clips=9, mean_p=p, share_drowsy=p / 2, low=p / 4, high=(1 + p) / 2)
+        for p in np.linspace(0.05, 0.95, 10)
+    ]
+    # Bins of a single state too: their limits touch 0 and 1.
+    bins += reliability(
+        [
+            Driver(clip=str(p), subject="1", fold=1, state=state, predicted="drowsy", p_drowsy=p)
+            for state, p in (("alert", 0.05), ("drowsy", 0.95))
+        ]
+    )
+    for name, drawn in (("none", []), ("many", bins)):
+        reliability_plot(drawn, tmp_path / f"{name}.png")
+    shown, empty = (
+        matplotlib.image.imread(tmp_path / f"{name}.png")[..., :3] for name in ("many", "none")
+    )
+    blue = (shown[..., 2] - shown[..., 0] > 0.2).mean()
+    assert blue > (empty[..., 2] - empty[..., 0] > 0.2).mean() + 0.01

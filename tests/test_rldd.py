@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from framemix.cluster import Cluster
 from framemix.datasets.records import Clip
 from framemix.datasets.rldd import (
     DriverVideo,
@@ -22,6 +23,7 @@ from framemix.datasets.rldd import (
 )
 from framemix.datasets.splits import SplitSettings, split_clips
 from framemix.errors import DatasetError
+from framemix.isolation import Limits
 from framemix.video.reading import VideoInfo, count_frames, describe
 from framemix.video.writing import FFMPEG, video_writer
 
@@ -41,6 +43,8 @@ LAYOUT: dict[str, tuple[tuple[int, int], int, int]] = {
     "Fold5_part1/41/0.mp4": ((96, 64), 20, 0),
 }
 NO_VIDEO, NOTES = "Fold5_part1/40/0.mp4", "Fold5_part1/notes.txt"
+
+LIMITS = Limits(seconds=60, memory_mb=1024)
 
 
 def settings_with(**changes: Any) -> ResizeSettings:
@@ -76,7 +80,12 @@ def write_video(path: Path, size: tuple[int, int], count: int, rotation: int = 0
 def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[list[Clip], Path]:
     target = folder / "clips"
     clips = resize_clips(
-        root, target, settings_with(**changes), scratch=folder / "scratch", workers=workers
+        root,
+        target,
+        settings_with(**changes),
+        scratch=folder / "scratch",
+        cluster=Cluster(workers),
+        limits=LIMITS,
     )
     return clips, target
 
@@ -162,7 +171,7 @@ def test_every_kept_clip_is_a_file_of_exactly_its_frames_at_320x240_and_no_other
         ("Fold4_part1/30/5.mp4", "state 5 is not in resize.states"),
         ("Fold4_part1/31/0.mp4", "0.3 s, shorter than a clip of 0.5 s"),
         ("Fold5_part1/41/0.mp4", "same subject and state as Fold5_part1/41/0.mov"),
-        (NO_VIDEO, "cannot be decoded: Invalid data found when processing input"),
+        (NO_VIDEO, "is no AVI, MP4, MOV, MKV or WMV file"),
         (NOTES, "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"),
     ],
 )
@@ -172,7 +181,7 @@ def test_a_file_that_gives_no_clip_has_a_reason(rows, source, reason):
 
 
 def test_any_orientation_takes_portrait_and_square_too(root):
-    sources, rejected = find_sources(root, settings_with(orientation="any"))
+    sources, rejected = find_sources(root, settings_with(orientation="any"), LIMITS)
     found = {source.video for source in sources}
     assert {"Fold3_part1/20/0.mp4", "Fold3_part1/20/10.mp4", "Fold3_part2/21/10.mp4"} <= found
     assert not [row for row in rejected if "landscape" in row.reason]
@@ -180,7 +189,7 @@ def test_any_orientation_takes_portrait_and_square_too(root):
 
 @pytest.mark.parametrize(("states", "found"), [([5], {5}), ([0, 5, 10], {0, 5, 10})])
 def test_only_the_states_asked_for_are_cut(root, states, found):
-    sources, _ = find_sources(root, settings_with(states=states))
+    sources, _ = find_sources(root, settings_with(states=states), LIMITS)
     assert {source.state for source in sources} == found
 
 
@@ -348,7 +357,7 @@ def drivers(shared: Path) -> Path:
 
 
 def test_of_real_videos_only_the_landscape_ones_are_taken(drivers):
-    sources, rejected = find_sources(drivers, settings_with(states=[0, 5, 10], frames=150))
+    sources, rejected = find_sources(drivers, settings_with(states=[0, 5, 10], frames=150), LIMITS)
     assert [(s.video, s.clips) for s in sources] == [
         ("Fold1_part1/01/0.mp4", 1),
         ("Fold1_part1/01/10.mp4", 1),

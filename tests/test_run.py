@@ -19,14 +19,17 @@ from framemix.evaluation.prediction import predict
 from framemix.models import build_model, load_model
 from framemix.models.config import FinetuneMode
 from framemix.store import MixedStore
-from framemix.training.data import Batch, ClipDataset, labels_of
-from framemix.training.run import Run, train
+from framemix.training.batches import ResidentClips
+from framemix.training.data import Batch, labels_of
+from framemix.training.run import Run
 from tests.tiny_store import (
     ACTIONS,
+    AUGMENT,
     examples_of,
     machine,
     make_store,
     mix_settings,
+    train_into,
     training_settings,
     vivit_config,
 )
@@ -40,7 +43,7 @@ import torch
 from framemix.models import build_model
 from framemix.store import MixedStore
 from framemix.training.classifier import Classifier
-from framemix.training.run import Run, train
+from framemix.training.run import Run
 from tests import tiny_store as tiny
 
 def announce(moment, number):
@@ -66,7 +69,7 @@ def run(folder, network, moment, number, settings):
         model.freeze_for("temporal_fc")  # frozen parts must stay without dropout on resuming
     sides = (tiny.examples_of(store, "train"), tiny.examples_of(store, "val"))
     settings = tiny.training_settings(**settings)
-    train(
+    tiny.train_into(
         Run(model, config, list(tiny.ACTIONS), *sides, settings, 0, {}),
         folder / "out",
         tiny.machine(folder / "scratch"),
@@ -98,6 +101,20 @@ for line in sys.stdin:
         os.kill(pid, job["number"])
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
+
+
+MOMENTS = ("training_step", "validation_step", "on_train_epoch_start", "on_train_epoch_end")
+# All that a training may be told to do beside its defaults. The early stop ends it.
+EVERYTHING: dict[str, Any] = {
+    "epochs": 30,
+    "patience": 7,
+    "accumulate": 2,
+    "sampling": "balanced",
+    "layer_decay": 0.7,
+    "ema_decay": 0.8,
+    "batch_size": 5,  # of 12: the last step has a clip for each of its parts
+    "augment": AUGMENT | {"flip": True, "mixup": 0.4, "cutmix": 0.7},
+}
 
 
 class Trainer:
@@ -197,6 +214,66 @@ def test_a_training_killed_again_and_again_ends_as_if_unbroken(trainer: Trainer)
     assert trainer.results("often") == trainer.results("never")
 
 
+@pytest.fixture(scope="module")
+def everything(trainer: Trainer) -> list[str]:
+    """The moments of an unbroken run with all settings on."""
+    assert trainer.run("everything", **EVERYTHING) == 0
+    lines = trainer.moments("everything")
+    moments = [line for line in lines if line.split()[0] in MOMENTS]
+    epochs = sum(moment.startswith("on_train_epoch_end") for moment in moments)
+    assert EVERYTHING["patience"] < epochs < EVERYTHING["epochs"], "no early stop to test"
+    return moments
+
+
+def test_with_all_settings_on_a_training_killed_at_random_moments_ends_as_if_unbroken(
+    trainer: Trainer, everything: list[str]
+) -> None:
+    draw = random.Random(1)
+    epochs = int(everything[-1].split()[-1])
+    kinds = [signal.SIGKILL, signal.SIGTERM] * 2
+    for epoch, number in zip(sorted(draw.sample(range(epochs), len(kinds))), kinds, strict=True):
+        kind = draw.choice(["training_step", "training_step", "validation_step"])
+        moment = draw.choice([m for m in everything if m.startswith(f"{kind} {epoch} ")])
+        code = trainer.run("cut", moment=moment, number=number, **EVERYTHING)
+        assert code == (143 if number == signal.SIGTERM else -number), moment
+    assert trainer.run("cut", **EVERYTHING) == 0
+    assert trainer.results("cut") == trainer.results("everything")
+
+
+def test_sigterm_between_the_parts_of_a_step_saves_behind_the_step(
+    trainer: Trainer, everything: list[str]
+) -> None:
+    for moment, saved in (
+        ("training_step 0 2", (0, 4)),
+        ("training_step 1 1", (1, 2)),
+        ("training_step 1 4", (1, 6)),  # the epoch's last step: in the validation
+        ("validation_step 2 1", (2, 6)),
+    ):
+        assert trainer.run("parts", moment=moment, number=signal.SIGTERM, **EVERYTHING) == 143
+        assert trainer.progress("parts") == saved
+    assert trainer.run("parts", **EVERYTHING) == 0
+    assert trainer.results("parts") == trainer.results("everything")
+
+
+def test_a_stopped_training_that_was_ended_at_its_end_adds_no_epoch(
+    trainer: Trainer, everything: list[str]
+) -> None:
+    moment = everything[-1]
+    assert moment.startswith("on_train_epoch_end")
+    assert trainer.run("stopped", moment=moment, number=signal.SIGTERM, **EVERYTHING) == 143
+    assert trainer.run("stopped", **EVERYTHING) == 0
+    assert trainer.moments("stopped") == []
+    assert trainer.results("stopped") == trainer.results("everything")
+
+
+def test_ctrl_c_saves_and_ends_with_130_without_a_traceback(trainer: Trainer) -> None:
+    assert trainer.run("ctrl-c", moment="training_step 1 1", number=signal.SIGINT) == 130
+    assert trainer.progress("ctrl-c") == (1, 2)
+    assert "Traceback" not in "\n".join(trainer.moments("ctrl-c"))
+    assert trainer.run("ctrl-c") == 0
+    assert trainer.results("ctrl-c") == trainer.results("vivit")
+
+
 @pytest.mark.parametrize(
     ("network", "moment", "saved", "goes_on_at"),
     [
@@ -288,7 +365,7 @@ def new_run(
 
 
 def weights_after(run: Run, folder: Path) -> dict[str, torch.Tensor]:
-    train(run, folder / "out", machine(folder / "scratch"))
+    train_into(run, folder / "out", machine(folder / "scratch"))
     return load_model(folder / "out/model.safetensors").network.state_dict()
 
 
@@ -296,18 +373,81 @@ def test_each_epoch_takes_every_clip_once_in_an_order_of_its_own(
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[list[int]] = []
-    read = ClipDataset.__getitems__
+    read = ResidentClips.__getitems__
 
-    def reading(dataset: ClipDataset, places: list[int]) -> Batch:
-        if len(dataset) == 12:  # the training clips
+    def reading(clips: ResidentClips, places: list[int]) -> Batch:
+        if len(clips) == 12:  # the training clips
             taken.append(places)
-        return read(dataset, places)
+        return read(clips, places)
 
-    monkeypatch.setattr(ClipDataset, "__getitems__", reading)
-    train(new_run(store), tmp_path / "out", machine(tmp_path / "scratch"))
+    monkeypatch.setattr(ResidentClips, "__getitems__", reading)
+    train_into(new_run(store), tmp_path / "out", machine(tmp_path / "scratch"))
     orders = [list(chain(*taken[first : first + 3])) for first in (0, 3, 6)]
     assert [sorted(order) for order in orders] == [list(range(12))] * 3
     assert len({tuple(order) for order in orders}) == 3
+
+
+def test_clips_from_memory_and_from_workers_give_the_same(
+    store: MixedStore, tmp_path: Path
+) -> None:
+    for resident in (True, False):
+        here = machine(tmp_path / f"scratch {resident}", resident=resident)
+        train_into(new_run(store, epochs=2), tmp_path / str(resident), here)
+    for file in ("model.safetensors", "history.csv"):
+        one, two = (tmp_path / name / file for name in ("True", "False"))
+        assert one.read_bytes() == two.read_bytes(), file
+
+
+def test_average_weights_are_what_is_validated_and_kept(store: MixedStore, tmp_path: Path) -> None:
+    settings = {"ema_decay": 0.9, "epochs": 3, "learning_rate": 0.02}
+    run = new_run(store, **settings)
+    train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
+    with (tmp_path / "out/history.csv").open(newline="") as file:
+        best = max(csv.DictReader(file), key=lambda row: float(row["val_top1"]))
+    model = load_model(tmp_path / "out/model.safetensors")
+    said = predict(model, run.val, batch_size=4, device=torch.device("cpu"))
+    loss = -said[range(len(run.val)), labels_of(run.val)].log().mean().item()
+    assert loss == pytest.approx(float(best["val_loss"]), abs=1e-4)
+    plain = weights_after(new_run(store, **{**settings, "ema_decay": None}), tmp_path / "plain")
+    averaged = model.network.state_dict()
+    assert not any(torch.equal(plain[name], averaged[name]) for name in plain)
+
+
+@pytest.mark.parametrize("mode", ["spatial_temporal_fc", "temporal_fc", "fc"])
+@pytest.mark.parametrize("ema_decay", [None, 0.5])
+def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
+    store: MixedStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: FinetuneMode,
+    ema_decay: float | None,
+) -> None:
+    settings = {"augment": dict.fromkeys(AUGMENT, 0), "epochs": 3, "ema_decay": ema_decay}
+    seen: list[int] = []
+
+    def counting(name: str) -> Run:
+        run, seen[:] = new_run(store, mode, dropout=0.1, **settings), []
+        run.network.embedding.register_forward_hook(lambda *call: seen.append(len(call[2])))
+        train_into(run, tmp_path / name, machine(tmp_path / f"scratch {name}"))
+        return run
+
+    counting("once")
+    assert sum(seen) == 12 + 6  # the training and the validation clips
+    monkeypatch.setattr("framemix.training.run.split_frozen", lambda network, _: (None, network))
+    counting("anew")
+    assert sum(seen) == 3 * (12 + 6)
+    once, anew = (
+        load_model(tmp_path / name / "model.safetensors").network.state_dict()
+        for name in ("once", "anew")
+    )
+    # Other batches add up in another order: float32's last digits.
+    assert all(torch.allclose(once[name], anew[name], atol=1e-5) for name in once)
+    once_csv, anew_csv = (
+        list(csv.reader((tmp_path / name / "history.csv").open(newline="")))
+        for name in ("once", "anew")
+    )
+    for row, other in zip(once_csv[1:], anew_csv[1:], strict=True):
+        assert [float(x) for x in row] == pytest.approx([float(x) for x in other], abs=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["all", "spatial_temporal_fc", "temporal_fc", "fc"])
@@ -329,7 +469,7 @@ def test_frozen_parts_run_without_dropout(store: MixedStore, tmp_path: Path) -> 
 
 def test_the_model_is_the_best_epochs(store: MixedStore, tmp_path: Path) -> None:
     run = new_run(store, epochs=6, learning_rate=0.02)
-    train(run, tmp_path / "out", machine(tmp_path / "scratch"))
+    train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
     with (tmp_path / "out/history.csv").open(newline="") as file:
         history = [float(row["val_top1"]) for row in csv.DictReader(file)]
     assert max(history) > history[0]  # else nothing was learnt
@@ -371,7 +511,7 @@ def test_the_gradient_is_clipped_to_its_norm(store: MixedStore, tmp_path: Path) 
 
 
 def test_the_model_file_holds_what_prediction_needs(store: MixedStore, tmp_path: Path) -> None:
-    train(new_run(store, epochs=1), tmp_path / "out", machine(tmp_path / "scratch"))
+    train_into(new_run(store, epochs=1), tmp_path / "out", machine(tmp_path / "scratch"))
     model = load_model(tmp_path / "out/model.safetensors")
     assert model.classes == list(ACTIONS)
     assert model.mix == mix_settings().model_dump(mode="json")
@@ -385,7 +525,7 @@ def test_a_split_without_clips_on_one_side_is_one_clear_error(
     run = new_run(store)
     getattr(run, side).clear()
     with pytest.raises(DatasetError, match=f"no {side} clip") as caught:
-        train(run, tmp_path / "out", machine(tmp_path / "scratch"))
+        train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -397,7 +537,7 @@ def test_training_leaves_the_process_handling_of_sigterm_as_it_was(
     handler = signal.signal(signal.SIGTERM, lambda *_: None)
     mine = signal.getsignal(signal.SIGTERM)
     try:
-        train(new_run(store, epochs=1), tmp_path / "out", machine(tmp_path / "scratch"))
+        train_into(new_run(store, epochs=1), tmp_path / "out", machine(tmp_path / "scratch"))
         assert signal.getsignal(signal.SIGTERM) is mine
     finally:
         signal.signal(signal.SIGTERM, handler)

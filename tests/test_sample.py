@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from framemix.cluster import Cluster
 from framemix.datasets.sample import SampleSettings, render_sample
 from framemix.datasets.sample.actions import ACTIONS, HEIGHT, ActionVideo, draw_look, track
 from framemix.datasets.sample.behaviour import Behaviour, draw_behaviour
@@ -27,14 +28,14 @@ TINY = SMALL.model_copy(update={"groups": 1, "subjects": 1})
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sample")
-    render_sample(root, SMALL, workers=2)
+    render_sample(root, SMALL, Cluster(2))
     return root
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tiny")
-    render_sample(root, TINY, workers=2)
+    render_sample(root, TINY, Cluster(2))
     return root
 
 
@@ -136,12 +137,12 @@ def test_a_player_shows_the_rotated_face_upright(sample: Path) -> None:
 
 
 def test_the_number_of_workers_does_not_change_a_byte(tiny: Path, tmp_path: Path) -> None:
-    render_sample(tmp_path, TINY, workers=1)
+    render_sample(tmp_path, TINY, Cluster(1))
     assert contents(tmp_path) == contents(tiny)
 
 
 def test_another_seed_gives_other_videos_under_the_same_names(tiny: Path, tmp_path: Path) -> None:
-    render_sample(tmp_path, TINY.model_copy(update={"seed": 4}), workers=2)
+    render_sample(tmp_path, TINY.model_copy(update={"seed": 4}), Cluster(2))
     one, other = contents(tiny), contents(tmp_path)
     assert one.keys() == other.keys()
     assert all(one[name] != other[name] for name in one)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from framemix import scratch
+from framemix.cluster import Cluster
 from framemix.errors import FramemixError
 from framemix.scratch import Unit, finish_all, link, locked, scratch_root
 
@@ -79,10 +80,21 @@ def test_an_experiment_in_a_temporary_copy_shares_its_checkouts_scratch(
 
 def test_a_finished_unit_is_not_made_again(tmp_path):
     made = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "out").touch()
+
     for _ in range(3):
-        done = unit_in(tmp_path, make=made.append).finish()
+        done = unit_in(tmp_path, make=make).finish()
     assert len(made) == 1
     assert done.parent == tmp_path
+
+
+def test_a_unit_whose_output_was_deleted_is_made_again(tmp_path):
+    done = unit_in(tmp_path).finish()
+    (done / "out").unlink()
+    assert names(unit_in(tmp_path).finish()) == ["out"]
 
 
 def test_a_unit_appears_only_when_it_is_whole(tmp_path):
@@ -158,9 +170,43 @@ def test_a_change_in_a_very_large_file_is_seen(tmp_path, monkeypatch, place):
     assert unit_in(tmp_path / "units", files=[file]).finish() != first
 
 
-def test_a_file_that_is_gone_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(FramemixError, match=r"gone\.avi: cannot be read: No such file"):
-        unit_in(tmp_path, files=[tmp_path / "gone.avi"]).finish()
+def test_a_file_that_is_gone_makes_another_unit(tmp_path):
+    file = tmp_path / "a.avi"
+    file.write_bytes(b"one")
+    units = [unit_in(tmp_path / "units", files=[file]).finish()]
+    file.unlink()
+    units.append(unit_in(tmp_path / "units", files=[file]).finish())
+    assert units[0] != units[1]
+
+
+def test_work_on_a_file_that_changed_meanwhile_is_done_again_under_its_new_content(tmp_path):
+    file, seen = tmp_path / "a.avi", []
+    file.write_bytes(b"one")
+
+    def make(folder: Path) -> None:
+        seen.append(file.read_bytes())
+        (folder / "out").write_bytes(seen[-1])
+        if len(seen) == 1:
+            file.write_bytes(b"two, longer")
+
+    done = unit_in(tmp_path / "units", make=make, files=[file]).finish()
+    assert seen == [b"one", b"two, longer"]
+    assert (done / "out").read_bytes() == b"two, longer"
+    file.write_bytes(b"one")
+    assert unit_in(tmp_path / "units", make=make, files=[file]).finish() != done
+    assert len(seen) == 3
+
+
+def test_a_file_that_never_stops_changing_is_an_error_that_names_it(tmp_path):
+    file = tmp_path / "recording.avi"
+    file.write_bytes(b"x")
+
+    def make(folder: Path) -> None:
+        (folder / "out").touch()
+        file.write_bytes(file.read_bytes() + b"x")
+
+    with pytest.raises(FramemixError, match=r"recording\.avi: changes while it is read; wait"):
+        unit_in(tmp_path / "units", make=make, files=[file]).finish()
 
 
 # The units of a stage
@@ -171,11 +217,11 @@ def test_units_come_back_in_order_and_those_no_longer_asked_for_are_deleted(tmp_
     units = [
         unit_in(folder, make=partial(write_one, str(i)), settings={"number": i}) for i in range(4)
     ]
-    first = finish_all(folder, units, workers=2, label="test")
+    first = finish_all(folder, units, cluster=Cluster(2), label="test")
     assert [names(done) for done in first] == [["0"], ["1"], ["2"], ["3"]]
     inode = first[2].stat().st_ino
 
-    assert finish_all(folder, units[2:], workers=1, label="test") == first[2:]
+    assert finish_all(folder, units[2:], cluster=Cluster(1), label="test") == first[2:]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(
         done.name for done in first[2:]
     )

@@ -205,7 +205,10 @@ def test_a_truncated_shard_is_named(folder, share):
 def test_a_shard_that_was_compressed_afterwards_is_named(folder):
     with h5py.File(folder / "yoyo-1-000.h5", "r+") as file:
         clips = file.pop("clips")[:]
-        file.create_dataset("clips", data=clips // 64, chunks=(1, *SHAPE), compression="gzip")
+        data = file.create_dataset(
+            "clips", data=clips // 64, chunks=(1, *SHAPE), compression="gzip"
+        )
+        data.attrs["crc32"] = [0, 0, 0]
     store = MixedStore(folder)
     with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: is compressed or not a chunk a clip"):
         store.read(store.index)
@@ -217,3 +220,62 @@ def test_a_store_without_an_index_or_without_clips_is_refused(tmp_path):
     write_table(tmp_path / "index.csv", IndexRow, [])
     with pytest.raises(StoreError, match=r"index\.csv: lists no clip"):
         MixedStore(tmp_path)
+
+
+# Damage
+
+
+def read_all(folder: Path) -> tuple[dict[str, object], np.ndarray]:
+    store = MixedStore(folder)
+    return store.settings.model_dump(), store.read(store.index)
+
+
+def test_a_flipped_bit_anywhere_in_a_shard_is_refused_with_its_name_or_changes_nothing(tmp_path):
+    folder = make_store(tmp_path / "store", {"Archery": 2}, settings_with())
+    shard = folder / "archery-0-000.h5"
+    whole, (settings, clips) = shard.read_bytes(), read_all(folder)
+    refusals = []
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        shard.write_bytes(damaged)
+        try:
+            found = read_all(folder)
+            assert found[0] == settings
+            assert np.array_equal(found[1], clips)
+        except StoreError as error:
+            refusals.append(str(error))
+    assert len(refusals) > clips.size
+    assert all(line.startswith(f"{shard}: ") and "\n" not in line for line in refusals)
+
+
+def test_damage_is_told_with_the_clip_and_the_way_to_mend_it(folder):
+    shard = folder / "yoyo-1-000.h5"
+    clip = clips_of(1, 3)[2].tobytes()
+    content = bytearray(shard.read_bytes())
+    content[content.index(clip) + 7] ^= 1
+    shard.write_bytes(content)
+    store = MixedStore(folder)
+    store.read(store.index[:7])
+    with pytest.raises(StoreError) as caught:
+        store.read(store.index[7:])
+    assert str(caught.value) == (
+        f"{shard}: row 2 (YoYo/2) has changed; "
+        f"mend it with: find . -samefile {shard} -delete; dvc repro"
+    )
+
+
+@pytest.mark.parametrize("row", [-1, 3, 10**6])
+def test_an_index_that_names_a_row_that_is_not_there_is_refused(folder, row):
+    store = MixedStore(folder)
+    with pytest.raises(StoreError, match=rf"index\.csv: YoYo/0: yoyo-1-000\.h5 has no row {row};"):
+        store.read([store.index[5].model_copy(update={"row": row})])
+
+
+def test_a_shard_takes_its_whole_room_on_the_disk_before_its_first_clip(tmp_path):
+    def clips():
+        written = (tmp_path / "a.h5").stat()
+        assert written.st_blocks * 512 >= written.st_size > 20 * clips_of(0, 1).size
+        yield from clips_of(0, 20)
+
+    write_shard(tmp_path / "a.h5", clips(), 20, settings_with())

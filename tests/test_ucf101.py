@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from framemix.cluster import Cluster
 from framemix.datasets.records import Video
-from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_videos
+from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_entries
 from framemix.errors import DatasetError
+from framemix.isolation import Limits
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
 
 MIN_FRAMES = 12
+LIMITS = Limits(seconds=60, memory_mb=1024)
 LONG = ["Archery/v_Archery_g01_c01.avi", "HandstandPushups/v_HandStandPushups_G07_c02.AVI"]
 SHORT = "Archery/v_Archery_g02_c01.avi"
 TRUNCATED = "Archery/v_Archery_g03_c01.avi"
@@ -41,7 +44,11 @@ def truncate(path: Path, share: float) -> None:
 
 def run(root: Path, scratch: Path, min_frames: int = MIN_FRAMES, workers: int = 1) -> list[Video]:
     return filter_videos(
-        root, FilterSettings(min_frames=min_frames), scratch=scratch, workers=workers
+        root,
+        FilterSettings(min_frames=min_frames),
+        scratch=scratch,
+        cluster=Cluster(workers),
+        limits=LIMITS,
     )
 
 
@@ -99,10 +106,11 @@ def test_files_that_are_not_ucf101s_are_rejected_by_their_name(rows, name):
     assert rows[name].class_name == (name.split("/")[0] if "/" in name else "")
 
 
-@pytest.mark.parametrize("name", [TEXT, EMPTY])
-def test_files_that_cannot_be_decoded_are_rejected_without_the_path_of_this_machine(rows, name):
-    assert not rows[name].kept
-    assert rows[name].reason == "cannot be decoded: Invalid data found when processing input"
+@pytest.mark.parametrize(
+    ("name", "reason"), [(TEXT, "is no AVI, MP4, MOV, MKV or WMV file"), (EMPTY, "is empty")]
+)
+def test_files_that_are_no_video_are_rejected_without_the_path_of_this_machine(rows, name, reason):
+    assert (rows[name].kept, rows[name].reason) == (False, reason)
 
 
 def test_short_and_truncated_videos_are_rejected_by_the_frames_that_can_be_decoded(root, rows):
@@ -149,7 +157,7 @@ def test_a_video_that_changed_in_place_is_decoded_again(tmp_path):
 
 def test_a_root_behind_a_link_is_read(root, rows, tmp_path):
     (tmp_path / "ucf101").symlink_to(root)
-    assert find_videos(tmp_path / "ucf101") == find_videos(root)
+    assert find_entries(tmp_path / "ucf101") == find_entries(root)
 
 
 @pytest.mark.parametrize("present", [None, "README.md"])

@@ -11,29 +11,49 @@ import torch
 from framemix.datasets.records import SplitClip, SplitVideo, Subset
 from framemix.mixing import MixSettings
 from framemix.models.config import NonLocalConfig, ViViTConfig
+from framemix.scratch import link
 from framemix.store import IndexRow, MixedStore, shard_name, write_shard
 from framemix.tables import write_table
 from framemix.training.data import Example
 from framemix.training.finetune_data import FinetuneData
-from framemix.training.run import Machine
+from framemix.training.run import OUTPUTS, Machine, Run, train
 from framemix.training.settings import TrainingSettings
 
 SEGMENTS, HEIGHT, WIDTH = 4, 16, 24
 ACTIONS = ("ApplyLipstick", "Archery", "YoYo")
 STATES = ("alert", "low_vigilant", "drowsy")
-AUGMENT = {"shift": 0.1, "flip": False, "brightness": 0.2, "contrast": 0.2}
+AUGMENT = {
+    "shift": 0.1,
+    "flip": False,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+}
 TRAINING: dict[str, Any] = {
     "epochs": 3,
+    "patience": None,
     "batch_size": 4,
+    "accumulate": 1,
+    "sampling": "uniform",
     "optimizer": "adamw",
     "learning_rate": 0.003,
+    "layer_decay": 1.0,
     "weight_decay": 0.05,
     "warmup_epochs": 1,
     "schedule": "cosine",
     "label_smoothing": 0.1,
     "clip_norm": 1.0,
+    "ema_decay": None,
     "precision": "fp32",
     "augment": AUGMENT,
+}
+FINETUNING = {
+    "mode": "all",
+    "task": "drowsy_class",
+    "head": "replace",
+    "temporal": "keep",
+    "split": "shared",
 }
 VIVIT: dict[str, Any] = {
     "attention": "factorised_encoder",
@@ -154,8 +174,21 @@ def training_settings(**changes: Any) -> TrainingSettings:
     return TrainingSettings.model_validate(TRAINING | changes)
 
 
-def machine(scratch: Path, workers: int = 0) -> Machine:
-    return Machine(torch.device("cpu"), workers, scratch)
+def train_into(run: Run, target: Path, machine: Machine) -> None:
+    done = train(run, machine)
+    for name in OUTPUTS:
+        link(done / name, target / name)
+
+
+def machine(scratch: Path, devices: int = 1, resident: bool = True) -> Machine:
+    return Machine(
+        device=torch.device("cpu"),
+        devices=devices,
+        num_nodes=1,
+        workers=2,
+        resident=resident,
+        scratch=scratch,
+    )
 
 
 def _side(row: IndexRow, val_each: int) -> Subset:

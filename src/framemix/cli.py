@@ -6,10 +6,18 @@ from typing import Annotated
 
 import typer
 
+from framemix.datasets.records import Clip, Video
 from framemix.errors import FramemixError, ParamsError
-from framemix.params import apply_profile
+from framemix.params import apply_profile, load_params
+from framemix.scratch import scratch_root
+from framemix.tables import RowType, read_table
+from framemix.training.finetune_settings import Task
 
-PROFILES = Path("profiles")
+PROFILES, REPORTS = Path("profiles"), Path("reports")
+SAMPLE = Path("data/sample")
+STORE, CACHE = Path("data/mixed"), Path(".dvc/cache")
+VIDEOS, CLIPS = Path("data/ucf101/videos.csv"), Path("data/rldd/clips.csv")
+UCF101_KEPT = 7688  # of at least 150 frames: what the filter will keep, before it has run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 bench = typer.Typer(no_args_is_help=True)
@@ -35,6 +43,75 @@ def profile(
     typer.echo("\n".join(changes) if changes else "params.yaml already has these values")
 
 
+@app.command("table2")
+def four_modes(
+    task: Annotated[
+        Task,
+        typer.Option(help="What was learnt; paper A: UCF101's classes and drowsy."),
+    ] = "drowsy_class",
+) -> None:
+    """Fill paper A's table 2, the four fine-tuning modes, from DVC's experiments.
+
+    Takes the experiments whose other settings are those of params.yaml now.
+    Prints them, with the commands for modes that have no experiment, and
+    writes reports/table2.md.
+    """
+    # Here, as below: other commands need not wait for what reads experiments.
+    from framemix.experiments import Experiments, table2
+
+    _report("table2.md", table2(Experiments.read(), task))
+
+
+@app.command()
+def folds() -> None:
+    """Pool DVC's experiments over UTA-RLDD's five folds: every subject validates once.
+
+    Takes the experiments whose other settings are those of params.yaml now.
+    Prints them, with the commands for folds that have no experiment, and
+    writes reports/folds.md.
+    """
+    from framemix.experiments import Experiments, folds_table
+
+    _report("folds.md", folds_table(Experiments.read()))
+
+
+@app.command()
+def doctor(
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every video to its end; takes hours.")
+    ] = False,
+) -> None:
+    """Tell whether the datasets are whole and the disk has room, and what to do where not.
+
+    The exit code is 0 when all is well, else 1.
+    """
+    # Here: other commands need not wait for what decodes.
+    from framemix import doctor
+
+    params = load_params()
+    data, stores = params.data, {"store": STORE, "scratch": scratch_root(params.runtime.scratch)}
+    videos = [video for video in _rows(VIDEOS, Video) if video.kept]
+    clips = [clip for clip in _rows(CLIPS, Clip) if clip.kept]
+    findings = [
+        *(
+            [doctor.Finding(True, f"data.ucf101 = {data.ucf101}: the sample, made by dvc repro")]
+            if data.ucf101.is_relative_to(SAMPLE)
+            else doctor.examine_ucf101(data.ucf101, data.ucf101_lists, decode=decode)
+        ),
+        *(
+            [doctor.Finding(True, f"data.rldd = {data.rldd}: the sample, made by dvc repro")]
+            if data.rldd.is_relative_to(SAMPLE)
+            else doctor.examine_rldd(data.rldd, decode=decode)
+        ),
+        *doctor.examine_disk(
+            (len(videos) or UCF101_KEPT) + len(clips), params.mix, {**stores, "DVC cache": CACHE}
+        ),
+    ]
+    for finding in findings:
+        typer.echo(f"{'ok ' if finding.well else 'BAD'} {finding.line}")
+    raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
+
+
 @bench.callback()
 def benchmarks() -> None:
     """Measure what parts of the pipeline cost, as ratios that hold on any machine."""
@@ -53,6 +130,16 @@ def measure_data(
     from framemix.benchmarks.turns import table
 
     typer.echo(table(bench_data(files or [])))
+
+
+def _report(name: str, text: str) -> None:
+    REPORTS.mkdir(exist_ok=True)
+    (REPORTS / name).write_text(text, encoding="utf-8")
+    typer.echo(text)
+
+
+def _rows(table: Path, row_type: type[RowType]) -> list[RowType]:
+    return read_table(table, row_type) if table.is_file() else []
 
 
 def _profile_file(name: str) -> Path:

@@ -1,35 +1,167 @@
-"""Runs independent tasks on several processes and yields their results in order."""
+"""Runs independent tasks on dask workers, of this machine or of a cluster, in order.
 
-import multiprocessing
+A shared cluster must see the same files under the same paths, and run the same code.
+"""
+
+import logging
+import multiprocessing.forkserver
+import platform
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from framemix.lifeline import end_with_parent
+from framemix.codetree import package_fingerprint
+from framemix.errors import ClusterError
 from framemix.progress import track
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
+CONNECT_SECONDS = 10
+# The libraries that decode, scale, encode and store: other versions may make other bytes.
+LIBRARIES = ("numpy", "av", "decord", "imageio-ffmpeg", "h5py")
+ON_ONE_MACHINE = {
+    # A worker that dies takes one task with it: no other waits there and is suspected too.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # Dask is imported once and not once a worker. The server of forks has no threads or locks.
+    "distributed.worker.multiprocessing-method": "forkserver",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where tasks run: `workers` processes of this machine, or a dask scheduler's workers."""
+
+    workers: int
+    scheduler: str | None = None
+
 
 def map_tasks(
-    function: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int, label: str
+    function: Callable[[Task], Result], tasks: Sequence[Task], *, cluster: Cluster, label: str
 ) -> Iterator[Result]:
     """Yield `function(task)` for every task, in the order of `tasks`.
 
     Function, tasks and results must pickle. An exception of the function is raised here, and
-    tasks that have not begun are dropped. A worker ends when this process is gone.
+    tasks that have not begun are dropped. The task of a worker that dies is done by another.
+    Raises ClusterError when the scheduler cannot be reached, a worker runs other code, or a
+    task ends worker after worker.
     """
     if not tasks:
         return
-    # Spawned, not forked: a fork would copy locks that the libraries' threads may hold.
-    with ProcessPoolExecutor(
-        max_workers=min(workers, len(tasks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=end_with_parent,
-    ) as pool:
-        try:
-            yield from track(pool.map(function, tasks), total=len(tasks), label=label)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with _connected(cluster, len(tasks)) as client:
+        from distributed.protocol.pickle import dumps
+
+        # In bytes, so that a worker with other code finds that out before it needs the code.
+        calls = [dumps((function, task)) for task in tasks]
+        futures = client.map(_run, calls, versions=_versions(), pure=False)
+        yield from track(
+            _results(futures, label, cluster),
+            total=len(tasks),
+            label=label,
+            dashboard=client.dashboard_link if cluster.scheduler or sys.stderr.isatty() else "",
+        )
+
+
+@contextmanager
+def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
+    # Started first: it loads dask while this process does.
+    multiprocessing.forkserver.set_forkserver_preload(["distributed"])
+    if cluster.scheduler is None:
+        multiprocessing.forkserver.ensure_running()
+    import dask.config
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if cluster.scheduler is None:
+        with (
+            dask.config.set(ON_ONE_MACHINE),
+            LocalCluster(
+                n_workers=min(cluster.workers, tasks),
+                threads_per_worker=1,
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": sys.stderr.isatty()},
+            ) as local,
+            Client(local) as client,
+        ):
+            yield client
+    else:
+        with _reach(cluster.scheduler) as client:
+            yield client
+
+
+def _reach(address: str) -> "Client":
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except OSError:
+        raise ClusterError(
+            f"runtime.scheduler = {address}: cannot be reached within {CONNECT_SECONDS} s; "
+            "allowed: null for this machine, or a running dask scheduler's (tcp://host:8786)"
+        ) from None
+    if not client.scheduler_info()["workers"]:
+        print(f"waiting for workers of runtime.scheduler = {address}", file=sys.stderr)
+    return client
+
+
+def _results(futures: "Sequence[Future[Any]]", label: str, cluster: Cluster) -> Iterator[Any]:
+    from distributed import CancelledError, KilledWorker
+
+    done = 0
+    try:
+        for future in futures:
+            yield future.result()
+            done += 1
+    except KilledWorker:
+        raise ClusterError(
+            f"{label}: task {done + 1} of {len(futures)} ended each worker that it ran on (out of "
+            "memory?); finished work is kept"
+        ) from None
+    except CancelledError:
+        raise ClusterError(
+            f"{label}: the connection to runtime.scheduler = {cluster.scheduler} is lost; "
+            "finished work is kept"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise ClusterError(
+            f"runtime.scheduler = {cluster.scheduler}: a worker has no {error.name}; "
+            "allowed: workers in which this framemix is installed"
+        ) from None
+
+
+def _run(call: bytes, versions: dict[str, str]) -> Any:
+    """Do one task in a worker of the client's code and libraries. Raises ClusterError."""
+    from distributed import get_worker
+    from distributed.protocol.pickle import loads
+
+    differ = [
+        f"{name} {_versions()[name]}, not {wanted}"
+        for name, wanted in versions.items()
+        if _versions()[name] != wanted
+    ]
+    if differ:
+        raise ClusterError(
+            f"worker {get_worker().address} has {', '.join(differ)}; "
+            "allowed: the code and libraries of the client on every worker"
+        )
+    function, task = loads(call)
+    return function(task)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Return what must be the same everywhere, so that the same bytes come out."""
+    return {
+        "framemix code": package_fingerprint()[:12],
+        "Python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+    }

@@ -17,6 +17,7 @@ EXEMPT = frozenset(
         "codetree",
         "devices",
         "errors",
+        "isolation",
         "lifeline",
         "params",
         "progress",
@@ -49,6 +50,15 @@ def code_fingerprint(module_file: str) -> str:
     own = Path(module_file)
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted({own, *source_files(own)}):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def package_fingerprint() -> str:
+    """Return a digest of all source files of this framemix."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"\n{file.relative_to(PACKAGE).as_posix()}\n".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -20,6 +20,10 @@ class VideoError(FramemixError):
     """A video file that cannot be read or written."""
 
 
+class ClusterError(FramemixError):
+    """A cluster that cannot be reached, or whose workers cannot do the work."""
+
+
 class MixingError(FramemixError):
     """Frames that cannot be mixed as asked."""
 
@@ -30,3 +34,12 @@ class StoreError(FramemixError):
 
 class ModelError(FramemixError):
     """A model configuration or weights that do not fit."""
+
+
+class ExperimentsError(FramemixError):
+    """DVC's experiments cannot be read."""
+
+
+def one_line(error: Exception) -> str:
+    """Return a library's message as one line of moderate length."""
+    return " ".join(str(error).split())[:200]

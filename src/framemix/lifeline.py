@@ -13,7 +13,11 @@ SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
 
 def end_with_parent() -> None:
-    """Exit at once when the parent process dies. For workers, which have nothing to save."""
+    """Exit at once when the parent process dies. For workers, which have nothing to save.
+
+    Ctrl-C reaches every process of a terminal: the parent alone answers it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _watch(psutil.Process().parent(), lambda: os._exit(1))
 
 

@@ -1,29 +1,33 @@
 """The only reader of params.yaml: checks every key and value, and how they fit together."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
+from framemix.cluster import Cluster
 from framemix.datasets.rldd import ResizeSettings
 from framemix.datasets.sample import SampleSettings
 from framemix.datasets.splits import SplitSettings
 from framemix.datasets.ucf101 import FilterSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
+from framemix.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.settings import PretrainSettings
 from framemix.validation import explain
 
 PARAMS = Path("params.yaml")
+# YAML 1.2, pure: DVC writes 1e-05, which is text in YAML 1.1.
+PLAIN = YAML(typ="safe", pure=True)
 
 
 class DataSettings(BaseModel):
@@ -37,13 +41,50 @@ class DataSettings(BaseModel):
 
 
 class RuntimeSettings(BaseModel):
-    """The machine. No stage lists these: they change how fast a result comes, not which."""
+    """The machine. No stage lists these: they change how fast a result comes, not which.
+
+    (But for a file that the machine cannot cope with: it is rejected, with the limit named.)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workers: int = Field(ge=1)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    devices: int = Field(ge=1)
+    num_nodes: int = Field(ge=1)
+    resident: Literal["auto"] | bool
+    scheduler: str | None
     scratch: Path | None
+    decode_timeout: float = Field(gt=0)
+    decode_memory_mb: int = Field(ge=1)
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", value):
+            raise ValueError(
+                f"runtime.scheduler = {value!r}: allowed: null or an address like tcp://host:8786"
+            )
+        return value
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where tasks run."""
+        return Cluster(self.workers, self.scheduler)
+
+    @property
+    def limits(self) -> Limits:
+        """What decoding one file may take."""
+        return Limits(self.decode_timeout, self.decode_memory_mb)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RuntimeSettings":
+        if ":" in self.device and self.devices > 1:
+            raise ValueError(
+                f"runtime.device = {self.device}: is one device; "
+                f"allowed with runtime.devices = {self.devices}: auto, cpu, cuda"
+            )
+        return self
 
 
 class Params(BaseModel):
@@ -51,7 +92,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(ge=0)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     data: DataSettings
     sample: SampleSettings
     filter: FilterSettings
@@ -65,6 +106,8 @@ class Params(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Params":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds = {list(self.seeds)}: allowed: each one once")
         self._check_frames()
         self._check_patches()
         self._check_states()
@@ -126,19 +169,16 @@ class Params(BaseModel):
 
 def load_params(path: Path = PARAMS) -> Params:
     """Return the checked content of `path`. Raises ParamsError in one line."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; run this in the project's folder") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return parse_params(content, path)
+    if not path.is_file():
+        raise ParamsError(f"{path}: no such file; run this in the project's folder")
+    return parse_params(_read(PLAIN, path), path)
 
 
 def parse_params(content: Any, path: Path) -> Params:
     """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
     try:
-        return Params.model_validate(content)
+        # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
+        return Params.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise ParamsError(f"{path}: {explain(error, Params)}") from None
 
@@ -158,10 +198,10 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
         type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     params = _read(editor, target)
-    changes = list(_merge(params, _read(YAML(typ="safe"), profile), ()))
+    changes = list(_merge(params, _read(PLAIN, profile), ()))
     text = StringIO()
     editor.dump(params, text)
-    parse_params(yaml.safe_load(text.getvalue()), profile)
+    parse_params(PLAIN.load(text.getvalue()), profile)
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(text.getvalue(), encoding="utf-8")
     partial.replace(target)

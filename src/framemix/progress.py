@@ -13,8 +13,13 @@ Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def track(items: Iterable[Item], *, total: int, label: str) -> Iterator[Item]:
-    """Yield `items` while showing how many of `total` are done, the rate and the time left."""
+def track(items: Iterable[Item], *, total: int, label: str, dashboard: str = "") -> Iterator[Item]:
+    """Yield `items` while showing how many of `total` are done, the rate and the time left.
+
+    `dashboard` is an address that shows more.
+    """
+    if dashboard:
+        print(f"{label}: {dashboard}", file=sys.stderr)
     yield from (_bar if sys.stderr.isatty() else _lines)(items, total, label)
 
 

@@ -6,6 +6,7 @@ training run). The fingerprint covers all that decides the outputs: settings, co
 input files, code. Finished units are hard-linked into the stage's outputs.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -18,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from framemix.cluster import map_tasks
+from framemix.cluster import Cluster, map_tasks
 from framemix.errors import DatasetError
 
 # Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
 # would take minutes to read whole, where a stage needs seconds of it.
 FULLY_HASHED_BYTES = 256 * 2**20
 END_BYTES = 2**20
+ATTEMPTS = 3
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -43,26 +46,61 @@ class Unit:
     resume: bool = False
 
     def finish(self) -> Path:
-        """Return the unit's output folder, made now unless it is there already."""
-        done = self.folder / _fingerprint(self.settings, self.files, self.code)
-        partial = done.with_name(f"{done.name}.partial")
+        """Return the unit's output folder, made now unless it is there already.
+
+        It is made again when an input file changed meanwhile: what was made may be of the old
+        content under the new one's name. Raises DatasetError when that does not end, or when the
+        disk is full.
+        """
+        for _ in range(ATTEMPTS):
+            before = [_stamp(file) for file in self.files]
+            done = self._finish()
+            changed = [
+                file
+                for file, stamp in zip(self.files, before, strict=True)
+                if stamp != _stamp(file)
+            ]
+            if not changed:
+                return done
+            shutil.rmtree(done)
+        raise DatasetError(f"{changed[0]}: changes while it is read; wait until it is complete")
+
+    def _finish(self) -> Path:
+        done, partial = self._folders()
         with locked(self.folder / f"{done.name}.lock"):
-            if not done.is_dir():
+            # Someone may have deleted a damaged file out of it.
+            if not (done.is_dir() and any(done.iterdir())):
                 if not self.resume:
                     shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True, exist_ok=True)
-                self.make(partial)
+                with disk_errors(self.folder):
+                    self.make(partial)
                 partial.rename(done)
         return done
 
+    def assist(self) -> Path:
+        """Work on the unit beside the process that is in `finish`; return the same folder.
 
-def finish_all(folder: Path, units: Sequence[Unit], *, workers: int, label: str) -> list[Path]:
+        `make` gets the folder of that process, which may have it finished only later.
+        """
+        done, partial = self._folders()
+        if not done.is_dir():
+            self.make(partial)
+        return done
+
+    def _folders(self) -> tuple[Path, Path]:
+        """Return where the finished outputs are, and where they come to be."""
+        done = self.folder / _fingerprint(self.settings, self.files, self.code)
+        return done, done.with_name(f"{done.name}.partial")
+
+
+def finish_all(folder: Path, units: Sequence[Unit], *, cluster: Cluster, label: str) -> list[Path]:
     """Finish the units of a data stage side by side and return their folders in order.
 
     Units that are not among them are deleted: the next run can only use what the last one did.
     """
     with locked(folder / "stage.lock"):
-        done = list(map_tasks(Unit.finish, units, workers=workers, label=label))
+        done = list(map_tasks(Unit.finish, units, cluster=cluster, label=label))
         kept = {unit.name for unit in done} | {f"{unit.name}.lock" for unit in done}
         for old in folder.iterdir():
             if old.name not in kept | {"stage.lock"}:
@@ -88,7 +126,27 @@ def link(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except OSError:
-        shutil.copyfile(source, target)
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            with disk_errors(target.parent):
+                shutil.copyfile(source, partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn the system's word for a full disk into a DatasetError that names `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise DatasetError(
+            f"{folder}: no space left on this disk; make room and run again: "
+            f"what is finished is kept"
+        ) from None
 
 
 @contextmanager
@@ -109,12 +167,22 @@ def _fingerprint(settings: Mapping[str, Any], files: Sequence[Path], code: str) 
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps([settings, code], sort_keys=True, default=str).encode())
     for file in files:
-        digest.update(f"\n{file.name} ".encode(errors="surrogateescape"))
+        digest.update(f"\n{file.name} ".encode())
         try:
             digest.update(_content(file))
         except OSError as error:
-            raise DatasetError(f"{file}: cannot be read: {error.strerror}") from None
+            # A unit may be about files that cannot be read: it says so of each.
+            digest.update(f"unreadable {error.errno}".encode())
     return digest.hexdigest()
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file does, None for a file that is not there."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _content(file: Path) -> bytes:

@@ -1,27 +1,45 @@
 """What every pipeline stage does around its work."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
+
+import psutil
 
 from framemix.errors import FramemixError
 from framemix.lifeline import stop_with_dvc
+from framemix.scratch import disk_errors
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage: a user's error is one line and exit code 1, SIGTERM ends it tidily.
+    """Run a stage: a user's error is one line and exit code 1, so are Ctrl-C and SIGTERM.
 
-    The stage stops when the DVC process that started it dies.
+    Their exit code is 128 + the signal. The stage stops when the DVC process that started it dies.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     stop_with_dvc()
     try:
-        main()
+        with disk_errors(Path.cwd()):
+            main()
     except FramemixError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    sys.exit(128 + signum)
+def _stop(signum: int, frame: FrameType | None) -> None:
+    print(
+        f"stopped by {signal.Signals(signum).name}: what is finished is kept, run again to go on",
+        file=sys.stderr,
+        flush=True,
+    )
+    # Workers have only unfinished units, which are made anew: nobody need wait for them.
+    for worker in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
+    # At once: pools wait for their tasks, and say at length that workers are gone.
+    os._exit(128 + signum)

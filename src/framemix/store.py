@@ -6,9 +6,11 @@ for 1.2 times the size. `index.csv` names the shard and row of every clip.
 """
 
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import h5py
 import numpy as np
 from pydantic import Field
 
-from framemix.errors import StoreError
+from framemix.errors import StoreError, one_line
 from framemix.mixing import MixSettings, Pixels
 from framemix.tables import Row, read_table
 
@@ -41,19 +43,26 @@ def shard_name(class_name: str, label: int, number: int) -> str:
 def write_shard(path: Path, clips: Iterable[Pixels], count: int, settings: MixSettings) -> None:
     """Write `count` mixed clips, each uint8 (S, *settings.frame_shape), to a new shard.
 
-    The same clips and settings give the same bytes.
+    The same clips and settings give the same bytes. Raises OSError when the disk is too full for
+    them, before the first is taken.
     """
     shape = (settings.segments, *settings.frame_shape)
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     with h5py.File(path, "w", libver="latest", track_order=False) as file:
         file.attrs.update(_attributes(settings))
         data = file.create_dataset(
-            "clips", (count, *shape), np.uint8, chunks=(1, *shape), track_times=False
+            "clips", (count, *shape), np.uint8, chunks=(1, *shape), track_times=False, dcpl=layout
         )
         checksums = np.zeros(count, np.uint32)
+        data.attrs["crc32"] = checksums
+        file.flush()
+        _reserve(path)
         for row, clip in enumerate(clips):
             data[row] = clip
             checksums[row] = zlib.crc32(np.ascontiguousarray(clip).data)
-        data.attrs["crc32"] = checksums
+        data.attrs.modify("crc32", checksums)
 
 
 class MixedStore:
@@ -62,58 +71,105 @@ class MixedStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.index = read_table(folder / "index.csv", IndexRow)
-        self._files: dict[str, h5py.File] = {}
-        self._datasets: dict[str, Any] = {}
+        self._shards: dict[str, _Shard] = {}
+        self._checked: set[tuple[str, int]] = set()
         if not self.index:
             raise StoreError(f"{folder / 'index.csv'}: lists no clip")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open files behind: another process opens its own."""
-        return {**self.__dict__, "_files": {}, "_datasets": {}}
+        return {**self.__dict__, "_shards": {}, "_checked": set()}
 
     @property
     def settings(self) -> MixSettings:
         """The mix settings that the store was made with."""
-        attributes = dict(self._shard(self.index[0].shard).attrs)
-        if attributes["window"] != "all":
-            attributes["window"] = json.loads(attributes["window"])
-        attributes["size"] = attributes["size"].tolist()
-        return MixSettings.model_validate(attributes)
+        return self._shard(self.index[0].shard).settings
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
         """The shape of every clip: (S, H, W, 3) for rgb24, (S, 3H/2, W) for yuv420p."""
-        shape: tuple[int, ...] = self._clips(self.index[0].shard).shape[1:]
+        shape: tuple[int, ...] = self._shard(self.index[0].shard).clips.shape[1:]
         return shape
 
     def read(self, rows: Sequence[IndexRow]) -> Pixels:
-        """Return those clips as uint8 (len(rows), *clip_shape)."""
+        """Return those clips as uint8 (len(rows), *clip_shape).
+
+        Raises StoreError for a clip that is not there or not what was written; the check, dearer
+        than the read, is made once for a clip and process.
+        """
         batch = np.empty((len(rows), *self.clip_shape), np.uint8)
         for place, row in enumerate(rows):
-            # A clip is one raw chunk: straight into its place, at half the time of a selection.
-            start, target = (row.row, *[0] * len(self.clip_shape)), batch[place].reshape(-1)
-            _, chunk = self._clips(row.shard).id.read_direct_chunk(start, out=target)
-            if len(chunk) != target.size:
-                raise StoreError(f"{self.folder / row.shard}: is compressed or not a chunk a clip")
+            self._read_chunk(row, batch[place].reshape(-1))
+            if (row.shard, row.row) not in self._checked:
+                if zlib.crc32(batch[place].data) != self._shard(row.shard).checksums[row.row]:
+                    raise self._damaged(row.shard, f"row {row.row} ({row.clip}) has changed")
+                self._checked.add((row.shard, row.row))
         return batch
+
+    def _read_chunk(self, row: IndexRow, target: Pixels) -> None:
+        shard = self._shard(row.shard)
+        if not 0 <= row.row < len(shard.checksums):
+            raise StoreError(
+                f"{self.folder / 'index.csv'}: {row.clip}: {row.shard} has no row {row.row}; "
+                f"delete {self.folder} and run dvc repro"
+            )
+        # A clip is one raw chunk: straight into its place, at half the time of a selection.
+        start = (row.row, *[0] * len(self.clip_shape))
+        try:
+            _, chunk = shard.clips.id.read_direct_chunk(start, out=target)
+        except (OSError, ValueError) as error:
+            raise self._damaged(row.shard, f"cannot be read: {one_line(error)}") from None
+        if len(chunk) != target.size:
+            raise StoreError(f"{self.folder / row.shard}: is compressed or not a chunk a clip")
 
     def checksums(self) -> dict[str, list[int]]:
         """Return the CRC-32 of every clip by shard: the store's content in a few bytes."""
         shards = sorted({row.shard for row in self.index})
-        return {shard: self._clips(shard).attrs["crc32"].tolist() for shard in shards}
+        return {shard: self._shard(shard).checksums for shard in shards}
 
-    def _clips(self, shard: str) -> Any:
-        if shard not in self._datasets:  # a look-up takes a third of the time of a clip
-            self._datasets[shard] = self._shard(shard)["clips"]
-        return self._datasets[shard]
-
-    def _shard(self, shard: str) -> h5py.File:
-        if shard not in self._files:
+    def _shard(self, name: str) -> "_Shard":
+        if name not in self._shards:  # a look-up takes a third of the time of a clip
             try:
-                self._files[shard] = h5py.File(self.folder / shard, "r")
-            except OSError as error:
-                raise StoreError(f"{self.folder / shard}: cannot be read: {error}") from None
-        return self._files[shard]
+                self._shards[name] = _open_shard(self.folder / name)
+            except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise self._damaged(name, f"cannot be read: {one_line(error)}") from None
+        return self._shards[name]
+
+    def _damaged(self, shard: str, what: str) -> StoreError:
+        # The scratch folder and DVC's cache hold the same file by other names: it would come back.
+        path = self.folder / shard
+        return StoreError(
+            f"{path}: {what}; mend it with: find . -samefile {path} -delete; dvc repro"
+        )
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space that the file's length promises.
+
+    HDF5 does not survive a disk that is full in the middle: it ends the process.
+    """
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """An open shard: its dataset of clips, their CRC-32 and how they were mixed."""
+
+    clips: Any
+    checksums: list[int]
+    settings: MixSettings
+
+
+def _open_shard(path: Path) -> _Shard:
+    """Open a shard. Raises all kinds of errors for a damaged one, as HDF5 happens to find it."""
+    file = h5py.File(path, "r")
+    attributes = dict(file.attrs)
+    if attributes["window"] != "all":
+        attributes["window"] = json.loads(attributes["window"])
+    attributes["size"] = attributes["size"].tolist()
+    settings = MixSettings.model_validate(attributes)
+    return _Shard(file["clips"], file["clips"].attrs["crc32"].tolist(), settings)
 
 
 def _attributes(settings: MixSettings) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import csv
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from framemix.errors import DatasetError
 
@@ -16,6 +16,9 @@ class Row(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+
+# A number that may be missing: its cell is empty then.
+MaybeFloat = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 RowType = TypeVar("RowType", bound=Row)
 

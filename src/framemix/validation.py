@@ -17,7 +17,7 @@ PLAIN = {
     "bool_type": "true or false",
     "list_type": "a list",
     "model_attributes_type": "a mapping",
-    "path_type": "a path",
+    "string_type": "text",
     "tuple_type": "a list",
 }
 

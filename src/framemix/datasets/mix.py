@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import STATES, Clip, Video, class_labels
 from framemix.errors import MixingError, VideoError
+from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels, mix_stream, mix_windows
 from framemix.scratch import Unit, finish_all, link
 from framemix.store import IndexRow, shard_name, write_shard
@@ -42,7 +44,8 @@ def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
     kept = [video for video in videos if video.kept]
     labels = class_labels(kept)
     return [
-        Source(v.video, root / v.video, v.class_name, labels[v.class_name], v.frames) for v in kept
+        Source(v.video, root.absolute() / v.video, v.class_name, labels[v.class_name], v.frames)
+        for v in kept
     ]
 
 
@@ -50,14 +53,26 @@ def clip_sources(clips: Sequence[Clip], folder: Path) -> list[Source]:
     """Return the kept clips, files of `folder`, as sources of mixed clips."""
     labels = {state: label for label, state in enumerate(STATES.values())}
     return [
-        Source(clip.clip, folder / f"{clip.clip}.mp4", clip.state, labels[clip.state], clip.frames)
+        Source(
+            clip.clip,
+            folder.absolute() / f"{clip.clip}.mp4",
+            clip.state,
+            labels[clip.state],
+            clip.frames,
+        )
         for clip in clips
         if clip.kept
     ]
 
 
 def build_store(
-    sources: Sequence[Source], folder: Path, settings: MixSettings, *, scratch: Path, workers: int
+    sources: Sequence[Source],
+    folder: Path,
+    settings: MixSettings,
+    *,
+    scratch: Path,
+    cluster: Cluster,
+    limits: Limits,
 ) -> None:
     """Mix every source into a new store at `folder`, its shards side by side.
 
@@ -67,14 +82,14 @@ def build_store(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_mix_shard, members, settings),
+            make=partial(_mix_shard, members, settings, limits),
             settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
             files=[member.path for member in members],
             code=code_fingerprint(__file__),
         )
         for members in shards.values()
     ]
-    done = finish_all(scratch, units, workers=workers, label="mix shards")
+    done = finish_all(scratch, units, cluster=cluster, label="mix shards")
     for name, unit in zip(shards, done, strict=True):
         link(unit / SHARD, folder / name)
     rows = [
@@ -120,6 +135,15 @@ def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
     return shards
 
 
-def _mix_shard(sources: Sequence[Source], settings: MixSettings, folder: Path) -> None:
-    clips = (np.stack(list(mix_video(s.path, s.frames, settings))) for s in sources)
+def _mix_shard(
+    sources: Sequence[Source], settings: MixSettings, limits: Limits, folder: Path
+) -> None:
+    clips = (
+        isolated(partial(_mixed_clip, frames=s.frames, settings=settings), s.path, limits)
+        for s in sources
+    )
     write_shard(folder / SHARD, clips, len(sources), settings)
+
+
+def _mixed_clip(path: Path, *, frames: int, settings: MixSettings) -> Pixels:
+    return np.stack(list(mix_video(path, frames, settings)))

@@ -8,22 +8,26 @@ three states. Paper A resizes clips of the drowsy ones to 320x240.
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
+from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import STATES, Clip
 from framemix.errors import DatasetError, VideoError
+from framemix.isolation import Limits, isolated
 from framemix.scratch import Unit, finish_all, link
 from framemix.tables import read_table, write_table
 from framemix.video.reading import VideoInfo, count_frames, describe
 from framemix.video.writing import cut_clip
 
 WIDTH, HEIGHT = 320, 240
+SUBJECTS = 60
 NAME = re.compile(
     r"Fold(?P<fold>\d+)_part\d+/(?P<subject>\d+)/(?P<state>0|5|10)\.(mov|mp4|m4v|avi|mkv|wmv|3gp)",
     re.IGNORECASE,
@@ -55,21 +59,31 @@ class DriverVideo:
 
 
 def resize_clips(
-    root: Path, target: Path, settings: ResizeSettings, *, scratch: Path, workers: int
+    root: Path,
+    target: Path,
+    settings: ResizeSettings,
+    *,
+    scratch: Path,
+    cluster: Cluster,
+    limits: Limits,
 ) -> list[Clip]:
     """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
 
     At most `settings.clips` a state; only the stretches that become clips are decoded.
     """
-    sources, rejected = find_sources(root, settings)
+    sources, rejected = find_sources(root, settings, limits)
     plan = plan_clips(sources, settings)
     used = {source.video for source, _ in plan}
     units = [
         Unit(
             folder=scratch,
-            make=partial(_cut_all, root, clips, settings),
-            settings={"clips": [clip.model_dump() for clip in clips], **settings.model_dump()},
-            files=[root / source.video],
+            make=partial(_cut_all, root.absolute(), clips, settings, limits),
+            settings={
+                "planned": [clip.model_dump() for clip in clips],
+                **settings.model_dump(),
+                **asdict(limits),
+            },
+            files=[root.absolute() / source.video],
             code=code_fingerprint(__file__),
         )
         for source in sources
@@ -78,7 +92,7 @@ def resize_clips(
     if not units:
         reasons = ", ".join(sorted({row.reason for row in rejected}))
         raise DatasetError(f"data.rldd = {root}: no video gives a clip ({reasons}); see resize")
-    done = finish_all(scratch, units, workers=workers, label="resize videos")
+    done = finish_all(scratch, units, cluster=cluster, label="resize videos")
     clips = [clip for folder in done for clip in read_table(folder / "clips.csv", Clip)]
     if not any(clip.kept for clip in clips):
         raise DatasetError(f"data.rldd = {root}: no clip came out whole ({clips[0].reason})")
@@ -93,7 +107,9 @@ def resize_clips(
     return sorted([*clips, *unused, *rejected], key=lambda clip: (clip.source, clip.start_seconds))
 
 
-def find_sources(root: Path, settings: ResizeSettings) -> tuple[list[DriverVideo], list[Clip]]:
+def find_sources(
+    root: Path, settings: ResizeSettings, limits: Limits
+) -> tuple[list[DriverVideo], list[Clip]]:
     """Return the videos that give clips, and a row with the reason for every other file.
 
     Raises DatasetError when there is no video in the dataset's layout.
@@ -101,10 +117,10 @@ def find_sources(root: Path, settings: ResizeSettings) -> tuple[list[DriverVideo
     allowed = "allowed: a folder with FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...> files"
     if not root.is_dir():
         raise DatasetError(f"data.rldd = {root}: no such folder; {allowed}")
-    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    if not any(NAME.fullmatch(file) for file in files):
+    entries = list_entries(root)
+    if not any(NAME.fullmatch(entry.path) for entry in entries):
         raise DatasetError(f"data.rldd = {root}: no video in it; {allowed}")
-    found = [_inspect(root, file, settings) for file in files]
+    found = [_inspect(root, entry, settings, limits) for entry in entries]
     sources, rejected = [], [item for item in found if isinstance(item, Clip)]
     first: dict[tuple[str, int], DriverVideo] = {}
     for item in found:
@@ -139,25 +155,19 @@ def plan_clips(
     ]
 
 
-def _cut_all(root: Path, clips: Sequence[Clip], settings: ResizeSettings, folder: Path) -> None:
-    rows = [_cut(root, clip, folder / f"{clip.clip}.mp4", settings) for clip in clips]
+def _cut_all(
+    root: Path, clips: Sequence[Clip], settings: ResizeSettings, limits: Limits, folder: Path
+) -> None:
+    rows = [_cut(root, clip, folder / f"{clip.clip}.mp4", settings, limits) for clip in clips]
     write_table(folder / "clips.csv", Clip, rows)
 
 
-def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings) -> Clip:
+def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings, limits: Limits) -> Clip:
     """Write one planned clip to `target` and return its row, rejected when it came out short."""
     source = root / clip.source
     try:
-        cut_clip(
-            source,
-            target,
-            start=clip.start_seconds,
-            frames=settings.frames,
-            fps=settings.fps,
-            width=WIDTH,
-            height=HEIGHT,
-        )
-        frames = count_frames(target)
+        work = partial(_cut_and_count, target=target, start=clip.start_seconds, settings=settings)
+        frames = isolated(work, source, limits)
     except VideoError as error:
         target.unlink(missing_ok=True)
         reason = str(error).removeprefix(f"{source}: ").replace(f"{target}: ", "the clip ")
@@ -171,18 +181,35 @@ def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings) -> Clip
     )
 
 
-def _inspect(root: Path, file: str, settings: ResizeSettings) -> DriverVideo | Clip:
-    name = NAME.fullmatch(file)
+def _cut_and_count(source: Path, *, target: Path, start: float, settings: ResizeSettings) -> int:
+    cut_clip(
+        source,
+        target,
+        start=start,
+        frames=settings.frames,
+        fps=settings.fps,
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    return count_frames(target)
+
+
+def _inspect(
+    root: Path, entry: Entry, settings: ResizeSettings, limits: Limits
+) -> DriverVideo | Clip:
+    file, name = entry.path, NAME.fullmatch(entry.path)
     if name is None:
-        reason = "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"
+        reason = entry.reason or "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"
         return Clip(clip="", subject="", source=file, reason=reason)
     subject, fold, state = f"{int(name['subject']):02}", int(name["fold"]), int(name["state"])
     rejected = Clip(clip="", subject=subject, fold=fold, state=STATES[state], source=file)
+    if entry.reason:
+        return rejected.model_copy(update={"reason": entry.reason})
     if state not in settings.states:
         reason = f"state {state} is not in resize.states"
         return rejected.model_copy(update={"reason": reason})
     try:
-        info = describe(root / file)
+        info = isolated(describe, root / file, limits)
     except VideoError as error:
         reason = str(error).removeprefix(f"{root / file}: ")
         return rejected.model_copy(update={"reason": reason})

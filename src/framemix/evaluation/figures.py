@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from framemix.evaluation.drowsiness import Bin
+
 # Shapes: K classes, S segments, H height, W width.
 
 History = list[dict[str, float]]
@@ -31,14 +33,16 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
             axes.plot(epochs, losses, marker=".", color=colour, label=subset)
         best = max(history, key=lambda row: row["val_top1"])
         axes.axvline(best["epoch"] + 1, color="0.7", lw=0.8, ls=":")
-        axes.set(title=f"{name}: best val top-1 {best['val_top1']:.1%}", xlabel="epoch")
+        axes.set(title=f"{name}: best val top-1 {100 * best['val_top1']:.1f} %", xlabel="epoch")
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
     figure.supylabel("loss", fontsize=9)
     _save(figure, path)
 
 
-def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+def confusion_matrix(
+    counts: NDArray[np.int64], classes: Sequence[str], title: str, path: Path
+) -> None:
     """Draw counts (K, K), true classes down and predicted ones across, shaded by row share."""
     few = len(classes) <= MOST_COUNTED_CLASSES
     size = max(3.2, (0.36 if few else 0.13) * len(classes) + 1.6)
@@ -50,11 +54,31 @@ def confusion_matrix(counts: NDArray[np.int64], classes: Sequence[str], path: Pa
     axes.set_xticks(ticks, classes, rotation=90, fontsize=9 if few else 6)
     axes.set_yticks(ticks, classes, fontsize=9 if few else 6)
     axes.set(xlabel="predicted", ylabel="true")
+    figure.suptitle(title, fontsize=9)
     if few:
         for true, predicted in zip(*counts.nonzero(), strict=True):
             colour = "white" if shares[true, predicted] > 0.5 else "black"
             text = str(counts[true, predicted])
             axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8)
+    _save(figure, path)
+
+
+def reliability_plot(bins: Sequence[Bin], path: Path) -> None:
+    """Draw how many clips are drowsy against how probable that was said to be, bin by bin."""
+    figure = Figure(figsize=(3.6, 4.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    said, drowsy = [one.mean_p for one in bins], [one.share_drowsy for one in bins]
+    whiskers = (
+        [one.share_drowsy - one.low for one in bins],
+        [one.high - one.share_drowsy for one in bins],
+    )
+    above.plot([0, 1], [0, 1], color="0.7", lw=0.8, ls=":", label="calibrated")
+    above.errorbar(said, drowsy, whiskers, fmt="o", ms=4, color=TRAIN, lw=1, label="val clips")
+    above.set(ylabel="share of drowsy clips", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    above.legend(frameon=False, loc="upper left")
+    below.bar(said, [one.clips for one in bins], width=0.03, color=TRAIN)
+    below.set(xlabel="p(drowsy)", ylabel="clips")
+    below.yaxis.get_major_locator().set_params(integer=True)
     _save(figure, path)
 
 

@@ -1,50 +1,50 @@
-"""Evaluates all trained models together and writes the report."""
+"""Writes what the trained models are worth: tables, pictures, the page and the model cards."""
 
 import csv
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from framemix.evaluation.figures import History, confusion_matrix, loss_curves, mixed_frames
-from framemix.evaluation.metrics import classification_metrics, confusion
-from framemix.evaluation.prediction import predict
+from framemix.evaluation.drowsiness import Driver, SubjectRow, by_subject, reliability
+from framemix.evaluation.figures import (
+    confusion_matrix,
+    loss_curves,
+    mixed_frames,
+    reliability_plot,
+)
+from framemix.evaluation.intervals import Estimate
+from framemix.evaluation.judging import Evaluation, Judge
+from framemix.evaluation.page import Circumstances, write_card, write_page
 from framemix.evaluation.settings import EvaluateSettings
-from framemix.evaluation.tables import TrainedRow, table1
+from framemix.evaluation.tables import (
+    NAMES,
+    ClassRow,
+    TrainedRow,
+    class_rows,
+    percent,
+    table1,
+    table1_note,
+)
 from framemix.mixing import Pixels
-from framemix.models import TrainedModel, load_model
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
-from framemix.tables import write_json
-from framemix.training.data import Example, labels_of, split_examples
-from framemix.training.finetune_data import FinetuneData, task_of
+from framemix.tables import write_json, write_table
+from framemix.training.finetune_data import FinetuneData
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model said of its val clips."""
+class ModelEstimate(Estimate):
+    """A figure of a model."""
 
-    model: TrainedModel
-    probabilities: Tensor
-    labels: Tensor
-    history: History
-    timing: Mapping[str, Any]
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Top-1, top-5 and mean-class accuracy."""
-        return classification_metrics(self.probabilities, self.labels)
+    model: str
 
 
 def write_report(
     folders: Mapping[str, Path],
     finetuned: Path,
     data: FinetuneData,
-    leak_share: float,
+    circumstances: Circumstances,
     settings: EvaluateSettings,
     *,
     device: torch.device,
@@ -52,69 +52,82 @@ def write_report(
 ) -> dict[str, Any]:
     """Evaluate the pretrained models in `folders` and the fine-tuned one; write to `target`.
 
-    Writes metrics.json (all models' together), table1.md, predictions and a confusion matrix a
-    model, loss curves and a picture of mixed frames. Returns the metrics.
+    Writes metrics.json (all models' together), the tables of the figures with their intervals,
+    of classes, of drivers and of subjects, table1.md, pictures, index.html with all of it, and
+    into each model's folder its card, README.md. Returns the metrics.
     """
-    val = split_examples(data.ucf101, data.ucf101_split, "val")
-    pretrained = {
-        name: evaluate(folder, val, settings.batch_size, device) for name, folder in folders.items()
-    }
-    tuned_model = load_model(finetuned / "model.safetensors")
-    tuned_val = data.examples(task_of(tuned_model.classes), "val")
-    tuned = evaluate(finetuned, tuned_val, settings.batch_size, device)
-    evaluations = {**pretrained, "finetuned": tuned}
+    judge = Judge(data, circumstances.split.group_scope, settings.batch_size, device)
+    pretrained = {name: judge.pretrained(folder) for name, folder in folders.items()}
+    evaluations = {**pretrained, "finetuned": judge.finetuned(finetuned)}
     target.mkdir(parents=True, exist_ok=True)
+    _write_tables(evaluations, target)
+    _write_table1(pretrained, target / "table1.md")
     for name, evaluation in evaluations.items():
         _write_confusion(name, evaluation, target)
-    loss_curves({name: e.history for name, e in evaluations.items()}, target / "loss_curves.png")
+    loss_curves({NAMES[n]: e.history for n, e in evaluations.items()}, target / "loss_curves.png")
+    reliability_plot(
+        reliability(evaluations["finetuned"].drivers or []), target / "reliability.png"
+    )
     _picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
-    rows = {name: _row(evaluation) for name, evaluation in pretrained.items()}
-    (target / "table1.md").write_text(table1(rows, len(val), leak_share), encoding="utf-8")
-    metrics: dict[str, Any] = {
-        **{name: _read(folder / "metrics.json") for name, folder in folders.items()},
-        "finetuned": _read(finetuned / "metrics.json"),
-    }
+    metrics: dict[str, Any] = {name: e.metrics for name, e in evaluations.items()}
     metrics["better"] = max(folders, key=lambda name: float(metrics[name]["top1"]))
     write_json(target / "metrics.json", metrics)
+    for name, folder in {**folders, "finetuned": finetuned}.items():
+        write_card(name, evaluations[name], circumstances, folder / "README.md")
+    write_page(evaluations, table1_rows(pretrained), circumstances, target)
     return metrics
 
 
-def evaluate(
-    folder: Path, examples: Sequence[Example], batch_size: int, device: torch.device
-) -> Evaluation:
-    """Return what the model in `folder` says of `examples`."""
-    model = load_model(folder / "model.safetensors")
-    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    return Evaluation(
-        model=model,
-        probabilities=predict(model, examples, batch_size=batch_size, device=device),
-        labels=labels_of(examples),
-        history=history,
-        timing=_read(folder / "timing.json"),
+def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
+    write_table(
+        target / "estimates.csv",
+        ModelEstimate,
+        [
+            ModelEstimate(**estimate.model_dump(), model=name)
+            for name, evaluation in evaluations.items()
+            for estimate in evaluation.estimates
+        ],
     )
-
-
-def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return content
-
-
-def _row(evaluation: Evaluation) -> TrainedRow:
-    return TrainedRow(
-        top1=evaluation.metrics["top1"],
-        epochs=evaluation.timing["epochs"],
-        minutes=evaluation.timing["seconds_an_epoch"] / 60,
-        parameters=sum(p.numel() for p in evaluation.model.network.parameters()),
-        device=evaluation.timing["device"],
+    write_table(
+        target / "classes.csv",
+        ClassRow,
+        [
+            row
+            for name, evaluation in evaluations.items()
+            for row in class_rows(name, evaluation.confusion, evaluation.model.classes)
+        ],
     )
+    drivers = evaluations["finetuned"].drivers or []
+    write_table(target / "drivers.csv", Driver, drivers)
+    write_table(target / "subjects.csv", SubjectRow, by_subject(drivers))
+
+
+def _write_table1(pretrained: Mapping[str, Evaluation], path: Path) -> None:
+    rows = table1_rows(pretrained)
+    text = f"# Table 1: pretraining on UCF101\n\n{table1(rows).markdown()}\n\n{table1_note(rows)}\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def table1_rows(pretrained: Mapping[str, Evaluation]) -> dict[str, TrainedRow]:
+    """Return what table 1 tells of each pretrained model."""
+    return {
+        name: TrainedRow(
+            top1=evaluation.top1,
+            leak_share=evaluation.leak_share,
+            epochs=evaluation.timing["epochs"],
+            minutes=evaluation.timing["seconds_an_epoch"] / 60,
+            parameters=sum(p.numel() for p in evaluation.model.network.parameters()),
+            device=evaluation.timing["device"],
+        )
+        for name, evaluation in pretrained.items()
+    }
 
 
 def _write_confusion(name: str, evaluation: Evaluation, target: Path) -> None:
     """Write the matrix as a picture, and a row a clip for `dvc plots`."""
-    classes = evaluation.model.classes
-    counts = confusion(evaluation.probabilities, evaluation.labels).numpy()
-    confusion_matrix(counts, classes, target / f"confusion_{name}.png")
+    classes, top1 = evaluation.model.classes, evaluation.top1
+    title = f"{NAMES[name]}: top-1 {percent(top1.value)} % of {top1.clips} val clips"
+    confusion_matrix(evaluation.confusion, classes, title, target / f"confusion_{name}.png")
     with (target / f"predictions_{name}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["true", "predicted"])

@@ -1,46 +1,267 @@
-"""The papers' tables in Markdown, our figures beside theirs."""
+"""The papers' tables, our figures beside theirs, and the tables of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# Paper A, table 1: val accuracy in %, epochs, minutes an epoch on one Quadro RTX 8000.
-PAPER_TABLE_1 = {"vivit": (77.81, 30, "21-23"), "nonlocal": (71.48, 150, "12-13")}
-NAMES = {"vivit": "ViViT", "nonlocal": "Non-local"}
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from framemix.evaluation.drowsiness import SubjectRow
+from framemix.evaluation.intervals import Estimate, wilson
+from framemix.tables import MaybeFloat, Row
+
+# Paper A, table 1: val accuracy in %, epochs, minutes an epoch; parameters of its networks.
+PAPER_TABLE_1 = {
+    "vivit": ("77.81", "30", "21-23", "125,689,699"),
+    "nonlocal": ("71.48", "150", "12-13", "25,812,643"),
+}
+# Of the val clips of its random split, those that have a sibling of the same group in train.
+PAPER_LEAK = "95"
+NAMES = {"vivit": "ViViT", "nonlocal": "Non-local", "finetuned": "Fine-tuned ViViT"}
+METRICS = {
+    "top1": "top-1, %",
+    "top5": "top-5, %",
+    "mean_class_accuracy": "mean-class accuracy, %",
+    "drowsy_accuracy": "drowsy accuracy (paper A), %",
+    "drowsy_vs_alert_accuracy": "drowsy or alert: accuracy, %",
+    "drowsy_vs_alert_auroc": "drowsy or alert: AUROC",
+    "sensitivity_at_95_specificity": "drowsy or alert: sensitivity at 95 % specificity, %",
+    "calibration_error": "drowsy or alert: calibration error (ECE)",
+}
+OF_VAL = ("top1", "top5", "mean_class_accuracy")  # of the task's val clips, the others of drivers
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, all rows as wide as `columns`."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, a line a row."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+class ClassRow(Row):
+    """A class of a model: val clips, those told right and those that were taken for it.
+
+    `taken_for` is what its clips were most often taken for, where not for itself; accuracy and
+    its 95 % interval (Wilson) are empty without clips.
+    """
+
+    model: str
+    class_name: str = Field(alias="class")
+    clips: int
+    right: int
+    predicted: int
+    accuracy: MaybeFloat
+    low: MaybeFloat
+    high: MaybeFloat
+    taken_for: str
 
 
 @dataclass(frozen=True)
 class TrainedRow:
-    """A trained model in table 1: top-1 as a fraction, minutes an epoch."""
+    """A trained model in table 1: minutes an epoch, leak share as a fraction."""
 
-    top1: float
+    top1: Estimate
+    leak_share: float | None
     epochs: int
     minutes: float
     parameters: int
     device: str
 
 
-def table1(rows: Mapping[str, TrainedRow], val_clips: int, leak_share: float | None) -> str:
-    """Return paper A's table 1 with our rows, and how far the split lets val leak into train."""
-    better = max(rows, key=lambda name: rows[name].top1)
-    leak = "no val clip has" if not leak_share else f"{leak_share:.1%} of the val clips have"
-    lines = [
-        "# Table 1: pretraining on UCF101",
-        "",
-        "| model | val top-1, % | paper | epochs | paper | minutes an epoch | paper | parameters |",
-        "|---|---|---|---|---|---|---|---|",
-        *(_line(name, row) for name, row in rows.items()),
-        "",
-        f"Better here: {NAMES[better]}, on {val_clips} val clips; {leak} a sibling of the same "
-        f"group in train. The paper's split is random (95 % of its val clips have one). Its "
-        f"minutes are of one Quadro RTX 8000, ours of: "
-        f"{', '.join(sorted({row.device for row in rows.values()}))}.",
-    ]
-    return "\n".join(lines) + "\n"
+def class_rows(model: str, counts: NDArray[np.int64], classes: Sequence[str]) -> list[ClassRow]:
+    """Return a row a class of a confusion matrix (K, K), true classes down."""
+    return [_class_row(model, counts, classes, label) for label in range(len(classes))]
 
 
-def _line(name: str, row: TrainedRow) -> str:
-    accuracy, epochs, minutes = PAPER_TABLE_1[name]
-    return (
-        f"| {NAMES[name]} | {100 * row.top1:.2f} | {accuracy} | {row.epochs} | {epochs} "
-        f"| {row.minutes:.2f} | {minutes} | {row.parameters:,} |"
+def table1(rows: Mapping[str, TrainedRow]) -> Table:
+    """Return paper A's table 1: each of our rows above the paper's."""
+    return Table(
+        columns=[
+            "network",
+            "by",
+            "val top-1, %",
+            "95 % interval",
+            "leak share, %",
+            "epochs",
+            "minutes an epoch",
+            "parameters",
+        ],
+        rows=[line for name, row in rows.items() for line in _table1_lines(name, row)],
     )
+
+
+def table1_note(rows: Mapping[str, TrainedRow]) -> str:
+    """Return what table 1 must be read with."""
+    better = max(rows, key=lambda name: rows[name].top1.value)
+    top1 = rows[better].top1
+    return (
+        f"Better here: {NAMES[better]}, on {top1.clips} val clips of {top1.clusters} groups. Leak "
+        f"share: val clips that have a sibling of the same group in train. The paper's split is "
+        f"random; from scratch on groups that training never saw, UCF101 gives 40-50 %. The "
+        f"paper's minutes are of one Quadro RTX 8000, ours of: "
+        f"{', '.join(sorted({row.device for row in rows.values()}))}."
+    )
+
+
+def estimates_table(
+    estimates: Sequence[Estimate],
+    metrics: Mapping[str, float | None],
+) -> Table:
+    """Return a model's figures with their intervals, the leak share of their clips beside each.
+
+    `metrics` are the model's in metrics.json: the leak shares and, where it was trained with
+    several seeds, each figure's mean and deviation over them.
+    """
+    return Table(
+        columns=[
+            "figure",
+            "value",
+            "95 % interval",
+            "by",
+            "over seeds",
+            "leak share, %",
+            "clips",
+            "clusters",
+        ],
+        rows=[
+            [
+                METRICS[e.metric],
+                shown(e.metric, e.value),
+                interval(e),
+                e.interval or NONE,
+                over_seeds(e.metric, metrics),
+                percent(metrics["leak_share" if e.metric in OF_VAL else "drivers_leak_share"]),
+                str(e.clips),
+                str(e.clusters),
+            ]
+            for e in estimates
+        ],
+    )
+
+
+def over_seeds(metric: str, metrics: Mapping[str, float | None]) -> str:
+    """Return a figure's mean and sample deviation over the seeds, where there are several."""
+    mean, deviation = metrics.get(f"{metric}_mean"), metrics.get(f"{metric}_std")
+    if mean is None or deviation is None:
+        return NONE
+    return f"{shown(metric, mean)} ± {shown(metric, deviation)}"
+
+
+def classes_table(rows: Sequence[ClassRow]) -> Table:
+    """Return a model's classes; those without val clips are left out."""
+    return Table(
+        columns=["class", "val clips", "right", "accuracy, %", "95 % interval", "taken for"],
+        rows=[
+            [
+                row.class_name,
+                str(row.clips),
+                str(row.right),
+                percent(row.accuracy),
+                limits(row.low, row.high, 100),
+                row.taken_for or NONE,
+            ]
+            for row in rows
+            if row.clips
+        ],
+    )
+
+
+def subjects_table(rows: Sequence[SubjectRow]) -> Table:
+    """Return the subjects: what of theirs was told right."""
+    return Table(
+        columns=[
+            "subject",
+            "drowsy found",
+            "alert left alone",
+            "accuracy, %",
+            "95 % interval",
+            "p(drowsy) if drowsy",
+            "p(drowsy) if alert",
+        ],
+        rows=[
+            [
+                row.subject,
+                f"{row.drowsy_found} of {row.drowsy_clips}",
+                f"{row.alert_left_alone} of {row.alert_clips}",
+                percent(row.accuracy),
+                limits(row.low, row.high, 100),
+                _decimal(row.p_drowsy_when_drowsy),
+                _decimal(row.p_drowsy_when_alert),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction as a percentage of one decimal."""
+    return NONE if fraction is None else f"{100 * fraction:.1f}"
+
+
+def shown(metric: str, value: float) -> str:
+    """Return a metric's value in the unit of its name in METRICS."""
+    return percent(value) if METRICS[metric].endswith("%") else _decimal(value)
+
+
+def interval(estimate: Estimate) -> str:
+    """Return an estimate's interval in the unit of its metric."""
+    scale = 100 if METRICS[estimate.metric].endswith("%") else 1
+    return limits(estimate.low, estimate.high, scale)
+
+
+def limits(low: float | None, high: float | None, scale: int) -> str:
+    """Return an interval's limits times `scale`: 100 for percentages, or 1."""
+    if low is None or high is None:
+        return NONE
+    return (
+        f"{low * scale:.1f} to {high * scale:.1f}" if scale == 100 else f"{low:.3f} to {high:.3f}"
+    )
+
+
+def _table1_lines(name: str, row: TrainedRow) -> list[list[str]]:
+    accuracy, epochs, minutes, parameters = PAPER_TABLE_1[name]
+    return [
+        [
+            NAMES[name],
+            "here",
+            f"{100 * row.top1.value:.2f}",
+            interval(row.top1),
+            percent(row.leak_share),
+            str(row.epochs),
+            f"{row.minutes:.2f}",
+            f"{row.parameters:,}",
+        ],
+        [NAMES[name], "paper A", accuracy, NONE, PAPER_LEAK, epochs, minutes, parameters],
+    ]
+
+
+def _class_row(
+    model: str, counts: NDArray[np.int64], classes: Sequence[str], label: int
+) -> ClassRow:
+    clips, right = int(counts[label].sum()), int(counts[label, label])
+    low, high = wilson(right, clips) if clips else (None, None)
+    wrong = counts[label].copy()
+    wrong[label] = 0
+    return ClassRow(
+        model=model,
+        class_name=classes[label],
+        clips=clips,
+        right=right,
+        predicted=int(counts[:, label].sum()),
+        accuracy=round(right / clips, 6) if clips else None,
+        low=None if low is None else round(low, 6),
+        high=None if high is None else round(high, 6),
+        taken_for=classes[int(wrong.argmax())] if wrong.any() else "",
+    )
+
+
+def _decimal(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"

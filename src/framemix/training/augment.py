@@ -11,6 +11,8 @@ from framemix.training.settings import AugmentSettings
 
 def move(clips: Tensor, settings: AugmentSettings) -> Tensor:
     """Shift, and flip where allowed, clips uint8 (B, T, H, W, 3); borders are repeated."""
+    if not (settings.shift or settings.flip):
+        return clips
     size, height, width = clips.shape[0], clips.shape[2], clips.shape[3]
     rows = _shifted(size, height, settings.shift, clips.device)
     columns = _shifted(size, width, settings.shift, clips.device)
@@ -29,9 +31,42 @@ def move(clips: Tensor, settings: AugmentSettings) -> Tensor:
 
 def recolour(clips: Tensor, settings: AugmentSettings) -> Tensor:
     """Change contrast and brightness of normalised clips (B, 3, T, H, W)."""
+    if not (settings.contrast or settings.brightness):
+        return clips
     spread = torch.empty(2, clips.shape[0], 1, 1, 1, 1, device=clips.device).uniform_(-1, 1)
     contrast, brightness = spread[0] * settings.contrast, spread[1] * settings.brightness
     return clips * (1 + contrast) + brightness
+
+
+def blend(clips: Tensor, settings: AugmentSettings) -> tuple[Tensor, Tensor, float]:
+    """Blend each clip (B, 3, T, H, W) with another of its batch.
+
+    Returns the clips, the place of each one's partner (B,) and the share of its own label; the
+    rest is its partner's. One share a batch: mixup (Zhang et al., "mixup: Beyond Empirical Risk
+    Minimization", 2018, section 2) weighs the two clips, cutmix (Yun et al., "CutMix", 2019,
+    section 3.1) pastes a box of the partner into all frames; where both are on, a coin decides.
+    """
+    cut = settings.cutmix > 0 and (settings.mixup == 0 or bool(torch.rand(()) < 0.5))
+    alpha = settings.cutmix if cut else settings.mixup
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    partners = torch.randperm(len(clips), device=clips.device)
+    if not cut:
+        return torch.lerp(clips[partners], clips, share), partners, share
+    height, width = clips.shape[3:]
+    rows, columns = _box(height, width, 1 - share)
+    blended = clips.clone()
+    blended[..., rows, columns] = clips[partners][..., rows, columns]
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return blended, partners, 1 - area / (height * width)
+
+
+def _box(height: int, width: int, share: float) -> tuple[slice, slice]:
+    """Return rows and columns of a box of that share around a random point, cut at the border."""
+    sides = []
+    for length in (height, width):
+        centre, half = int(torch.randint(length, ())), int(length * share**0.5) // 2
+        sides.append(slice(max(centre - half, 0), min(centre + half, length)))
+    return sides[0], sides[1]
 
 
 def _shifted(size: int, length: int, share: float, device: torch.device) -> Tensor:

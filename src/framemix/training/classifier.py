@@ -1,7 +1,6 @@
 """The Lightning module that trains any of the networks on mixed clips."""
 
 import math
-import signal
 import time
 from typing import Any
 
@@ -13,8 +12,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise, to_rgb
-from framemix.training.augment import move, recolour
-from framemix.training.data import Batch, BatchOrder
+from framemix.training.augment import blend, move, recolour
+from framemix.training.batches import Orders
+from framemix.training.data import Batch
+from framemix.training.interrupt import Interrupt
+from framemix.training.optimizer import build_optimizer
 from framemix.training.settings import TrainingSettings
 
 # Shapes: B clips, S segments, H height, W width.
@@ -23,15 +25,24 @@ from framemix.training.settings import TrainingSettings
 class Classifier(pl.LightningModule):
     """Trains `network` (B, 3, S, H, W) -> (B, classes) on clips as a store holds them.
 
-    Every random number of a step depends on seed, epoch and batch alone, and what an epoch has
-    summed up is in the checkpoint: a resumed run goes on bit for bit as the unbroken one.
+    Floating-point clips are what frozen layers made of them, and `network` is what follows.
+
+    Every random number of a step depends on seed, epoch, batch and process alone, and what an
+    epoch has summed up is in the checkpoint: a resumed run goes on bit for bit as the unbroken
+    one. Between two steps, `interrupt` may end it.
     """
 
     def __init__(
-        self, network: nn.Module, settings: TrainingSettings, order: BatchOrder, seed: int
+        self,
+        network: nn.Module,
+        settings: TrainingSettings,
+        orders: Orders,
+        seed: int,
+        interrupt: Interrupt,
     ) -> None:
         super().__init__()
-        self.network, self.settings, self.order, self.seed = network, settings, order, seed
+        self.network, self.settings, self.orders, self.seed = network, settings, orders, seed
+        self.interrupt = interrupt
         self.history: list[dict[str, float]] = []
         self.epoch_seconds: list[float] = []
         self._batches_done = 0
@@ -39,21 +50,8 @@ class Classifier(pl.LightningModule):
         self._sums = {"train": [0.0, 0.0, 0.0], "val": [0.0, 0.0, 0.0]}
 
     def configure_optimizers(self) -> Any:
-        """AdamW or SGD over what is not frozen, the learning rate set anew for each step."""
-        settings = self.settings
-        trained = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        # Weights decay; biases, norms, positions and class tokens do not.
-        weights = [p for name, p in trained if p.ndim > 1 and name.endswith("weight")]
-        others = [p for name, p in trained if p.ndim <= 1 or not name.endswith("weight")]
-        groups = [
-            {"params": weights, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimizer: torch.optim.Optimizer = (
-            torch.optim.AdamW(groups, lr=settings.learning_rate)
-            if settings.optimizer == "adamw"
-            else torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9)
-        )
+        """The learning rate is set anew for each step."""
+        optimizer = build_optimizer(self.network, self.settings)
         scheduler = LambdaLR(optimizer, self._rate_factor)
         return {
             "optimizer": optimizer,
@@ -62,12 +60,12 @@ class Classifier(pl.LightningModule):
 
     def _rate_factor(self, step: int) -> float:
         """Linear warm-up, then a half cosine down to 0 or a constant rate."""
-        warmup = self.settings.warmup_epochs * len(self.order)
+        warmup = self.settings.warmup_epochs * self.orders.train.steps
         if step < warmup:
             return (step + 1) / (warmup + 1)
         if self.settings.schedule == "constant":
             return 1.0
-        left = self.settings.epochs * len(self.order) - warmup
+        left = self.settings.epochs * self.orders.train.steps - warmup
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(left, 1)))
 
     def on_train_start(self) -> None:
@@ -80,44 +78,62 @@ class Classifier(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Choose the epoch's order of clips."""
         self._started = time.perf_counter()
-        self.order.epoch, self.order.first_batch = self.current_epoch, 0
+        self.orders.train.epoch, self.orders.train.first_batch = self.current_epoch, 0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed what the step draws: augmentation and dropout."""
-        entropy = [self.seed, self.current_epoch, batch_idx]
+        entropy = [self.seed, self.current_epoch, batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean loss of a batch."""
+        """Return this batch's part of the step's mean loss."""
         clips, labels = batch
         augment = self.settings.augment
-        video = recolour(_normalised(move(to_rgb(clips), augment)), augment)
-        loss = F.cross_entropy(
-            logits := self.network(video), labels, label_smoothing=self.settings.label_smoothing
-        )
-        self._add("train", loss, logits, labels)
+        video = self._augmented(clips)
+        others, share = labels, 1.0
+        if augment.mixup or augment.cutmix:
+            video, partners, share = blend(video, augment)
+            others = labels[partners]
+        logits = self.network(video)
+        loss = share * self._loss(logits, labels) + (1 - share) * self._loss(logits, others)
+        counted, whole = self.orders.train.sizes(batch_idx)
+        self._add("train", loss, logits, labels if share >= 0.5 else others, counted)
         # Here, not in on_train_batch_end: callbacks come before it, and they save.
         self._batches_done = batch_idx + 1
-        return loss
+        # Lightning takes the mean over the parts of a step, which need not be equally large.
+        return loss * (counted * self.orders.train.parts / whole)
+
+    def _augmented(self, clips: Tensor) -> Tensor:
+        if clips.is_floating_point():  # what frozen layers made of clips that nothing changes
+            return clips
+        augment = self.settings.augment
+        return recolour(normalised(move(to_rgb(clips), augment)), augment)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the epoch's validation loss and top-1; end the process after SIGTERM."""
-        if self.trainer.received_sigterm:
+        """Add a batch to the epoch's validation loss and top-1; end the process after a signal."""
+        if self.interrupt.came(self.trainer.strategy):
             # Only from within the step does Lightning come back to this validation.
-            raise SystemExit(128 + signal.SIGTERM)
+            raise self.interrupt.exit()
         clips, labels = batch
-        logits = self.network(_normalised(clips))
-        self._add("val", F.cross_entropy(logits, labels), logits, labels)
+        logits = self.network(clips if clips.is_floating_point() else normalised(clips))
+        counted, _ = self.orders.val.sizes(batch_idx)
+        self._add("val", F.cross_entropy(logits, labels), logits, labels, counted)
 
     def on_train_epoch_end(self) -> None:
         """Close the epoch's row of the history."""
         row: dict[str, float] = {"epoch": self.current_epoch}
-        for subset, (loss, correct, clips) in self._sums.items():
+        for subset in self._sums:
+            loss, correct, clips = self._over_processes(subset)
             row[f"{subset}_loss"] = round(loss / clips, 6)
             row[f"{subset}_top1"] = round(correct / clips, 6)
         row["learning_rate"] = self.settings.learning_rate * self._rate_factor(self.global_step - 1)
         self.history.append(row)
         self.epoch_seconds.append(time.perf_counter() - self._started)
+        # For the early stop; each process has the same, which a mean might round.
+        self.log("val_top1", row["val_top1"], sync_dist=True, reduce_fx="max")
         self.print(
             f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
             f"train loss {row['train_loss']:.3f}, val loss {row['val_loss']:.3f}, "
@@ -133,7 +149,7 @@ class Classifier(pl.LightningModule):
             "epoch_seconds": self.epoch_seconds,
             "seconds": time.perf_counter() - self._started,
             "batches_done": self._batches_done,
-            "train_sums": self._sums["train"],
+            "train_sums": self._over_processes("train"),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -142,19 +158,29 @@ class Classifier(pl.LightningModule):
         self.history, self.epoch_seconds = progress["history"], progress["epoch_seconds"]
         self._seconds_before = progress["seconds"]
         self._batches_done = progress["batches_done"]
-        self.order.epoch, self.order.first_batch = len(self.history), self._batches_done
-        self._sums["train"] = progress["train_sums"]
+        self.orders.train.epoch, self.orders.train.first_batch = (
+            len(self.history),
+            self._batches_done,
+        )
+        if self.trainer.is_global_zero:  # of all processes together
+            self._sums["train"] = progress["train_sums"]
         # An interrupted validation starts anew: its sums are not in the checkpoint.
         loops = checkpoint["loops"]["fit_loop"]
         validation = loops["epoch_loop.val_loop.batch_progress"]["current"]
         validation.update(dict.fromkeys(validation, 0))
 
-    def _add(self, subset: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        clips = len(labels)
-        correct = (logits.argmax(1) == labels).sum()
-        step = (loss.item() * clips, correct.item(), clips)
+    def _add(self, subset: str, loss: Tensor, logits: Tensor, labels: Tensor, counted: int) -> None:
+        correct = (logits.argmax(1) == labels)[:counted].sum()
+        step = (loss.item() * counted, correct.item(), counted)
         self._sums[subset] = [a + b for a, b in zip(self._sums[subset], step, strict=True)]
 
+    def _over_processes(self, subset: str) -> list[float]:
+        """Return a subset's sums of loss, hits and clips, those of all processes together."""
+        sums = torch.tensor(self._sums[subset], dtype=torch.float64, device=self.device)
+        total: list[float] = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        return total
 
-def _normalised(clips: Tensor) -> Tensor:
+
+def normalised(clips: Tensor) -> Tensor:
+    """Clips as a store holds them -> what the networks see, (B, 3, S, H, W)."""
     return normalise(clips, IMAGENET_MEAN, IMAGENET_STD)

@@ -1,6 +1,7 @@
-"""Labelled clips of mixed stores as batches for training, in an order that can be resumed."""
+"""Labelled clips of mixed stores as batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,11 @@ class ClipDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.examples)
 
+    @property
+    def nbytes(self) -> int:
+        """The size of all clips."""
+        return len(self) * math.prod(self.examples[0].store.clip_shape)
+
     def __getitems__(self, places: list[int]) -> Batch:
         """Return the clips at `places` as one batch."""
         chosen = [self.examples[place] for place in places]
@@ -66,53 +72,29 @@ class ClipDataset(Dataset[Batch]):
         return torch.from_numpy(clips), labels_of(chosen)
 
 
-class BatchOrder(Sampler[list[int]]):
-    """A new random order in each epoch that depends on seed and epoch alone.
-
-    Set `epoch` before each one: Lightning does so only for samplers of single clips.
-    `first_batch` skips what an interrupted epoch has behind it, once.
-    """
-
-    def __init__(self, clips: int, batch_size: int, seed: int) -> None:
-        self.clips, self.batch_size, self.seed = clips, batch_size, seed
-        self.epoch = self.first_batch = 0
-
-    def __len__(self) -> int:
-        return -(-self.clips // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.clips).tolist()
-        first, self.first_batch = self.first_batch, 0
-        for batch in range(first, len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
-
-
 def labels_of(examples: Sequence[Example]) -> Tensor:
     """Return the labels in order, int64 (len(examples),)."""
     return torch.tensor([example.label for example in examples], dtype=torch.int64)
-
-
-def training_loader(dataset: ClipDataset, order: BatchOrder, workers: int) -> DataLoader[Batch]:
-    """Return batches in the order of `order`."""
-    return _loader(dataset, order, workers)
 
 
 def ordered_loader(dataset: ClipDataset, batch_size: int, workers: int) -> DataLoader[Batch]:
     """Return batches in the order of the dataset."""
     places = range(len(dataset))
     batches = [list(places[i : i + batch_size]) for i in range(0, len(places), batch_size)]
-    return _loader(dataset, batches, workers)
+    return batch_loader(dataset, batches, workers)
 
 
-def _loader(
-    dataset: ClipDataset, batches: Sampler[list[int]] | list[list[int]], workers: int
+def batch_loader(
+    dataset: Dataset[Batch], batches: Sampler[list[int]] | list[list[int]], workers: int
 ) -> DataLoader[Batch]:
+    """Return the clips at those places, batch after batch; for CUDA, in pinned memory."""
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=_as_is,
-        pin_memory=torch.cuda.is_available(),
+        # What is on the device already cannot be pinned.
+        pin_memory=torch.cuda.is_available() and isinstance(dataset, ClipDataset),
         persistent_workers=workers > 0,
     )
 

@@ -2,10 +2,14 @@
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from framemix.models.config import FinetuneMode
 from framemix.training.settings import TrainingSettings
 
 Task = Literal["drowsy_class", "alert_drowsy", "three_state"]
+HeadStart = Literal["replace", "extend"]
+TemporalStart = Literal["keep", "reinit"]
 
 
 class FinetuneSettings(TrainingSettings):
@@ -13,3 +17,21 @@ class FinetuneSettings(TrainingSettings):
 
     mode: FinetuneMode
     task: Task
+    head: HeadStart
+    temporal: TemporalStart
+    split: Literal["shared", "redrawn"]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "FinetuneSettings":
+        if self.task != "drowsy_class":
+            for key, value in (("head", "extend"), ("split", "redrawn")):
+                if getattr(self, key) == value:
+                    raise ValueError(
+                        f"finetune.{key} = {value}: needs finetune.task = drowsy_class, which has "
+                        f"the pretrained classes, not {self.task}"
+                    )
+        if self.temporal == "reinit" and self.mode == "fc":
+            raise ValueError(
+                "finetune.temporal = reinit: needs a finetune.mode that trains these layers, not fc"
+            )
+        return self

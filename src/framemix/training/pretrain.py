@@ -7,18 +7,18 @@ import torch
 from torch import nn
 
 from framemix.datasets.records import SplitVideo
-from framemix.evaluation.metrics import classification_metrics, parameter_counts
+from framemix.evaluation.metrics import classification_metrics
 from framemix.evaluation.prediction import predict
 from framemix.mixing import MixSettings
-from framemix.models import build_model, load_model
+from framemix.models import TrainedModel, build_model
 from framemix.models.config import ImageWeights, ModelConfig, ModelSettings, ViViTSettings
 from framemix.models.registry import parse_config
 from framemix.models.resnet import ResNet
 from framemix.store import MixedStore
-from framemix.tables import write_json
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.image_weights import load_image_weights
-from framemix.training.run import Machine, Run, train
+from framemix.training.run import Machine, Run
+from framemix.training.seeds import Figures, train_seeds
 from framemix.training.settings import PretrainModel
 
 
@@ -27,31 +27,35 @@ def pretrain(
     split: Sequence[SplitVideo],
     settings: PretrainModel,
     *,
-    seed: int,
+    seeds: Sequence[int],
     target: Path,
     machine: Machine,
 ) -> None:
-    """Train the network of `settings` from its first weights and write it into `target`."""
+    """Train the network of `settings` from its first weights, once a seed; write to `target`."""
     classes = class_names(store)
     config = model_config(settings.model, store.settings, len(classes))
-    torch.manual_seed(seed)
-    network = build_model(config)
-    run = Run(
-        network=network,
-        config=config,
-        classes=classes,
-        train=split_examples(store, split, "train"),
-        val=split_examples(store, split, "val"),
-        settings=settings,
-        seed=seed,
-        origin=_first_weights(network, settings.model),
-    )
-    train(run, target, machine)
-    trained = load_model(target / "model.safetensors")
-    batch_size = settings.batch_size
-    probabilities = predict(trained, run.val, batch_size=batch_size, device=machine.device)
-    figures = classification_metrics(probabilities, labels_of(run.val))
-    write_json(target / "metrics.json", {**figures, **parameter_counts(run.network)})
+    train_clips, val_clips = (split_examples(store, split, side) for side in ("train", "val"))
+
+    def start(seed: int) -> Run:
+        torch.manual_seed(seed)
+        network = build_model(config)
+        return Run(
+            network=network,
+            config=config,
+            classes=classes,
+            train=train_clips,
+            val=val_clips,
+            settings=settings,
+            seed=seed,
+            origin=_first_weights(network, settings.model),
+        )
+
+    def judge(trained: TrainedModel) -> Figures:
+        size, device = settings.batch_size, machine.device
+        probabilities = predict(trained, val_clips, batch_size=size, device=device)
+        return classification_metrics(probabilities, labels_of(val_clips))
+
+    train_seeds(start, seeds, judge, {}, target, machine)
 
 
 def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:

@@ -2,11 +2,12 @@
 
 import csv
 import logging
-import signal
+import os
 import statistics
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,23 +15,33 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from framemix.codetree import code_fingerprint
-from framemix.errors import DatasetError
+from framemix.errors import DatasetError, ParamsError
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
-from framemix.scratch import Unit, link
+from framemix.scratch import Unit
 from framemix.tables import write_json
+from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.classifier import Classifier
-from framemix.training.data import BatchOrder, ClipDataset, Example, ordered_loader, training_loader
+from framemix.training.data import Batch, ClipDataset, Example
+from framemix.training.frozen import split_frozen
+from framemix.training.interrupt import Interrupt
+from framemix.training.processes import process_rank
 from framemix.training.settings import TrainingSettings
 
 # Lightning speaks of hardware and of other products, and torch of Lightning's use of it.
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+for library in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(library).setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
 # It is: see BatchOrder.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", module="lightning")
@@ -41,11 +52,22 @@ LAST = "last.ckpt"
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run computes on: it changes how fast, not what."""
+    """What a run computes on: it changes how fast, not what.
+
+    On `num_nodes` machines, `devices` of each: a process for every one of them.
+    """
 
     device: torch.device
+    devices: int
+    num_nodes: int
     workers: int
+    resident: Resident
     scratch: Path
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.devices * self.num_nodes
 
 
 @dataclass(frozen=True)
@@ -66,11 +88,14 @@ class Run:
     origin: Mapping[str, Any]
 
 
-def train(run: Run, target: Path, machine: Machine) -> None:
-    """Train, or go on training, and write model, history and timing into `target`.
+def train(run: Run, machine: Machine) -> Path:
+    """Train, or go on training; return the folder with model, history and timing (OUTPUTS).
 
-    The model is the best by val top-1, the earlier of equals. SIGTERM saves and ends the run
-    with exit code 143; the next call goes on from there bit for bit (on the CPU).
+    The model is the best by val top-1, the earlier of equals. SIGTERM and Ctrl-C save and end the
+    run with exit code 143 or 130; the next call goes on from there bit for bit (on the CPU).
+
+    Of the processes that train together, the first alone writes; to the others the folder is of
+    no use.
     """
     for name, examples in (("train", run.train), ("val", run.val)):
         if not examples:
@@ -83,44 +108,62 @@ def train(run: Run, target: Path, machine: Machine) -> None:
         code=code_fingerprint(__file__),
         resume=True,
     )
+    if rank := process_rank():
+        if machine.processes == 1:
+            raise ParamsError(
+                f"runtime.devices = 1 and runtime.num_nodes = 1: but this is process {rank} of a "
+                f"torchrun or srun; allowed: as many devices and nodes as it starts processes on"
+            )
+        return unit.assist()
     done = unit.finish()
     (done / LAST).unlink(missing_ok=True)
-    for name in OUTPUTS:
-        link(done / name, target / name)
+    return done
 
 
 def _fit(run: Run, machine: Machine, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
-    device = machine.device
-    workers = machine.workers if device.type == "cuda" else 0
-    order = BatchOrder(len(run.train), run.settings.batch_size, run.seed)
-    classifier = Classifier(run.network, run.settings, order, run.seed)
+    labels = [example.label for example in run.train]
+    orders = Orders.of(labels, len(run.val), run.settings, run.seed)
+    frozen, trained = split_frozen(run.network, run.settings.augment)
+    data = ClipBatches(
+        ClipDataset(run.train),
+        ClipDataset(run.val),
+        orders,
+        workers=machine.workers,
+        resident=machine.resident,
+        frozen=frozen,
+    )
+    interrupt = Interrupt()
+    classifier = Classifier(trained, run.settings, orders, run.seed, interrupt)
     save_best = partial(save_model, folder / "model.safetensors", _trained(run))
-    trainer = _trainer(run.settings, device, _Keep(folder / LAST, save_best))
-    # Lightning shall handle SIGTERM alone, so that _Keep can act between two steps.
-    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        trainer.fit(
-            classifier,
-            training_loader(ClipDataset(run.train), order, workers),
-            ordered_loader(ClipDataset(run.val), run.settings.batch_size, workers),
-            ckpt_path=folder / LAST if (folder / LAST).exists() else None,
-        )
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-    _write_history(folder / "history.csv", classifier.history)
-    write_json(folder / "timing.json", _timing(classifier.epoch_seconds, device))
+    trainer = _trainer(run.settings, machine, _Keep(folder / LAST, save_best, interrupt))
+    with interrupt:
+        trainer.fit(classifier, data, ckpt_path=folder / LAST if (folder / LAST).exists() else None)
+    if trainer.is_global_zero:
+        _write_history(folder / "history.csv", classifier.history)
+        write_json(folder / "timing.json", _timing(classifier.epoch_seconds, machine))
 
 
-def _trainer(settings: TrainingSettings, device: torch.device, keep: "_Keep") -> pl.Trainer:
+def _trainer(settings: TrainingSettings, machine: Machine, keep: "_Keep") -> pl.Trainer:
+    callbacks: list[pl.Callback] = [keep]
+    if settings.patience is not None:
+        callbacks.append(_Stop(settings.patience))
+    if settings.ema_decay is not None:
+        keep.average = _Average(settings.ema_decay)
+        callbacks.append(keep.average)
+    cuda, together = machine.device.type == "cuda", machine.processes > 1
     return pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision=_precision(settings.precision, device),
+        accelerator="gpu" if cuda else "cpu",
+        devices=[machine.device.index or 0] if cuda and not together else machine.devices,
+        num_nodes=machine.num_nodes,
+        strategy="ddp" if together else "auto",
+        sync_batchnorm=cuda and together,
+        precision=_precision(settings.precision, machine.device),
         max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_norm,
-        callbacks=[keep],
-        plugins=[_AtomicFile()],
+        callbacks=callbacks,
+        plugins=[_AtomicFile(), *_environment(machine)],
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
@@ -129,39 +172,98 @@ def _trainer(settings: TrainingSettings, device: torch.device, keep: "_Keep") ->
     )
 
 
+def _environment(machine: Machine) -> list[ClusterEnvironment]:
+    """Return who starts the processes, where Lightning would not find it out rightly."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    if int(os.environ["SLURM_NTASKS"]) != machine.processes:  # not srun, but a job around `dvc`
+        return [LightningEnvironment()]
+    # Its own requeueing would save elsewhere than where the next run looks.
+    return [SLURMEnvironment(auto_requeue=False)]
+
+
 class _Keep(Checkpoint):
-    """Keeps the best model, and after each epoch or SIGTERM the state to go on from.
+    """Keeps the best model, and after each epoch or a signal the state to go on from.
 
     Not Lightning's ModelCheckpoint: that saves the state only after epochs that were the best
     so far, and forgets which was the best when the folder moves.
     """
 
-    def __init__(self, last: Path, save_best: Callable[[], None]) -> None:
-        self.last, self.save_best = last, save_best
+    def __init__(self, last: Path, save_best: Callable[[], None], interrupt: Interrupt) -> None:
+        self.last, self.save_best, self.interrupt = last, save_best, interrupt
+        self.average: _Average | None = None
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        # Not before: Lightning has just set its own handler, which leaves at any batch, also
+        # between the parts of a step.
+        self.interrupt.listen()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        classifier: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(classifier, Classifier)
+        order = classifier.orders.train
         # Behind the epoch's last batch Lightning would go on without the validation.
-        if (
-            trainer.received_sigterm
-            and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        ):
-            trainer.save_checkpoint(self.last)
-            raise SystemExit(128 + signal.SIGTERM)
+        if order.ends_step(batch_idx) and batch_idx + 1 < len(order):
+            self._leave_if_told(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         assert isinstance(classifier, Classifier)
         best = max(classifier.history, key=lambda row: row["val_top1"])  # the earlier of equals
-        if best is classifier.history[-1]:
-            self.save_best()
+        if best is classifier.history[-1] and trainer.is_global_zero:
+            with self.average.in_use(classifier) if self.average else nullcontext():
+                self.save_best()
         trainer.save_checkpoint(self.last)
-        if trainer.received_sigterm:
-            raise SystemExit(128 + signal.SIGTERM)
+        if self.interrupt.came(trainer.strategy):
+            raise self.interrupt.exit()
 
     def on_exception(
         self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
     ) -> None:
         if trainer.validating and isinstance(exception, SystemExit):
             trainer.save_checkpoint(self.last)
+
+    def _leave_if_told(self, trainer: pl.Trainer) -> None:
+        if self.interrupt.came(trainer.strategy):
+            trainer.save_checkpoint(self.last)
+            raise self.interrupt.exit()
+
+
+class _Average(WeightAveraging):
+    """An exponential moving average of the weights: what is validated and kept as the model."""
+
+    def __init__(self, decay: float) -> None:
+        # Of this form an average of equal weights is equal to them: frozen ones stay as they are.
+        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def in_use(self, classifier: pl.LightningModule) -> Iterator[None]:
+        """Put the average into the network for a while."""
+        self._swap_models(classifier)
+        yield
+        self._swap_models(classifier)
+
+    def on_exception(
+        self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if trainer.validating:  # with the average in the network; what is saved shall have neither
+            self._swap_models(classifier)
+
+
+class _Stop(EarlyStopping):
+    """Stops after so many epochs in a row that were not better than the best."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val_top1", mode="max", patience=patience, check_on_train_epoch_end=True)
+
+    def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        # A run that was ended after its last epoch would add another one.
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 class _AtomicFile(TorchCheckpointIO):
@@ -217,8 +319,11 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
         writer.writerows(history)
 
 
-def _timing(epoch_seconds: list[float], device: torch.device) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+def _timing(epoch_seconds: list[float], machine: Machine) -> dict[str, Any]:
+    cuda = machine.device.type == "cuda"
+    name = torch.cuda.get_device_name(machine.device) if cuda else "CPU"
+    if machine.processes > 1:
+        name = f"{machine.processes} x {name}"
     return {
         "device": name,
         "epochs": len(epoch_seconds),

@@ -9,9 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from framemix.models.config import ModelSettings, NonLocalSettings, ViViTSettings
 
+Sampling = Literal["uniform", "balanced"]
+
 
 class AugmentSettings(BaseModel):
-    """Random changes to a training clip, drawn once a clip so that motion stays intact."""
+    """Random changes to a training clip, drawn once a clip so that motion stays intact.
+
+    `mixup` and `cutmix` blend pairs of clips; they are the alpha of Beta(alpha, alpha), 0 is off.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -19,22 +24,29 @@ class AugmentSettings(BaseModel):
     flip: bool
     brightness: float = Field(ge=0, le=1)
     contrast: float = Field(ge=0, le=1)
+    mixup: float = Field(ge=0)
+    cutmix: float = Field(ge=0)
 
 
 class TrainingSettings(BaseModel):
-    """One training run."""
+    """One training run. A step is over `batch_size` clips, however they are spread and cut up."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(ge=1)
+    patience: int | None = Field(ge=1)
     batch_size: int = Field(ge=1)
+    accumulate: int = Field(ge=1)
+    sampling: Sampling
     optimizer: Literal["adamw", "sgd"]
     learning_rate: float = Field(gt=0)
+    layer_decay: float = Field(gt=0, le=1)
     weight_decay: float = Field(ge=0)
     warmup_epochs: float = Field(ge=0)
     schedule: Literal["cosine", "constant"]
     label_smoothing: float = Field(ge=0, lt=1)
     clip_norm: float | None = Field(gt=0)
+    ema_decay: float | None = Field(gt=0, lt=1)
     precision: Literal["auto", "fp32", "bf16"]
     augment: AugmentSettings
 

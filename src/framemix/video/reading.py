@@ -19,11 +19,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from framemix.errors import VideoError
+from framemix.errors import VideoError, one_line
+from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Fit = Literal["squeeze", "crop", "pad"]
-
-# decord and PyAV take "a:b" for a protocol: the prefix "file:" makes any name a plain file.
 
 decord.logging.set_level(decord.logging.QUIET)
 av.logging.set_level(av.logging.FATAL)
@@ -53,10 +52,27 @@ def describe(path: Path) -> VideoInfo:
 
 
 def count_frames(path: Path) -> int:
-    """Return how many frames can be decoded, whatever the header says. Raises VideoError."""
+    """Return how many frames can be decoded, whatever the header says. Raises VideoError.
+
+    Of a damaged file decord and PyAV may decode different frames. What is mixed must not depend
+    on who reads it, so such a file is refused.
+    """
     with opened(path) as (container, stream):
         stream.thread_count = 1
-        return sum(1 for _ in container.decode(stream))
+        frames = damaged = 0
+        for frame in container.decode(stream):
+            frames += 1
+            damaged += frame.is_corrupt
+        whole = not damaged and frames == stream.frames
+    # Decoding again costs more than the first time: only where there is a sign of damage, or no
+    # frame count in the header to compare with.
+    if not frames:
+        raise VideoError(f"{path}: has no frame that can be decoded")
+    if not whole:
+        others = sum(1 for _ in stream_frames(path, size=(8, 8), fit="squeeze"))
+        if others != frames:
+            raise VideoError(f"{path}: damaged: PyAV decodes {frames} frames, decord {others}")
+    return frames
 
 
 def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
@@ -65,6 +81,7 @@ def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     squeeze: each side on its own. crop: the centre that fills the size. pad: the whole
     picture on black. Raises VideoError.
     """
+    require_video_file(path)
     height, width = size
     scaled = size if fit == "squeeze" else scaled_size(describe(path), size, fit)
     try:
@@ -78,7 +95,7 @@ def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     except StopIteration:
         return
     except (RuntimeError, decord.DECORDError) as error:
-        raise VideoError(f"{path}: cannot be decoded: {_one_line(error)}") from None
+        raise VideoError(f"{path}: cannot be decoded: {one_line(error)}") from None
 
 
 def scaled_size(info: VideoInfo, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
@@ -130,14 +147,13 @@ def centred(
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file's first video stream. Raises VideoError for PyAV's errors."""
+    require_video_file(path)
     try:
-        with av.open(f"file:{path}") as container:
+        with av.open(f"file:{path}", options=ONLY_ITSELF) as container:
             if not container.streams.video:
                 raise VideoError(f"{path}: has no video stream")
             yield container, container.streams.video[0]
+    except MemoryError:
+        raise
     except av.error.FFmpegError as error:
         raise VideoError(f"{path}: cannot be decoded: {error.strerror}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -4,6 +4,8 @@ The same input gives the same bytes: one encoder thread, and ffmpeg's bitexact f
 leave out dates and version strings.
 """
 
+import errno
+import os
 import re
 import subprocess
 import tempfile
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError
+from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Codec = Literal["xvid", "h264"]
 WriteFrame = Callable[[NDArray[np.uint8]], None]
@@ -67,11 +70,14 @@ def cut_clip(
 
     The picture is turned as its metadata says and squeezed to `width` x `height` (bilinear).
     Only the stretch from the key frame before `start` is decoded. The clip has fewer frames
-    when the source ends early. Raises VideoError when ffmpeg refuses.
+    when the source ends early. Raises VideoError when ffmpeg refuses,
+    OSError when the disk is full.
     """
+    require_video_file(source)
     seconds = frames / fps
-    # ffmpeg takes "a:b" for a protocol; the prefix makes any name a plain file.
-    video = ffmpeg.input(f"file:{source}", ss=start, t=seconds + 1.0, threads=1).video
+    video = ffmpeg.input(
+        f"file:{source}", ss=start, t=seconds + 1.0, threads=1, **ONLY_ITSELF
+    ).video
     video = video.filter("fps", fps=fps).filter("scale", width, height, flags="bilinear")
     with _complete_only(target) as partial, tempfile.TemporaryFile() as log:
         encode = _encode(video.filter("setsar", 1), partial, "h264", **{"frames:v": frames})
@@ -122,8 +128,13 @@ def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
 
 
 def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
-    if returncode != 0:
-        raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_first_line(log)}")
+    if returncode == 0:
+        return
+    log.seek(0)
+    if os.strerror(errno.ENOSPC).encode() in log.read():
+        # Not the video's fault: it must not be rejected for it.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_first_line(log)}")
 
 
 def _first_line(log: IO[bytes]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.cluster import map_tasks
+from framemix.cluster import Cluster, map_tasks
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
 from framemix.datasets.sample.faces import FaceVideo
 
@@ -40,7 +40,7 @@ class SampleSettings(BaseModel):
     seconds: float = Field(ge=1, le=600, description="length of a UTA-RLDD video")
 
 
-def render_sample(root: Path, settings: SampleSettings, workers: int) -> None:
+def render_sample(root: Path, settings: SampleSettings, cluster: Cluster) -> None:
     """Write `<root>/ucf101/` and `<root>/rldd/`, videos in the layouts of the real datasets.
 
     UCF101 gets eight classes in pairs that only the direction of motion tells apart, a class
@@ -50,10 +50,11 @@ def render_sample(root: Path, settings: SampleSettings, workers: int) -> None:
     Raises VideoError when a file cannot be written.
     """
     # Faces take longest: they go first, so that the workers end together.
+    root = root.absolute()
     tasks = [*_face_tasks(root / "rldd", settings), *_action_tasks(root / "ucf101", settings)]
     for path, _ in tasks:
         path.parent.mkdir(parents=True, exist_ok=True)
-    for _ in map_tasks(_render, tasks, workers=workers, label="sample"):
+    for _ in map_tasks(_render, tasks, cluster=cluster, label="sample"):
         pass
 
 

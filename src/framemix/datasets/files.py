@@ -1,0 +1,91 @@
+"""Lists what is in a dataset's folder, with the reason for what cannot be read as a file."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from framemix.errors import DatasetError
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is at a POSIX path below the root; `reason` says why it is no file, else it is empty.
+
+    Of a path that no table can hold, what is not printable is written as \\xNN. DVC fails at what
+    is not `hashable`, or waits for ever.
+    """
+
+    path: str
+    reason: str = ""
+    hashable: bool = True
+
+
+def list_entries(root: Path) -> list[Entry]:
+    """Return all but plain folders below `root`, sorted by path.
+
+    Folders that are links are not entered: DVC does not look there for changes either. A folder
+    that is named like a video is an entry, and so are the files in it.
+    """
+    return sorted(_walk(root), key=lambda entry: entry.path)
+
+
+def require_hashable(root: Path, key: str) -> None:
+    """Raise DatasetError for what is below `root`, the value of `key`, that stops DVC."""
+    stops = [entry for entry in list_entries(root) if not entry.hashable]
+    if stops:
+        raise DatasetError(
+            f"{key} = {root}: {stops[0].path}: {stops[0].reason}; DVC cannot hash it, nor "
+            f"{len(stops) - 1} more; move such entries out of the folder"
+        )
+
+
+def _walk(root: Path) -> Iterator[Entry]:
+    unreadable: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=unreadable.append):
+        names = [
+            name
+            for name in folders
+            if Path(name).suffix.lower() in VIDEO_SUFFIXES or (Path(folder) / name).is_symlink()
+        ]
+        for name in [*names, *files]:
+            path = Path(folder) / name
+            yield _entry(path, path.relative_to(root).as_posix())
+    for error in unreadable:
+        yield Entry(_printable(Path(error.filename).relative_to(root).as_posix()), _why(error))
+
+
+def _entry(path: Path, name: str) -> Entry:
+    printable = _printable(name)
+    if printable != name:
+        reason = "its name has control characters or is not UTF-8"
+        return Entry(printable, reason, _is_utf8(name))
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink():
+            return Entry(name, f"a link that leads nowhere: {error.strerror}", hashable=False)
+        return Entry(name, _why(error))
+    if stat.S_ISREG(mode):
+        return Entry(name)
+    if stat.S_ISDIR(mode):
+        return Entry(name, f"a {'link to a ' if path.is_symlink() else ''}folder, not a file")
+    return Entry(name, "a pipe, socket or device, not a file", hashable=False)
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
+def _why(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"
+
+
+def _printable(name: str) -> str:
+    utf8 = os.fsencode(name).decode(errors="backslashreplace")
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", utf8)

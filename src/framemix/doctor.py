@@ -1,0 +1,152 @@
+"""Tells whether the datasets are whole, whether the disk has room, and what to do where not.
+
+UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects in three states.
+"""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from framemix.datasets.files import Entry, list_entries
+from framemix.datasets.records import STATES
+from framemix.datasets.rldd import NAME, SUBJECTS
+from framemix.datasets.splits import read_official_split
+from framemix.errors import DatasetError, VideoError
+from framemix.mixing import MixSettings
+from framemix.progress import track
+from framemix.video.containers import require_video_file
+from framemix.video.reading import count_frames
+
+UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
+LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
+RLDD_PAGE = "https://sites.google.com/view/utarldd/home (111 GB)"
+NAMED = 10  # of many files; the others are counted
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it is well, and a line about it."""
+
+    well: bool
+    line: str
+
+
+def examine_ucf101(root: Path, lists: Path, *, decode: bool) -> Iterator[Finding]:
+    """Compare the files below `root` with the official lists; read each, with `decode` to its end.
+
+    Without `decode` only the first bytes of a file are read.
+    """
+    entries = _entries(root)
+    if not any(entry.path.lower().endswith(".avi") for entry in entries):
+        yield Finding(False, f"data.ucf101 = {root}: nothing there; get it at {UCF101_PAGE}")
+        return
+    try:
+        expected = set(read_official_split(lists, 1))
+    except DatasetError:
+        yield Finding(
+            False, f"data.ucf101_lists = {lists}: no lists to compare with; get {LISTS_PAGE}"
+        )
+        return
+    videos = [entry for entry in entries if entry.path.lower() in expected]
+    missing = expected - {video.path.lower() for video in videos}
+    extra = [entry.path for entry in entries if entry.path.lower() not in expected]
+    yield from _files(root, videos, decode, f"UCF101: {len(videos)} of {len(expected)} videos")
+    if missing:
+        yield Finding(False, f"UCF101: missing {_some(missing)}; get them at {UCF101_PAGE}")
+    if extra:
+        yield Finding(False, f"UCF101: not UCF101's: {_some(extra)}; move them away")
+
+
+def examine_rldd(root: Path, *, decode: bool) -> Iterator[Finding]:
+    """Tell which of UTA-RLDD's subjects lack which states below `root`, and read each file."""
+    entries = _entries(root)
+    if not any(NAME.fullmatch(entry.path) for entry in entries):
+        yield Finding(False, f"data.rldd = {root}: nothing there; get it at {RLDD_PAGE}")
+        return
+    there: dict[int, set[int]] = defaultdict(set)
+    videos = []
+    for entry in entries:
+        if name := NAME.fullmatch(entry.path):
+            there[int(name["subject"])].add(int(name["state"]))
+            videos.append(entry)
+    count = SUBJECTS * len(STATES)
+    yield from _files(root, videos, decode, f"UTA-RLDD: {len(videos)} of {count} videos")
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for subject in range(1, SUBJECTS + 1):
+        if states := [str(state) for state in STATES if state not in there[subject]]:
+            lacking[", ".join(states)].append(f"{subject:02}")
+    for missing, subjects in lacking.items():
+        yield Finding(
+            False,
+            f"UTA-RLDD: subjects that lack {missing}: {', '.join(subjects)}; see {RLDD_PAGE}",
+        )
+    if others := [entry.path for entry in entries if entry not in videos]:
+        yield Finding(False, f"UTA-RLDD: not its videos: {_some(others)}; move them away")
+
+
+def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path]) -> list[Finding]:
+    """Compare what `clips` mixed clips need with the free disk under the named `folders`.
+
+    What is on one file system is one file by several names (hard links), so it counts once.
+    """
+    bytes_needed = clips * settings.segments * prod(settings.frame_shape)
+    systems: dict[int, list[str]] = defaultdict(list)
+    for name, folder in folders.items():
+        systems[_existing(folder).stat().st_dev].append(name)
+    findings = []
+    for names in systems.values():
+        folder = _existing(folders[names[0]])
+        held = max(_held(folders[name]) for name in names)
+        free = shutil.disk_usage(folder).free
+        line = (
+            f"{', '.join(names)}: {clips} clips of {settings.segments} {settings.pixel_format} "
+            f"segments take {_gb(bytes_needed)}; {_gb(held)} are there, {_gb(free)} are free"
+        )
+        well = held + free >= bytes_needed
+        advice = "" if well else "; make room, or lower mix.segments or mix.size"
+        findings.append(Finding(well, line + advice))
+    return findings
+
+
+def _files(root: Path, videos: Sequence[Entry], decode: bool, what: str) -> Iterator[Finding]:
+    """Yield whether all files can be read, and a finding for each that cannot."""
+    bad = []
+    for video in track(videos, total=len(videos), label="read") if decode else videos:
+        try:
+            if video.reason:
+                raise VideoError(video.reason)
+            read = count_frames if decode else require_video_file
+            read(root / video.path)
+        except VideoError as error:
+            reason = str(error).removeprefix(f"{root / video.path}: ")
+            bad.append(Finding(False, f"{root / video.path}: {reason}; get it anew"))
+    checked = "decoded to their end" if decode else "begin as videos do (--decode reads them whole)"
+    yield Finding(not bad, f"{what}; {len(videos) - len(bad)} {checked}")
+    yield from bad
+
+
+def _entries(root: Path) -> list[Entry]:
+    """Return what is below `root`, without the note that the project keeps there."""
+    found = list_entries(root) if root.is_dir() else []
+    return [entry for entry in found if entry.path != "README.md"]
+
+
+def _some(names: Sequence[str] | set[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
+    return f"{len(ordered)}: {', '.join(ordered[:NAMED])}{more}"
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def _held(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*.h5"))
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

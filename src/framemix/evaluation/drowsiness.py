@@ -1,0 +1,159 @@
+"""How well a model tells drowsy drivers from alert ones: the paper's figure, and beside it others.
+
+Paper A counts the drowsy clips that are found (its table 2). A model that says drowsy of every
+face scores 100 % there; what a detector must do is leave the alert clips alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framemix.evaluation.intervals import (
+    Bools,
+    Estimate,
+    Floats,
+    auroc,
+    bin_of,
+    calibration_error,
+    estimate,
+    estimate_share,
+    sensitivity_at,
+    wilson,
+)
+from framemix.tables import MaybeFloat, Row
+
+BINS = 10  # of the reliability plot
+SPECIFICITY = 0.95  # one false alarm in twenty clips
+
+
+class Driver(Row):
+    """What a model said of a driver's clip; `predicted` is its top-1 class."""
+
+    clip: str
+    subject: str
+    fold: int
+    state: str
+    predicted: str
+    p_drowsy: float
+
+
+class SubjectRow(Row):
+    """A subject's drowsy and alert clips: how many are told right, and p(drowsy) of each state."""
+
+    subject: str
+    drowsy_clips: int
+    drowsy_found: int
+    alert_clips: int
+    alert_left_alone: int
+    accuracy: float
+    low: float
+    high: float
+    p_drowsy_when_drowsy: MaybeFloat
+    p_drowsy_when_alert: MaybeFloat
+
+
+class Bin(Row):
+    """Clips whose p(drowsy) lies in one part of [0, 1]: its mean, and how many are drowsy."""
+
+    clips: int
+    mean_p: float
+    share_drowsy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Drowsy and alert clips as arrays (N,): what each is, and what was said of it."""
+
+    scores: Floats
+    drowsy: Bools
+    called: Bools
+    subjects: list[str]
+
+    @property
+    def right(self) -> Bools:
+        return ~(self.called ^ self.drowsy)
+
+
+def drowsiness_estimates(drivers: Sequence[Driver]) -> list[Estimate]:
+    """Return the figures that are defined, with intervals by bootstrap over subjects.
+
+    `drowsy_accuracy` is paper A's. The others are over drowsy and alert clips; clips called
+    anything but drowsy count as not drowsy, and low_vigilant clips are left out.
+    """
+    told = _told(drivers)
+    drowsy_subjects = [s for s, drowsy in zip(told.subjects, told.drowsy, strict=True) if drowsy]
+    found = estimate_share("drowsy_accuracy", told.called[told.drowsy], drowsy_subjects)
+    if len(set(told.drowsy.tolist())) < 2:
+        return [found] if found else []
+    pair, subjects = (told.scores, told.drowsy), told.subjects
+    figures = [
+        found,
+        estimate_share("drowsy_vs_alert_accuracy", told.right, subjects),
+        estimate("drowsy_vs_alert_auroc", auroc(*pair), subjects),
+        estimate("sensitivity_at_95_specificity", sensitivity_at(SPECIFICITY, *pair), subjects),
+        estimate("calibration_error", calibration_error(*pair, BINS), subjects),
+    ]
+    return [figure for figure in figures if figure]
+
+
+def by_subject(drivers: Sequence[Driver]) -> list[SubjectRow]:
+    """Return a row a subject who has drowsy or alert clips."""
+    told = _told(drivers)
+    names = np.array(told.subjects)
+    return [_subject_row(name, told, names == name) for name in sorted(set(told.subjects))]
+
+
+def reliability(drivers: Sequence[Driver]) -> list[Bin]:
+    """Return the bins of p(drowsy) that have clips, in order; intervals are Wilson's."""
+    told = _told(drivers)
+    bins = bin_of(told.scores, BINS)
+    rows = []
+    for number in np.unique(bins):
+        scores, drowsy = told.scores[bins == number], told.drowsy[bins == number]
+        low, high = wilson(drowsy.sum(), len(drowsy))
+        rows.append(
+            Bin(
+                clips=len(drowsy),
+                mean_p=scores.mean(),
+                share_drowsy=drowsy.mean(),
+                low=low,
+                high=high,
+            )
+        )
+    return rows
+
+
+def _told(drivers: Sequence[Driver]) -> _Told:
+    chosen = [driver for driver in drivers if driver.state in ("drowsy", "alert")]
+    return _Told(
+        scores=np.array([driver.p_drowsy for driver in chosen], dtype=np.float64),
+        drowsy=np.array([driver.state == "drowsy" for driver in chosen], dtype=np.bool_),
+        called=np.array([driver.predicted == "drowsy" for driver in chosen], dtype=np.bool_),
+        subjects=[driver.subject for driver in chosen],
+    )
+
+
+def _subject_row(name: str, told: _Told, own: NDArray[np.bool_]) -> SubjectRow:
+    drowsy, alert = own & told.drowsy, own & ~told.drowsy
+    right, clips = int(told.right[own].sum()), int(own.sum())
+    low, high = wilson(right, clips)
+    return SubjectRow(
+        subject=name,
+        drowsy_clips=int(drowsy.sum()),
+        drowsy_found=int(told.called[drowsy].sum()),
+        alert_clips=int(alert.sum()),
+        alert_left_alone=int((~told.called[alert]).sum()),
+        accuracy=round(right / clips, 6),
+        low=round(low, 6),
+        high=round(high, 6),
+        p_drowsy_when_drowsy=_mean(told.scores[drowsy]),
+        p_drowsy_when_alert=_mean(told.scores[alert]),
+    )
+
+
+def _mean(scores: Floats) -> float | None:
+    return round(float(scores.mean()), 6) if len(scores) else None

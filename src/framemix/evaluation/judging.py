@@ -1,0 +1,184 @@
+"""What trained models are worth on clips that they were not trained on."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from framemix.datasets.records import SplitVideo
+from framemix.datasets.splits import leak_share
+from framemix.evaluation.drowsiness import Driver, drowsiness_estimates
+from framemix.evaluation.figures import History
+from framemix.evaluation.intervals import (
+    Bools,
+    Estimate,
+    estimate,
+    estimate_share,
+    mean_class_accuracy,
+)
+from framemix.evaluation.metrics import confusion
+from framemix.evaluation.prediction import predict
+from framemix.models import TrainedModel, load_model
+from framemix.tables import read_table
+from framemix.training.data import Example, labels_of, split_examples
+from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
+
+# Those whose intervals stand in metrics.json; estimates.csv has all.
+WITH_LIMITS = ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model said of its val clips (N, K), and of driver clips.
+
+    `clusters` names the group or subject of each val clip. `drivers` is None unless the model was
+    fine-tuned. Leak shares: val clips, and driver clips, whose group or subject is in train too.
+    """
+
+    model: TrainedModel
+    probabilities: Tensor
+    labels: Tensor
+    clusters: list[str]
+    leak_share: float | None
+    drivers: list[Driver] | None
+    drivers_leak_share: float | None
+    history: History
+    timing: Mapping[str, Any]
+    own_metrics: Mapping[str, Any]
+
+    @cached_property
+    def estimates(self) -> list[Estimate]:
+        """Every figure that is defined, with its interval."""
+        best = self.probabilities.topk(min(5, len(self.model.classes))).indices
+        hits: Bools = (best == self.labels[:, None]).numpy()
+        found = [
+            estimate_share("top1", hits[:, 0], self.clusters),
+            estimate_share("top5", np.logical_or.reduce(hits, 1), self.clusters),
+            estimate(
+                "mean_class_accuracy",
+                mean_class_accuracy(hits[:, 0], self.labels.numpy()),
+                self.clusters,
+            ),
+        ]
+        return [*filter(None, found), *drowsiness_estimates(self.drivers or [])]
+
+    @property
+    def top1(self) -> Estimate:
+        """Top-1 on the val clips."""
+        return self.estimates[0]
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """How often each class (rows) was taken for each (columns), (K, K)."""
+        counts: NDArray[np.int64] = confusion(self.probabilities, self.labels).numpy()
+        return counts
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The figures that the model's own stage found, those that came since, leak shares."""
+        added: dict[str, Any] = {"leak_share": self.leak_share}
+        if self.drivers is not None:
+            added["drivers_leak_share"] = self.drivers_leak_share
+        for found in self.estimates:
+            added[found.metric] = found.value
+            if found.metric in WITH_LIMITS:
+                added |= {f"{found.metric}_low": found.low, f"{found.metric}_high": found.high}
+        return {**self.own_metrics, **{k: v for k, v in added.items() if k not in self.own_metrics}}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges models on the val clips of `data`; `scope` tells which clips are one group's."""
+
+    data: FinetuneData
+    scope: Literal["class", "dataset"]
+    batch_size: int
+    device: torch.device
+
+    def pretrained(self, folder: Path) -> Evaluation:
+        """Return what the model in `folder` says of UCF101's val clips."""
+        data = self.data
+        train, val = (
+            split_examples(data.ucf101, data.ucf101_split, subset) for subset in ("train", "val")
+        )
+        return self._evaluate(load_model(folder / "model.safetensors"), folder, train, val)
+
+    def finetuned(self, folder: Path) -> Evaluation:
+        """Return what the model in `folder` says of its task's val clips, and of val drivers."""
+        model = load_model(folder / "model.safetensors")
+        split = read_table(folder / "split.csv", SplitVideo)
+        data, task = replace(self.data, ucf101_split=split), task_of(model.classes)
+        train, val = (data.examples(task, subset) for subset in ("train", "val"))
+        return self._evaluate(model, folder, train, val, drivers=True)
+
+    def _evaluate(
+        self,
+        model: TrainedModel,
+        folder: Path,
+        train: Sequence[Example],
+        val: Sequence[Example],
+        *,
+        drivers: bool = False,
+    ) -> Evaluation:
+        with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+            history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        return Evaluation(
+            model=model,
+            probabilities=predict(model, val, batch_size=self.batch_size, device=self.device),
+            labels=labels_of(val),
+            clusters=[self._cluster(example) for example in val],
+            leak_share=self._leak(train, val),
+            drivers=self._drivers(model) if drivers else None,
+            drivers_leak_share=self._drivers_leak() if drivers else None,
+            history=history,
+            timing=_read(folder / "timing.json"),
+            own_metrics=_read(folder / "metrics.json"),
+        )
+
+    def _drivers(self, model: TrainedModel) -> list[Driver]:
+        examples = self.data.drivers("val")
+        said = predict(model, examples, batch_size=self.batch_size, device=self.device)
+        rows = {row.clip: row for row in self.data.rldd_split}
+        return [
+            Driver(
+                **rows[example.row.clip].model_dump(exclude={"subset"}),
+                predicted=model.classes[int(probabilities.argmax())],
+                p_drowsy=round(float(probabilities[model.classes.index(DROWSY)]), 6),
+            )
+            for example, probabilities in zip(examples, said, strict=True)
+        ]
+
+    def _drivers_leak(self) -> float | None:
+        return self._leak(self.data.drivers("train"), self.data.drivers("val"))
+
+    @cached_property
+    def _origins(self) -> dict[str, tuple[str, str]]:
+        """The class and group of each UCF101 clip; of a driver's clip no class and the subject."""
+        return {
+            **{video.video: (video.class_name, video.group) for video in self.data.ucf101_split},
+            **{clip.clip: ("", clip.subject) for clip in self.data.rldd_split},
+        }
+
+    def _cluster(self, example: Example) -> str:
+        class_name, group = self._origins[example.row.clip]
+        # With the scope of the dataset a group's name is the same person in every class.
+        return group if self.scope == "dataset" and class_name else f"{class_name}/{group}"
+
+    def _leak(self, train: Sequence[Example], val: Sequence[Example]) -> float | None:
+        origins = [self._origins[example.row.clip] for example in (*train, *val)]
+        subsets: list[Any] = ["train"] * len(train) + ["val"] * len(val)
+        share = leak_share([c for c, _ in origins], [g for _, g in origins], subsets)
+        return None if share is None else round(share, 6)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,133 @@
+"""The report as one page without outside requests, and the card of each model."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from framemix.datasets.splits import SplitSettings
+from framemix.evaluation.drowsiness import by_subject
+from framemix.evaluation.judging import Evaluation
+from framemix.evaluation.tables import (
+    NAMES,
+    NONE,
+    TrainedRow,
+    class_rows,
+    classes_table,
+    estimates_table,
+    percent,
+    subjects_table,
+    table1,
+    table1_note,
+)
+from framemix.models.config import FinetuneMode
+from framemix.training.finetune_data import task_of
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Under what the figures came about: splits, fine-tuning mode, and what the videos are.
+
+    `ucf101` and `rldd` name the folders of videos; `sample` says that the project rendered them.
+    """
+
+    split: SplitSettings
+    mode: FinetuneMode
+    ucf101: str
+    rldd: str
+    sample: bool
+
+
+def write_page(
+    evaluations: Mapping[str, Evaluation],
+    pretrained: Mapping[str, TrainedRow],
+    circumstances: Circumstances,
+    target: Path,
+) -> None:
+    """Write `target`/index.html: the tables, and the pictures that lie in `target`, inside it."""
+    tuned = evaluations["finetuned"]
+    _write(
+        target / "index.html",
+        "page.html.jinja",
+        parts=[_part(name, evaluation) for name, evaluation in evaluations.items()],
+        table1=table1(pretrained),
+        table1_note=table1_note(pretrained),
+        subjects=subjects_table(by_subject(tuned.drivers or [])),
+        settings=_settings(tuned, circumstances),
+        sample=circumstances.sample,
+        pictures={file.stem: _data_uri(file) for file in sorted(target.glob("*.png"))},
+    )
+
+
+def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, path: Path) -> None:
+    """Write the model's card in Markdown: data, figures, intended use and limits."""
+    _write(
+        path,
+        "card.md.jinja",
+        part=_part(name, evaluation),
+        finetuned=evaluation.drivers is not None,
+        settings=_settings(evaluation, circumstances),
+        circumstances=circumstances,
+        metrics=evaluation.metrics,
+        config=evaluation.model.config.model_dump(),
+        subjects=len({driver.subject for driver in evaluation.drivers or []}),
+    )
+
+
+def _write(path: Path, template: str, **content: Any) -> None:
+    environment = Environment(
+        loader=PackageLoader("framemix.evaluation"),
+        autoescape=lambda name: bool(name and name.endswith("html.jinja")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    path.write_text(environment.get_template(template).render(content), encoding="utf-8")
+
+
+def _part(name: str, evaluation: Evaluation) -> dict[str, Any]:
+    """Return what page and card tell of one model."""
+    rows = class_rows(name, evaluation.confusion, evaluation.model.classes)
+    return {
+        "name": name,
+        "title": NAMES[name],
+        "estimates": estimates_table(evaluation.estimates, evaluation.metrics),
+        "classes": classes_table(rows),
+        "without_val": [row.class_name for row in rows if not row.clips],
+    }
+
+
+def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str, str]:
+    """Return the run's settings by the names of params.yaml."""
+    split = circumstances.split
+    settings = {
+        "videos": circumstances.ucf101,
+        **{f"mix.{key}": str(value) for key, value in evaluation.model.mix.items()},
+        "split.strategy": split.strategy,
+        "split.group_scope": split.group_scope,
+        "split.fold": f"{split.fold} of {split.folds}",
+        "leak share": _share(evaluation.leak_share),
+    }
+    if evaluation.drivers is None:
+        return settings
+    return {
+        **settings,
+        "drivers": circumstances.rldd,
+        "split.rldd": split.rldd,
+        "val clips seen in pretraining": _share(evaluation.metrics.get("val_seen_in_pretraining")),
+        "leak share, drivers": _share(evaluation.drivers_leak_share),
+        "finetune.task": task_of(evaluation.model.classes),
+        "finetune.mode": circumstances.mode,
+    }
+
+
+def _share(fraction: float | None) -> str:
+    return NONE if fraction is None else f"{percent(fraction)} %"
+
+
+def _data_uri(picture: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"

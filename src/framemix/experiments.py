@@ -1,0 +1,239 @@
+"""Tables over DVC's experiments: paper A's four modes, and UTA-RLDD's five folds pooled.
+
+An experiment counts when all its settings but the compared one, `runtime` and `evaluate`, are those
+of params.yaml now. The workspace itself does not: its settings may be newer than its figures.
+"""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any, get_args
+
+import dvc.api
+
+from framemix.errors import ExperimentsError
+from framemix.evaluation.drowsiness import Driver, drowsiness_estimates
+from framemix.evaluation.intervals import Estimate
+from framemix.evaluation.tables import (
+    METRICS,
+    NONE,
+    OF_VAL,
+    PAPER_LEAK,
+    Table,
+    interval,
+    limits,
+    over_seeds,
+    percent,
+    shown,
+)
+from framemix.models.config import FinetuneMode
+from framemix.training.finetune_settings import Task
+
+# Paper A, table 2: val and drowsy accuracy in %; parameters that a 100-class head leaves to train.
+PAPER_TABLE_2 = {
+    "all": ("94.91", "98.6", "125,690,724"),
+    "spatial_temporal_fc": ("94.84", "98.6", "75,702,372"),
+    "temporal_fc": ("95.43", "100", "37,903,460"),
+    "fc": ("94.58", "92.0", "104,548"),
+}
+DRIVER_METRICS = [metric for metric in METRICS if metric not in OF_VAL]
+MODES = get_args(FinetuneMode)
+FOLDS = tuple(f"fold{number}" for number in range(1, 6))
+METRICS_FILE, DRIVERS_FILE = "reports/metrics.json", "reports/drivers.csv"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of DVC; `metrics` are empty until it has run, and `state` says why."""
+
+    name: str
+    revision: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    state: str
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """What DVC knows: the params of the workspace, and its experiments, the latest first."""
+
+    params: Mapping[str, Any]
+    known: Sequence[Experiment]
+
+    @classmethod
+    def read(cls) -> "Experiments":
+        """Ask `dvc exp show`. Raises ExperimentsError where it fails."""
+        command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+            raise ExperimentsError(f"dvc exp show: {reason[0]}; allowed: a checkout of framemix")
+        workspace, *commits = json.loads(done.stdout)
+        return cls(
+            params=_params(workspace["data"]),
+            known=[_experiment(e) for commit in commits for e in commit["experiments"] or []],
+        )
+
+    def by(self, section: str, key: str, **fixed: Any) -> dict[str, Experiment]:
+        """Return an experiment for each value of `section`.`key` that any has, all else as here.
+
+        `fixed` replaces other keys of that section. Those that have figures go first.
+        """
+        here = {**self.params, section: {**self.params[section], **fixed}}
+        found: dict[str, Experiment] = {}
+        for experiment in sorted(self.known, key=lambda one: not one.metrics):
+            if _without(experiment.params, section, key) == _without(here, section, key):
+                found.setdefault(experiment.params[section][key], experiment)
+        return found
+
+
+def table2(experiments: Experiments, task: Task) -> str:
+    """Return paper A's table 2 in Markdown: each mode's experiment above the paper's row.
+
+    A mode without figures is said to have none, and the commands that make them stand below.
+    """
+    found = experiments.by("finetune", "mode", task=task)
+    table = Table(
+        columns=[
+            "trained",
+            "by",
+            "val top-1, %",
+            "95 % interval",
+            "over seeds",
+            "leak share, %",
+            "seen in pretraining, %",
+            "drowsy accuracy, %",
+            "95 % interval",
+            "leak share of drivers, %",
+            "drowsy or alert: AUROC",
+            "trained parameters",
+        ],
+        rows=[line for mode in MODES for line in _table2_lines(mode, found.get(mode))],
+    )
+    missing = [mode for mode in MODES if mode not in found]
+    paragraphs = [
+        f"# Table 2: fine-tuning, task {task}",
+        table.markdown(),
+        "The paper drew its random split anew before fine-tuning: most of its val clips had been "
+        "trained on in pretraining. Drowsy accuracy counts no false alarm; the AUROC beside it "
+        "weighs drowsy clips against alert ones.",
+        *_how_to_fill(f"-S finetune.task={task} -S 'finetune.mode={','.join(missing)}'", missing),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def folds_table(experiments: Experiments) -> str:
+    """Return UTA-RLDD's own folds in Markdown, each validated once, and pooled.
+
+    Each fold's drivers are judged by a model that never saw them; pooled, every subject counts
+    once. The pooled AUROC compares scores of different models, which lowers it a little.
+    """
+    found = {fold: e for fold, e in experiments.by("split", "rldd").items() if fold in FOLDS}
+    drivers = {fold: _drivers(e) for fold, e in sorted(found.items()) if e.metrics}
+    pooled = [driver for fold in drivers.values() for driver in fold]
+    figures = {**drivers, f"pooled, {len(drivers)} of {len(FOLDS)}": pooled}
+    table = Table(
+        columns=[
+            "split.rldd",
+            "subjects",
+            "clips",
+            *(METRICS[metric] for metric in DRIVER_METRICS),
+        ],
+        rows=[_fold_line(name, figures[name]) for name in figures if figures[name]],
+    )
+    missing = [fold for fold in FOLDS if fold not in found]
+    waiting = [fold for fold, experiment in found.items() if not experiment.metrics]
+    paragraphs = [
+        f"# UTA-RLDD's folds, task {experiments.params['finetune']['task']}, "
+        f"mode {experiments.params['finetune']['mode']}",
+        table.markdown() if pooled else "No fold has figures yet.",
+        *([f"Not run to their end: {', '.join(sorted(waiting))}."] if waiting else []),
+        *_how_to_fill(f"-S 'split.rldd={','.join(missing)}'", missing),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _table2_lines(mode: str, experiment: Experiment | None) -> list[list[str]]:
+    val, drowsy, parameters = PAPER_TABLE_2[mode]
+    return [
+        [mode, *_figures_of(experiment)],
+        [mode, "paper A", val, NONE, NONE, PAPER_LEAK, NONE, drowsy, NONE, NONE, NONE, parameters],
+    ]
+
+
+def _figures_of(experiment: Experiment | None) -> list[str]:
+    if experiment is None or not experiment.metrics:
+        state = experiment.state if experiment else "not run"
+        return [state, *[NONE] * 10]
+    figures = experiment.metrics["finetuned"]
+    auroc = figures.get("drowsy_vs_alert_auroc")
+    return [
+        experiment.name,
+        percent(figures["top1"]),
+        limits(figures.get("top1_low"), figures.get("top1_high"), 100),
+        over_seeds("top1", figures),
+        percent(figures["leak_share"]),
+        percent(figures.get("val_seen_in_pretraining")),
+        percent(figures["drowsy_accuracy"]),
+        limits(figures.get("drowsy_accuracy_low"), figures.get("drowsy_accuracy_high"), 100),
+        percent(figures["drivers_leak_share"]),
+        NONE if auroc is None else shown("drowsy_vs_alert_auroc", auroc),
+        f"{figures['trainable_parameters']:,}",
+    ]
+
+
+def _fold_line(name: str, drivers: Sequence[Driver]) -> list[str]:
+    estimates = {estimate.metric: estimate for estimate in drowsiness_estimates(drivers)}
+    subjects = len({driver.subject for driver in drivers})
+    told = [_cell(estimates.get(metric)) for metric in DRIVER_METRICS]
+    return [name, str(subjects), str(len(drivers)), *told]
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return NONE
+    value = shown(estimate.metric, estimate.value)
+    return f"{value} ({interval(estimate)})" if estimate.interval else value
+
+
+def _how_to_fill(changes: str, missing: Sequence[str]) -> list[str]:
+    if not missing:
+        return []
+    commands = f"dvc exp run --queue {changes}\ndvc queue start"
+    return [
+        f"Without an experiment at the settings of params.yaml: {', '.join(missing)}. "
+        f"To run them:\n\n```sh\n{commands}\n```"
+    ]
+
+
+def _drivers(experiment: Experiment) -> list[Driver]:
+    text = dvc.api.read(DRIVERS_FILE, rev=experiment.revision)
+    return [Driver.model_validate(row) for row in csv.DictReader(StringIO(text))]
+
+
+def _experiment(entry: Mapping[str, Any]) -> Experiment:
+    latest, executor = entry["revs"][0], entry["executor"]
+    data, state = latest["data"] or {}, executor["state"] if executor else "success"
+    # DVC shows a running experiment with the figures of the commit that it started from.
+    files = data.get("metrics", {}) if state == "success" else {}
+    return Experiment(
+        name=latest["name"] or latest["rev"][:7],
+        revision=latest["rev"],
+        params=_params(data),
+        metrics=files.get(METRICS_FILE, {}).get("data") or {},
+        state="no figures" if state == "success" else state,
+    )
+
+
+def _params(data: Mapping[str, Any]) -> dict[str, Any]:
+    params: dict[str, Any] = data.get("params", {}).get("params.yaml", {}).get("data", {})
+    return params
+
+
+def _without(params: Mapping[str, Any], section: str, key: str) -> dict[str, Any]:
+    rest = {k: v for k, v in params.items() if k not in ("runtime", "evaluate")}
+    return {**rest, section: {k: v for k, v in rest.get(section, {}).items() if k != key}}

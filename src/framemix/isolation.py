@@ -1,0 +1,184 @@
+"""Runs a function on a file in a subprocess of its own: decoders hang, crash and eat memory.
+
+Each thread keeps one such subprocess for all its files, so that a file costs a message and not
+a start. It dies with the thread that it works for.
+"""
+
+import ctypes
+import mmap
+import os
+import pickle
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from framemix.errors import VideoError
+
+Result = TypeVar("Result")
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# An arena a thread would take address space by the number of cores; numpy's threads likewise.
+FRUGAL = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Dask's workers set this one: memory would go back after each frame, and be paged in for the next.
+WASTEFUL = "MALLOC_TRIM_THRESHOLD_"
+SERVE = "from framemix.isolation import serve; serve({fd}, {parent}, {memory_mb})"
+
+LENGTH = struct.Struct("=Q")
+
+_of_thread = threading.local()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the work on one file may take: seconds, and megabytes of memory."""
+
+    seconds: float
+    memory_mb: int
+
+
+def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Result:
+    """Return `work(file)`, done in this thread's subprocess; its exceptions are raised here.
+
+    `work` and its result must pickle. Raises VideoError when the subprocess breaks a limit or
+    dies: the file is only blamed for what it does in a fresh one, since what came before may
+    have left damage behind.
+    """
+    child = getattr(_of_thread, "child", None)
+    if child is not None and child.limits == limits:
+        try:
+            result: Result = child.run(work, file)
+            return result
+        except _BrokenError:
+            pass
+    elif child is not None:
+        child.end()
+    child = _of_thread.child = _Child(work, limits)
+    try:
+        return child.run(work, file)
+    except _BrokenError as broken:
+        _of_thread.child = None
+        raise VideoError(f"{file}: {broken}") from None
+
+
+class _BrokenError(Exception):
+    """The subprocess is gone; says why."""
+
+
+class _Child:
+    """A subprocess that works on one file at a time."""
+
+    def __init__(self, work: Callable[[Path], Any], limits: Limits) -> None:
+        self.limits = limits
+        self.channel, theirs = socket.socketpair()
+        with theirs:
+            serve = SERVE.format(fd=theirs.fileno(), parent=os.getpid(), memory_mb=limits.memory_mb)
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", serve],
+                env=_environment(),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what C libraries print is no result of the stage
+                process_group=0,
+            )
+        _send(self.channel, work)
+        self.ready = False
+
+    def run(self, work: Callable[[Path], Result], file: Path) -> Result:
+        """Return `work(file)`, or raise what it raised. Raises _BrokenError."""
+        try:
+            if not self.ready:  # loading libraries is not decoding
+                self.ready = _receive(self.channel)
+                self.channel.settimeout(self.limits.seconds)
+            _send(self.channel, (work, file))
+            result, error = _receive(self.channel)
+        except TimeoutError:
+            self.end()
+            reason = f"decoding took more than {self.limits.seconds:g} s (runtime.decode_timeout)"
+            raise _BrokenError(reason) from None
+        except (EOFError, ConnectionError):
+            raise _BrokenError(f"the decoder crashed ({self.end()})") from None
+        if isinstance(error, MemoryError):
+            self.end()  # gives back what it holds
+            limit = f"{self.limits.memory_mb} MB (runtime.decode_memory_mb)"
+            raise _BrokenError(f"decoding needs more than {limit}")
+        if error is not None:
+            raise error
+        value: Result = result
+        return value
+
+    def end(self) -> str:
+        """Kill the subprocess and what it started; return how it ended if it had already."""
+        self.channel.close()
+        os.killpg(self.process.pid, signal.SIGKILL)
+        code = self.process.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def serve(fd: int, parent: int, memory_mb: int) -> None:
+    """Be the subprocess: answer requests from the socket `fd` until its other end closes."""
+    # By the kernel, because a decoder that hangs may keep all of Python's threads from running.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    channel = socket.socket(fileno=fd)
+    _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out
+    _limit_memory(memory_mb)
+    _send(channel, True)
+    while True:
+        try:
+            work, file = _receive(channel)
+        except EOFError:
+            return
+        try:
+            _send(channel, (work(file), None))
+        except Exception as error:
+            _send(channel, (None, error))
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != WASTEFUL}
+    return {**kept, **FRUGAL, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def _limit_memory(megabytes: int) -> None:
+    """Let this process map so much more than it has mapped."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + megabytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _send(channel: socket.socket, message: Any) -> None:
+    """Send a pickled message as a file in memory: large arrays are copied once, not piped."""
+    arrays: list[pickle.PickleBuffer] = []
+    parts = [memoryview(pickle.dumps(message, protocol=5, buffer_callback=arrays.append))]
+    parts += [array.raw() for array in arrays]
+    with os.fdopen(os.memfd_create("message"), "wb") as file:
+        for part in parts:
+            file.write(LENGTH.pack(part.nbytes))
+            file.write(part)
+        file.flush()
+        socket.send_fds(channel, [b"."], [file.fileno()])
+
+
+def _receive(channel: socket.socket) -> Any:
+    """Return the next message; its arrays are the sender's. Raises EOFError when that is gone."""
+    _, files, _, _ = socket.recv_fds(channel, 1, 1)
+    if not files:
+        raise EOFError
+    with os.fdopen(files[0], "rb") as file:
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    parts = []
+    while view:
+        (size,) = LENGTH.unpack_from(view)
+        parts.append(view[LENGTH.size :][:size])
+        view = view[LENGTH.size + size :]
+    return pickle.loads(parts[0], buffers=parts[1:])

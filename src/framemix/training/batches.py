@@ -1,0 +1,206 @@
+"""What a training takes in each step: an order that can be resumed, shared between devices."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from framemix.training.data import Batch, ClipDataset, batch_loader, labels_of
+from framemix.training.settings import Sampling, TrainingSettings
+
+Resident = Literal["auto"] | bool
+# The rest of the free memory is for weights and activations.
+RESIDENT_SHARE = 0.5
+READ_CLIPS = 32  # at once, on the way into the device's memory
+
+
+class BatchOrder(Sampler[list[int]]):
+    """The places of the clips that this process takes, batch after batch, in an epoch.
+
+    `places(epoch)` is the order of all. Each step's `batch_size` clips are cut into `accumulate`
+    parts taken one after the other, and each of these into one for each of `ranks` processes:
+    what a step learns from does not depend on how many work on it. Set `epoch` before each one.
+    `first_batch` skips what an interrupted epoch has behind it, once.
+    """
+
+    def __init__(
+        self,
+        clips: int,
+        batch_size: int,
+        places: Callable[[int], Sequence[int]],
+        accumulate: int = 1,
+    ) -> None:
+        self.clips, self.batch_size, self.places = clips, batch_size, places
+        self.accumulate = accumulate
+        self.rank, self.ranks = 0, 1
+        self.epoch = self.first_batch = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps an epoch has."""
+        return -(-self.clips // self.batch_size)
+
+    def __len__(self) -> int:
+        return self.steps * self.accumulate
+
+    def __iter__(self) -> Iterator[list[int]]:
+        places = self.places(self.epoch)
+        first, self.first_batch = self.first_batch, 0
+        for batch in range(first, len(self)):
+            start = batch // self.accumulate * self.batch_size
+            whole = list(places[start : start + self.batch_size])
+            # Processes wait for each other: one without a clip takes another's, which counts 0.
+            yield whole[self._mine(batch, len(whole))] or whole[:1]
+
+    @property
+    def parts(self) -> int:
+        """In how many parts a step is computed, on all processes together."""
+        return self.accumulate * self.ranks
+
+    def sizes(self, batch: int) -> tuple[int, int]:
+        """How many clips of a batch count, and how many its step has, those elsewhere included."""
+        start = batch // self.accumulate * self.batch_size
+        whole = min(self.batch_size, self.clips - start)
+        return len(range(*self._mine(batch, whole).indices(whole))), whole
+
+    def ends_step(self, batch: int) -> bool:
+        """Whether the weights change after this batch."""
+        return (batch + 1) % self.accumulate == 0
+
+    def _mine(self, batch: int, whole: int) -> slice:
+        part = batch % self.accumulate * self.ranks + self.rank
+        return slice(part, whole, self.parts)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """In which order clips are learnt from, and validated on."""
+
+    train: BatchOrder
+    val: BatchOrder
+
+    @classmethod
+    def of(cls, labels: Sequence[int], val: int, settings: TrainingSettings, seed: int) -> "Orders":
+        """Return the orders of training clips of those labels and of `val` validation clips."""
+        drawn = partial(drawn_places, labels, settings.sampling, seed)
+        size = settings.batch_size
+        return cls(
+            train=BatchOrder(len(labels), size, drawn, settings.accumulate),
+            val=BatchOrder(val, size, partial(_in_turn, val)),
+        )
+
+
+def drawn_places(labels: Sequence[int], sampling: Sampling, seed: int, epoch: int) -> list[int]:
+    """Return an epoch's order of clips, which depends on these arguments alone.
+
+    `uniform` takes every clip once; `balanced` draws as many with replacement, each class as
+    likely as any other.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    if sampling == "uniform":
+        return list(map(int, generator.permutation(len(labels))))
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    odds = 1 / (len(counts) * counts[classes])
+    return list(map(int, generator.choice(len(labels), len(labels), p=odds)))
+
+
+def _in_turn(clips: int, epoch: int) -> range:
+    return range(clips)
+
+
+class ResidentClips(Dataset[Batch]):
+    """Clips (N, ...) and labels int64 (N,) that lie in the memory of the device that trains."""
+
+    def __init__(self, clips: Tensor, labels: Tensor) -> None:
+        self.clips, self.labels = clips, labels
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitems__(self, places: list[int]) -> Batch:
+        """Return the clips at `places` as one batch."""
+        chosen = torch.tensor(places, device=self.clips.device)
+        return self.clips[chosen], self.labels[chosen]
+
+
+class ClipBatches(pl.LightningDataModule):
+    """The training and validation clips of a run as batches for each of its processes.
+
+    Where they fit, clips are read once, into the device's memory; `resident` may insist on it or
+    forbid it. Of clips that go through `frozen` layers first, it is their output, in any case.
+    """
+
+    def __init__(
+        self,
+        train: ClipDataset,
+        val: ClipDataset,
+        orders: Orders,
+        *,
+        workers: int,
+        resident: Resident,
+        frozen: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.sides: dict[str, ClipDataset | ResidentClips] = {"train": train, "val": val}
+        self.orders, self.workers, self.resident = orders, workers, resident
+        self.frozen = frozen
+
+    def setup(self, stage: str) -> None:
+        """Learn which share of each batch is this process's, and read what shall be resident."""
+        assert self.trainer is not None
+        for order in (self.orders.train, self.orders.val):
+            order.rank, order.ranks = self.trainer.global_rank, self.trainer.world_size
+        device = self.trainer.strategy.root_device
+        on_disk = [side for side in self.sides.values() if isinstance(side, ClipDataset)]
+        size = sum(side.nbytes for side in on_disk)
+        if self.frozen or _is_resident(self.resident, size, device, self.trainer.world_size):
+            self.workers = 0
+            self.sides = {
+                name: self._read(side, device)
+                for name, side in self.sides.items()
+                if isinstance(side, ClipDataset)
+            }
+
+    def _read(self, clips: ClipDataset, device: torch.device) -> ResidentClips:
+        """Return the clips, or what frozen layers make of them, on the device."""
+        assert self.trainer is not None
+        first = self.frozen.to(device) if self.frozen else nn.Identity()
+        read: Tensor | None = None
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+            for start in range(0, len(clips), READ_CLIPS):
+                places = range(start, min(start + READ_CLIPS, len(clips)))
+                made = first(clips.__getitems__(list(places))[0].to(device))
+                if read is None:  # whole at once: joining the pieces would take it twice
+                    read = made.new_empty(len(clips), *made.shape[1:])
+                read[start : start + len(made)] = made
+        assert read is not None
+        return ResidentClips(read, labels_of(clips.examples).to(device))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the batches of the epoch that the order is set to."""
+        return self._loader("train", self.orders.train)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return all validation clips in their order."""
+        return self._loader("val", self.orders.val)
+
+    def _loader(self, side: str, order: BatchOrder) -> DataLoader[Batch]:
+        return batch_loader(self.sides[side], order, self.workers)
+
+
+def _is_resident(resident: Resident, size: int, device: torch.device, processes: int) -> bool:
+    """Whether `size` bytes shall be, or with auto can well be, in the device's memory."""
+    if resident != "auto":
+        return resident
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = psutil.virtual_memory().available // processes
+    return size <= free * RESIDENT_SHARE

@@ -1,0 +1,48 @@
+"""Ends a training where the next run can go on, rather than where a signal happens to come."""
+
+import signal
+from types import FrameType
+
+from lightning.pytorch.strategies import Strategy
+
+from framemix.training.processes import process_rank
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of Ctrl-C
+
+
+class Interrupt:
+    """Notes SIGTERM and Ctrl-C; the training asks for it between two steps.
+
+    As a context it puts back, at its end, what the signals did before, and ends a process that
+    was told to stop too late to be asked.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if kind is None and self.number is not None:
+            raise self.exit()
+
+    def listen(self) -> None:
+        """Note the signals from now on, instead of what they did before."""
+        for number in SIGNALS:
+            signal.signal(number, self._note)
+
+    def came(self, strategy: Strategy) -> bool:
+        """Whether any of the processes that train together has been told to stop."""
+        return bool(strategy.reduce_boolean_decision(self.number is not None, all=False))
+
+    def exit(self) -> SystemExit:
+        """Return what ends the process with the signal's exit code: 143 for SIGTERM."""
+        if process_rank():
+            return SystemExit(0)  # Lightning kills the first process where another one fails
+        return SystemExit(128 + (self.number or signal.SIGTERM))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.number = number

@@ -1,0 +1,51 @@
+"""Which parameters learn how fast."""
+
+import re
+from collections import defaultdict
+from operator import itemgetter
+
+import torch
+from torch import nn
+
+from framemix.training.settings import TrainingSettings
+
+# What makes a network one deeper: a transformer's block, a ResNet's, and the last layer.
+DEEPER = re.compile(r"(?:.*\.)?(?:blocks|layer\d)\.\d+|head|fc")
+
+
+def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Return AdamW or SGD over what is not frozen.
+
+    Each depth learns `layer_decay` times as fast as the next one (Howard and Ruder, "Universal
+    Language Model Fine-tuning", 2018, section 3.2), the last layer at the full rate.
+    """
+    depths = _depths(network)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            # Weights decay; biases, norms, positions and class tokens do not.
+            weight = parameter.ndim > 1 and name.endswith("weight")
+            rate = settings.learning_rate * settings.layer_decay ** (
+                max(depths.values()) - depths[name]
+            )
+            groups[rate, settings.weight_decay if weight else 0.0].append(parameter)
+    options = [
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in sorted(groups.items(), key=itemgetter(0), reverse=True)
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(options, lr=settings.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(options, lr=settings.learning_rate)
+
+
+def _depths(network: nn.Module) -> dict[str, int]:
+    """Return by parameter how many blocks its input has gone through, at least."""
+    depths: dict[str, int] = {}
+    last = ""
+    for name, _ in network.named_parameters():
+        depth = max(depths.values(), default=0)
+        block = DEEPER.match(name)
+        if block and block[0] != last:
+            last, depth = block[0], depth + 1
+        depths[name] = depth
+    return depths

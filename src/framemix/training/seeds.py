@@ -1,0 +1,64 @@
+"""Trains the same thing once a seed, and tells what that does to the figures."""
+
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from framemix.evaluation.metrics import parameter_counts
+from framemix.lifeline import end_with_parent
+from framemix.models import TrainedModel, load_model
+from framemix.scratch import link
+from framemix.tables import write_json
+from framemix.training.processes import process_rank
+from framemix.training.run import OUTPUTS, Machine, Run, train
+
+Figures = Mapping[str, float | int | None]
+
+
+def train_seeds(
+    start: Callable[[int], Run],
+    seeds: Sequence[int],
+    judge: Callable[[TrainedModel], Figures],
+    given: Figures,
+    target: Path,
+    machine: Machine,
+) -> None:
+    """Train `start(seed)` for each seed; write the first seed's outputs and all figures.
+
+    `judge` gives the figures of merit of a model. metrics.json has the first seed's, those over
+    all seeds, and what is the same for each: `given` and the counts of parameters. Of the
+    processes that train together only the first returns; the others end here.
+    """
+    if process_rank():
+        end_with_parent()  # it would wait for the others for ever
+    figures: list[Figures] = []
+    counts: Figures = {}
+    for seed in seeds:
+        run = start(seed)
+        done = train(run, machine)
+        if process_rank():
+            continue
+        if seed == seeds[0]:
+            counts = parameter_counts(run.network)
+            for name in OUTPUTS:
+                link(done / name, target / name)
+        figures.append(judge(load_model(done / "model.safetensors")))
+    if process_rank():
+        sys.exit()
+    write_json(target / "metrics.json", {**over_seeds(figures), **given, **counts})
+
+
+def over_seeds(figures: Sequence[Figures]) -> dict[str, float | int | None]:
+    """Return the first seed's figures; with more seeds, also mean and sample deviation of each.
+
+    Whole numbers count something that no seed changes. None where a seed has no figure.
+    """
+    summary = dict(figures[0])
+    for name, value in figures[0].items():
+        if len(figures) > 1 and not isinstance(value, int):
+            values = [f for each in figures if (f := each[name]) is not None]
+            there = len(values) == len(figures)
+            summary[f"{name}_mean"] = round(statistics.fmean(values), 6) if there else None
+            summary[f"{name}_std"] = round(statistics.stdev(values), 6) if there else None
+    return summary

@@ -1,0 +1,38 @@
+"""Which files are read as videos at all: one that names other files is never followed.
+
+ffmpeg, and decord and PyAV with it, takes the name "a:b" for a protocol, and opens what a
+playlist (HLS, DASH, ffconcat) names. So names get the prefix "file:", and a file is read only when
+it starts as a container does. decord cannot be given options: the first bytes decide for it.
+"""
+
+import stat
+from pathlib import Path
+
+from framemix.errors import VideoError
+
+# Options of ffmpeg. Its own probing looks further than the first bytes.
+ONLY_ITSELF = {"format_whitelist": "avi,mov,matroska,asf", "protocol_whitelist": "file"}
+# What follows the length of the first atom of an MP4 or MOV file.
+ATOMS = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
+MATROSKA, ASF = b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+
+
+def require_video_file(path: Path) -> None:
+    """Raise VideoError unless `path` is a regular file that starts as AVI, MP4, MOV, MKV or WMV.
+
+    A pipe is not opened: that would wait for whoever writes into it.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+            raise VideoError(f"{path}: is {kind}, not a file")
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read: {error.strerror}") from None
+    if not start:
+        raise VideoError(f"{path}: is empty")
+    avi = start[:4] == b"RIFF" and start[8:11] == b"AVI"
+    if not (avi or start[4:8] in ATOMS or start.startswith((MATROSKA, ASF))):
+        raise VideoError(f"{path}: is no AVI, MP4, MOV, MKV or WMV file")

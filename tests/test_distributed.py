@@ -1,0 +1,142 @@
+"""Two processes on the CPU train as one does."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_store import make_store
+
+ROOT = Path(__file__).resolve().parents[1]
+# Each of the two processes runs all of it, as each runs a stage.
+TRAINING = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+from framemix.models import build_model
+from framemix.stage import run_stage
+from framemix.store import MixedStore
+from framemix.training.classifier import Classifier
+from framemix.training.run import Run
+from framemix.training.seeds import train_seeds
+from tests import tiny_store as tiny
+
+job = json.loads(sys.argv[1])
+step = Classifier.training_step
+
+def stepping(self, batch, number):
+    if [self.current_epoch, number] == job["moment"] and self.global_rank == job["rank"]:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return step(self, batch, number)
+
+Classifier.training_step = stepping
+
+def start(seed):
+    torch.manual_seed(seed)
+    config = tiny.vivit_config(dropout=job["dropout"])
+    store = MixedStore(Path(job["store"]))
+    return Run(
+        build_model(config), config, list(tiny.ACTIONS), tiny.examples_of(store, "train"),
+        tiny.examples_of(store, "val"), tiny.training_settings(**job["settings"]), seed, {},
+    )
+
+def main():
+    here = tiny.machine(Path(job["folder"]) / "scratch", devices=job["devices"])
+    train_seeds(start, job["seeds"], lambda trained: {}, {}, Path(job["folder"]) / "out", here)
+
+run_stage(main)
+"""
+PLAIN = {"shift": 0.0, "flip": False, "brightness": 0.0, "contrast": 0.0}
+PLAIN |= {"mixup": 0.0, "cutmix": 0.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distributed")
+    make_store(folder / "store")
+    (folder / "training.py").write_text(TRAINING)
+    return folder
+
+
+def run(folder: Path, name: str, devices: int = 2, *, slurm_tasks: int = 0, **job: Any) -> int:
+    """Train with two processes into `folder`/`name` and return the exit code."""
+    chosen = {
+        "store": str(folder / "store"),
+        "folder": str(folder / name),
+        "devices": devices,
+        "moment": None,
+        "rank": 0,
+        "dropout": 0.0,
+        "seeds": [0],
+        "settings": {"batch_size": 5, "augment": PLAIN, "epochs": 4},
+        **job,
+    }
+    slurm = {"SLURM_NTASKS": str(slurm_tasks), "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
+    done = subprocess.run(
+        [sys.executable, str(folder / "training.py"), json.dumps(chosen)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
+        | (slurm if slurm_tasks else {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode
+
+
+def history(folder: Path, name: str) -> list[list[float]]:
+    with (folder / name / "out/history.csv").open(newline="") as file:
+        return [[float(value) for value in row.values()] for row in csv.DictReader(file)]
+
+
+def test_two_processes_give_the_loss_curve_of_one_with_the_same_batches(folder: Path) -> None:
+    # 12 clips at batch 5: the last step has a clip for each process, val's last batch none for one.
+    assert run(folder, "one", devices=1) == 0
+    assert run(folder, "two") == 0
+    one, two = history(folder, "one"), history(folder, "two")
+    assert len(one) == len(two) == 4
+    assert one[0][1] != one[-1][1]
+    for alone, together in zip(one, two, strict=True):
+        assert together == pytest.approx(alone, abs=2e-5)  # float32, summed in another order
+    timing = json.loads((folder / "two/out/timing.json").read_text())
+    assert timing["device"] == "2 x CPU"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_told_to_stop_go_on_to_the_same_end(folder: Path, rank: int) -> None:
+    whole, cut = f"whole {rank}", f"cut {rank}"
+    everything: dict[str, Any] = {
+        "dropout": 0.1,
+        "settings": {"batch_size": 6, "accumulate": 2, "ema_decay": 0.8},
+        "seeds": [0, 1],
+    }
+    assert run(folder, whole, **everything) == 0
+    assert run(folder, cut, moment=[1, 1], rank=rank, **everything) == 143
+    assert not (folder / cut / "out").exists()
+    assert run(folder, cut, **everything) == 0
+    for file in ("model.safetensors", "history.csv", "metrics.json"):
+        assert (folder / whole / "out" / file).read_bytes() == (
+            folder / cut / "out" / file
+        ).read_bytes(), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_slurm_job_of_one_task_starts_its_processes_itself(folder: Path, devices: int) -> None:
+    assert run(folder, f"job {devices}", devices, slurm_tasks=1) == 0
+    assert len(history(folder, f"job {devices}")) == 4
+
+
+@pytest.mark.slow
+def test_a_run_begun_by_one_process_is_finished_by_two(folder: Path) -> None:
+    assert run(folder, "begun", devices=1, moment=[1, 1]) == 143
+    assert run(folder, "begun") == 0
+    assert run(folder, "alone", devices=1) == 0
+    for begun, alone in zip(history(folder, "begun"), history(folder, "alone"), strict=True):
+        assert begun == pytest.approx(alone, abs=2e-5)

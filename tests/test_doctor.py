@@ -1,0 +1,135 @@
+"""What users may rely on when they ask whether their datasets are whole."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from framemix.cli import app
+from framemix.doctor import Finding, examine_disk, examine_rldd, examine_ucf101
+from tests.bad_videos import encode
+from tests.tiny_store import mix_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+VIDEOS = ["Archery/v_Archery_g01_c01.avi", "HandstandPushups/v_HandStandPushups_g01_c01.avi"]
+
+
+def bad_lines(findings: list[Finding]) -> list[str]:
+    return [finding.line for finding in findings if not finding.well]
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """UCF101's first split as its authors write it, of two videos."""
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    (folder / "trainlist01.txt").write_text(f"{VIDEOS[0]} 3\r\n")
+    (folder / "testlist01.txt").write_text(f"{VIDEOS[1].replace('tandP', 'tandp')}\r\n")
+    return folder
+
+
+@pytest.fixture
+def ucf101(tmp_path: Path) -> Path:
+    for name in VIDEOS:
+        encode(tmp_path / "ucf101" / name)
+    (tmp_path / "ucf101/README.md").touch()
+    return tmp_path / "ucf101"
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_a_whole_ucf101_is_well(ucf101, lists, decode):
+    (finding,) = examine_ucf101(ucf101, lists, decode=decode)
+    assert finding.well
+    assert finding.line.startswith("UCF101: 2 of 2 videos; 2 ")
+
+
+def test_missing_extra_and_unreadable_files_are_named_with_what_to_do(ucf101, lists):
+    (ucf101 / VIDEOS[0]).write_text("no video")
+    (ucf101 / VIDEOS[1]).rename(ucf101 / "HandstandPushups/copy of it.avi")
+    lines = bad_lines(list(examine_ucf101(ucf101, lists, decode=False)))
+    assert lines[1] == f"{ucf101 / VIDEOS[0]}: is no AVI, MP4, MOV, MKV or WMV file; get it anew"
+    assert f"missing 1: {VIDEOS[1].lower()}; get them at https://" in lines[2]
+    assert "not UCF101's: 1: HandstandPushups/copy of it.avi; move them away" in lines[3]
+
+
+def test_a_video_that_is_damaged_inside_is_found_by_decoding_it(ucf101, lists):
+    content = (ucf101 / VIDEOS[0]).read_bytes()
+    (ucf101 / VIDEOS[0]).write_bytes(content[: content.index(b"movi") + 4])
+    assert bad_lines(list(examine_ucf101(ucf101, lists, decode=False))) == []
+    assert any(
+        VIDEOS[0] in line for line in bad_lines(list(examine_ucf101(ucf101, lists, decode=True)))
+    )
+
+
+def test_where_nothing_is_it_says_where_to_get_it(tmp_path):
+    (tmp_path / "README.md").touch()
+    for findings in (
+        examine_ucf101(tmp_path, tmp_path, decode=False),
+        examine_ucf101(tmp_path / "gone", tmp_path, decode=False),
+        examine_rldd(tmp_path, decode=False),
+    ):
+        (line,) = bad_lines(list(findings))
+        assert "nothing there; get it at https://" in line
+
+
+def test_without_the_lists_it_says_where_to_get_them(ucf101, tmp_path):
+    (line,) = bad_lines(list(examine_ucf101(ucf101, tmp_path / "none", decode=False)))
+    assert "no lists to compare with; get https://" in line
+
+
+def test_the_real_lists_name_all_of_ucf101(shared):
+    root, lists = shared / "data/UCF-101", shared / "data/ucfTrainTestlist"
+    lines = [finding.line for finding in examine_ucf101(root, lists, decode=False)]
+    assert lines[0].startswith("UCF101: 22 of 13320 videos; 22 ")
+    assert lines[1].startswith("UCF101: missing 13298: ")
+
+
+def test_the_states_that_subjects_lack_are_listed(tmp_path):
+    video = encode(tmp_path / "video.avi")
+    for subject in range(1, 61):
+        for state in (0, 5, 10):
+            if (subject, state) not in {(7, 5), (13, 5), (60, 0)}:
+                path = tmp_path / f"root/Fold{subject % 5 + 1}_part1/{subject:02}/{state}.avi"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.hardlink_to(video)
+    findings = list(examine_rldd(tmp_path / "root", decode=False))
+    assert findings[0].well
+    assert [line.split(";")[0] for line in bad_lines(findings)] == [
+        "UTA-RLDD: subjects that lack 5: 07, 13",
+        "UTA-RLDD: subjects that lack 0: 60",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("videos", "segments", "size"), [(7575, 150, "261.8 GB"), (7575, 8, "14.0 GB")]
+)
+def test_the_disk_that_a_mix_needs_counts_once_on_one_file_system(tmp_path, videos, segments, size):
+    settings = mix_settings(segments=segments, size=[240, 320])
+    folders = {"store": tmp_path / "data/mixed", "cache": tmp_path / "cache"}
+    (finding,) = examine_disk(videos, settings, folders)
+    assert finding.line.startswith(f"store, cache: {videos} clips of {segments} rgb24 segments")
+    assert f" take {size};" in finding.line
+
+
+def test_two_file_systems_each_need_the_room(tmp_path):
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system here")
+    findings = examine_disk(10**9, mix_settings(), {"store": tmp_path, "scratch": other})
+    assert [finding.well for finding in findings] == [False, False]
+    assert findings[1].line.startswith("scratch: ")
+
+
+def test_the_exit_code_says_whether_all_is_well(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["doctor"])
+    assert (done.exit_code, "the sample" in done.stdout) == (0, True), done.output
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["data"]["rldd"] = str(tmp_path / "gone")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert "BAD data.rldd" in done.stdout

@@ -1,0 +1,163 @@
+"""What users may rely on when power, disk or patience ends: no harm, and work goes on."""
+
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from framemix.cluster import Cluster
+from framemix.datasets.mix import build_store, video_sources
+from framemix.datasets.records import Video
+from framemix.datasets.rldd import ResizeSettings, resize_clips
+from framemix.errors import DatasetError
+from framemix.isolation import Limits
+from framemix.store import MixedStore
+from tests.bad_videos import encode
+from tests.pipeline import Project
+from tests.tiny_store import mix_settings
+
+LIMITS = Limits(seconds=60, memory_mb=1024)
+NOISE = "nullsrc=size=320x240:rate=25,geq=random(1)*255:128:128"
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 kB; `grow` makes it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "none", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def grow(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Video]]:
+    root, rows = tmp_path_factory.mktemp("videos"), []
+    for name in "ABCD":
+        video = f"{name}/v_{name}_g01_c01.avi"
+        encode(root / video)
+        rows.append(Video(video=video, class_name=name, group="g01", frames=24, kept=True))
+    return root, rows
+
+
+def finished(scratch: Path) -> dict[str, tuple[int, int]]:
+    """Return inode and time of what is in the finished units of a scratch folder."""
+    files = [path for path in scratch.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return {
+        str(path.relative_to(scratch)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in files
+        if not any(part.endswith(".partial") for part in path.relative_to(scratch).parts)
+    }
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("full", ["scratch", "store"])
+def test_mixing_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
+    videos, small_disk, tmp_path, full
+):
+    folders = {"scratch": tmp_path / "scratch", "store": tmp_path / "store"}
+    folders[full] = small_disk / full
+    settings = mix_settings(size=[60, 80])  # 58 kB a shard
+
+    def mix(scratch: Path, store: Path) -> None:
+        build_store(
+            video_sources(videos[1], videos[0]),
+            store,
+            settings,
+            scratch=scratch,
+            cluster=Cluster(1),
+            limits=LIMITS,
+        )
+
+    with pytest.raises(DatasetError, match="no space left on this disk; make room") as caught:
+        mix(**folders)
+    assert str(small_disk) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    kept = finished(folders["scratch"])
+    assert kept
+    assert not (folders["store"] / "index.csv").exists()
+    assert len(list(folders["store"].glob("*.h5"))) == (0 if full == "scratch" else 1)
+
+    grow(small_disk)
+    shutil.rmtree(folders["store"], ignore_errors=True)  # as DVC does
+    mix(**folders)
+    assert kept.items() <= finished(folders["scratch"]).items()
+    mix(tmp_path / "other", tmp_path / "unbroken")
+    assert contents(folders["store"]) == contents(tmp_path / "unbroken")
+    store = MixedStore(folders["store"])
+    assert len(store.read(store.index)) == 4
+
+
+def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
+    for subject in range(1, 9):
+        path = tmp_path / f"rldd/Fold1_part1/{subject:02}/10.avi"
+        encode(path, NOISE)
+    settings = ResizeSettings(states=[10], orientation="any", frames=24, fps=25, clips=None)
+
+    def resize() -> list[bool]:
+        clips = resize_clips(
+            tmp_path / "rldd",
+            tmp_path / "clips",
+            settings,
+            scratch=small_disk / "s",
+            cluster=Cluster(1),
+            limits=LIMITS,
+        )
+        return [clip.kept for clip in clips]
+
+    with pytest.raises(DatasetError, match="no space left on this disk; make room"):
+        resize()
+    assert not (tmp_path / "clips").exists()
+    kept = finished(small_disk / "s")
+    grow(small_disk)
+    assert resize() == [True] * 8
+    assert kept.items() <= finished(small_disk / "s").items()
+
+
+# SIGKILL
+
+STAGES = "filter resize mix@ucf101 mix@rldd"
+MOMENTS = 20
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_moments_the_data_stages_go_on_to_the_same_bytes(tmp_path):
+    rendered = Project.fresh(tmp_path / "rendered")
+    rendered.run("dvc repro sample")
+    unbroken = rendered.copy(tmp_path / "unbroken")
+    start = time.monotonic()
+    unbroken.run(f"dvc repro {STAGES}")
+    seconds, generator = time.monotonic() - start, random.Random(0)
+    reused = 0
+    for number in range(MOMENTS):
+        project = rendered.copy(tmp_path / "project")
+        # One moment in each twentieth of the run, short of its end, which varies.
+        moment = 0.9 * seconds * (number + generator.random()) / MOMENTS
+        begun = time.monotonic()
+        project.kill_repro(
+            lambda: time.monotonic() - begun >= moment,  # noqa: B023
+            group=number % 2 == 0,
+            stages=STAGES,
+        )
+        kept = finished(project.folder / ".scratch")
+        reused += len(kept)
+        project.run(f"dvc repro {STAGES}")
+        assert project.outputs() == unbroken.outputs(), (number, moment)
+        assert kept.items() <= finished(project.folder / ".scratch").items(), (number, moment)
+        shutil.rmtree(project.folder)
+    assert reused > MOMENTS

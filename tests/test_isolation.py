@@ -1,0 +1,225 @@
+"""What users may rely on when decoders misbehave: a reason for that file, nothing for others."""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import psutil
+import pytest
+
+from framemix.cluster import Cluster
+from framemix.datasets.records import Video
+from framemix.datasets.ucf101 import FilterSettings, filter_videos
+from framemix.errors import VideoError
+from framemix.isolation import Limits, isolated
+from framemix.video.reading import count_frames, stream_frames
+from framemix.video.writing import video_writer
+
+LIMITS = Limits(seconds=1.5, memory_mb=256)
+REASONS = {
+    "hang": "decoding took more than 1.5 s (runtime.decode_timeout)",
+    "segfault": "the decoder crashed (SIGSEGV)",
+    "abort": "the decoder crashed (SIGABRT)",
+    "exit": "the decoder crashed (exit code 3)",
+    "hoard": "decoding needs more than 256 MB (runtime.decode_memory_mb)",
+}
+# Loaded by every Python process: PyAV opens files named after a misbehaviour by misbehaving.
+SITECUSTOMIZE = """
+import av
+from test_isolation import misbehave
+
+def open_(file, *args, open=av.open, **kwargs):
+    misbehave(file)
+    return open(file, *args, **kwargs)
+
+av.open = open_
+"""
+
+
+def misbehave(path: object) -> str:
+    """Do what the file's name says; return it when it says nothing bad."""
+    name = Path(str(path)).name
+    if "hang" in name:
+        ctypes.PyDLL(None).pause()  # holding Python's global lock, as a C library may
+    if "segfault" in name:
+        ctypes.string_at(0)
+    if "abort" in name:
+        os.abort()
+    if "exit" in name:
+        os._exit(3)
+    if "hoard" in name:
+        hoard = []
+        while True:
+            hoard.append(bytes(2**24))
+    return name
+
+
+def identity(path: Path) -> tuple[str, int]:
+    return path.name, os.getpid()
+
+
+def print_much(path: Path) -> str:
+    subprocess.run(["echo", "noise from below"], check=True)
+    print("noise" * 9999, flush=True)
+    return path.name
+
+
+def square(path: Path) -> np.ndarray:
+    return np.full((3, int(path.name)), 7, np.uint16)
+
+
+def refuse(path: Path) -> None:
+    raise VideoError(f"{path}: cannot be decoded: because")
+
+
+def break_after(path: Path) -> str:
+    """Damage the process so that whatever comes next crashes it."""
+    if path.name == "damage":
+        threading.Timer(0.2, os.abort).start()
+    else:
+        time.sleep(0.5)
+    return path.name
+
+
+def start_sleep(path: Path) -> None:
+    path.write_text(str(subprocess.Popen(["sleep", "60"]).pid))
+    misbehave("hang")
+
+
+@pytest.mark.parametrize("what", REASONS)
+def test_each_misbehaviour_is_a_reason_that_names_the_file_and_the_next_is_served(what):
+    with pytest.raises(VideoError) as caught:
+        isolated(misbehave, Path(f"a/{what}.avi"), LIMITS)
+    assert str(caught.value) == f"a/{what}.avi: {REASONS[what]}"
+    assert isolated(misbehave, Path("good.avi"), LIMITS) == "good.avi"
+
+
+def test_many_files_are_served_by_one_subprocess_of_the_thread():
+    served = [isolated(identity, Path(str(i)), LIMITS) for i in range(20)]
+    assert [name for name, _ in served] == [str(i) for i in range(20)]
+    assert len({pid for _, pid in served} | {os.getpid()}) == 2
+
+
+def test_an_error_of_the_work_is_raised_as_it_is_and_costs_no_new_subprocess():
+    before = isolated(identity, Path("a"), LIMITS)[1]
+    with pytest.raises(VideoError, match=r"^b\.avi: cannot be decoded: because$"):
+        isolated(refuse, Path("b.avi"), LIMITS)
+    assert isolated(identity, Path("a"), LIMITS)[1] == before
+
+
+def test_what_the_decoder_prints_is_neither_result_nor_output(capfd):
+    assert isolated(print_much, Path("a.avi"), Limits(30, 256)) == "a.avi"
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_arrays_of_any_size_come_back_as_they_were(size):
+    array = isolated(square, Path(str(size)), LIMITS)
+    assert np.array_equal(array, np.full((3, size), 7, np.uint16))
+    array += 1  # and are the caller's own
+
+
+def test_a_file_is_not_blamed_for_the_damage_that_another_left():
+    assert isolated(break_after, Path("damage"), LIMITS) == "damage"
+    assert isolated(break_after, Path("innocent"), LIMITS) == "innocent"
+
+
+def test_what_a_hanging_decoder_started_ends_with_it(tmp_path):
+    with pytest.raises(VideoError, match=r"took more than 1\.5 s"):
+        isolated(start_sleep, tmp_path / "pid", LIMITS)
+    started = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(started) or psutil.Process(started).status() == "zombie"
+
+
+def test_a_hanging_decoder_dies_with_the_worker_that_is_killed(tmp_path):
+    code = (
+        "from pathlib import Path; from framemix.isolation import *; import test_isolation as t\n"
+        "isolated(t.misbehave, Path('hang'), Limits(60, 256))"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    )
+    deadline = time.monotonic() + 30
+    while not (children := psutil.Process(worker.pid).children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    assert psutil.wait_procs(children, timeout=5)[1] == []
+
+
+def test_4k_is_decoded_within_the_memory_that_params_allow(tmp_path):
+    video = tmp_path / "4k.mp4"
+    command = (
+        f"-f lavfi -i testsrc2=s=4096x2160:r=30 -frames:v 4 -c:v libx264 -preset ultrafast {video}"
+    )
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-threads", "1"]
+    subprocess.run([*ffmpeg, *command.split()], check=True)
+    assert isolated(count_frames, video, Limits(60, 1024)) == 4
+    assert isolated(first_mean, video, Limits(60, 1024)) > 0
+
+
+def first_mean(path: Path) -> float:
+    return float(next(stream_frames(path, size=(90, 160), fit="crop")).mean())
+
+
+# Through the filter
+
+
+def write_videos(root: Path, good: int, bad: list[str]) -> None:
+    """Write good videos of 6 to 8 frames over three classes, and bad ones between them."""
+    root.mkdir()
+    for frames in (6, 7, 8):
+        with video_writer(
+            root / f"{frames}.avi", width=64, height=48, fps=25, codec="xvid"
+        ) as write:
+            for value in range(frames):
+                write(np.full((48, 64, 3), 20 * value, np.uint8))
+    names = [f"v_Good_g{i + 1:02}_c01.avi" for i in range(good)]
+    names += [f"v_{what}_g{i + 1:02}_c02.avi" for i, what in enumerate(bad)]
+    for i, name in enumerate(names):
+        (root / "ABC"[i % 3]).mkdir(exist_ok=True)
+        shutil.copy(root / f"{6 + i % 3}.avi", root / "ABC"[i % 3] / name)
+    for frames in (6, 7, 8):
+        (root / f"{frames}.avi").unlink()
+
+
+def run(root: Path, scratch: Path) -> dict[str, Video]:
+    settings = FilterSettings(min_frames=7)
+    rows = filter_videos(root, settings, scratch=scratch, cluster=Cluster(2), limits=LIMITS)
+    return {row.video: row for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [(6, list(REASONS)), pytest.param(40, list(REASONS) * 4, marks=pytest.mark.slow)],
+)
+def test_bad_files_are_rows_with_their_reason_and_good_rows_as_without_them(
+    good, bad, tmp_path, monkeypatch
+):
+    write_videos(tmp_path / "clean", good, [])
+    write_videos(tmp_path / "mixed", good, bad)
+    expected = run(tmp_path / "clean", tmp_path / "scratch1")
+    assert sum(row.kept for row in expected.values()) >= good // 2
+
+    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    monkeypatch.syspath_prepend(tmp_path)
+    start = time.monotonic()
+    rows = run(tmp_path / "mixed", tmp_path / "scratch2")
+    assert time.monotonic() - start < 20 + 5 * len(bad)
+
+    assert {name: row for name, row in rows.items() if "Good" in name} == expected
+    rejected = {name: row for name, row in rows.items() if "Good" not in name}
+    assert len(rejected) == len(bad)
+    for name, row in rejected.items():
+        assert (row.kept, row.reason) == (False, REASONS[name.split("_")[1]]), name

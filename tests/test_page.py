@@ -1,0 +1,139 @@
+"""The page of the report and the models' cards, as a reader gets them."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from framemix.evaluation.judging import Judge
+from framemix.evaluation.page import write_card, write_page
+from framemix.evaluation.report import table1_rows
+from framemix.training.finetune_data import FinetuneData
+from tests.test_report import CIRCUMSTANCES, MODELS, data, models, reports
+
+__all__ = ["data", "models", "reports"]  # fixtures
+
+VOID = {"meta", "img", "br", "link"}
+
+
+class Reader(HTMLParser):
+    """Reads a page: which elements it has, whether they nest, what it would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.sources: list[str] = []
+        self.alternatives: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "data"):
+                self.sources.append(value or "")
+            if name == "alt":
+                self.alternatives.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, text: str) -> None:
+        self.text += text
+
+
+@pytest.fixture(scope="module")
+def page(reports: Path) -> str:
+    return (reports / "index.html").read_text()
+
+
+def test_page_nests_and_is_whole(page: str) -> None:
+    reader = Reader(page)
+    assert reader.open == []
+    assert page.lstrip().startswith("<!doctype html>")
+    assert reader.seen.count("img") == 6
+    assert all(reader.alternatives)
+
+
+def test_page_asks_for_nothing_outside_itself(page: str) -> None:
+    reader = Reader(page)
+    assert all(source.startswith("data:image/png;base64,") for source in reader.sources)
+    without_pictures = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+    assert not re.search(r"https?:|@import|url\(|<script|<link", without_pictures)
+
+
+def test_page_suits_narrow_screens_and_the_dark(page: str) -> None:
+    assert 'name="viewport"' in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_page_shows_the_figures_and_the_settings(page: str, reports: Path) -> None:
+    text = Reader(page).text
+    table = (reports / "table1.md").read_text().splitlines()[4].strip("|").split("|")
+    for cell in table:
+        assert cell.strip() in text
+    for words in ("UTA-RLDD", "temporal_fc", "split.rldd", "linear", "100.0 %", "Wilson"):
+        assert words in text
+    assert "rendered sample" not in text
+
+
+def test_names_of_classes_cannot_break_the_page(
+    data: FinetuneData, models: Path, reports: Path, tmp_path: Path
+) -> None:
+    judge = Judge(data, "class", 4, torch.device("cpu"))
+    pretrained = {name: judge.pretrained(models / name) for name in MODELS}
+    tuned = judge.finetuned(models / "finetuned")
+    wild = replace(tuned.model, classes=[*tuned.model.classes[:-2], "<b>&", "drowsy"])
+    for picture in reports.glob("*.png"):
+        (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    evaluations = {**pretrained, "finetuned": replace(tuned, model=wild)}
+    write_page(evaluations, table1_rows(pretrained), CIRCUMSTANCES, tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert Reader(page).open == []
+    assert "&lt;b&gt;&amp;" in page
+
+
+@pytest.mark.parametrize("name", [*MODELS, "finetuned"])
+def test_card_tells_data_figures_and_limits(name: str, models: Path, reports: Path) -> None:
+    card = (models / name / "README.md").read_text()
+    assert card.startswith("# ")
+    for words in (
+        "UCF-101",
+        "split.strategy | random",
+        "leak share | 100.0 %",
+        "mix.method",
+        "top-1",
+    ):
+        assert words in card, words
+    assert re.search(r"top-1, % \| [\d.]+ \| [\d.]+ to [\d.]+", card)
+    assert ("Not a safety device" in card) == (name == "finetuned")
+    assert ("subjects' own" in card) == (name == "finetuned")
+    assert "rendered sample" not in card
+    assert "{" not in card
+    assert max(len(line) for line in card.splitlines() if not line.startswith("|")) <= 130
+
+
+def test_card_of_a_sample_model_says_so(data: FinetuneData, models: Path, tmp_path: Path) -> None:
+    judge = Judge(data, "class", 4, torch.device("cpu"))
+    evaluation = judge.finetuned(models / "finetuned")
+    write_card("finetuned", evaluation, replace(CIRCUMSTANCES, sample=True), tmp_path / "README.md")
+    assert "model of the rendered sample" in (tmp_path / "README.md").read_text()
+
+
+def test_card_of_a_fine_tuned_model_without_val_drivers_still_is_one(
+    data: FinetuneData, models: Path, tmp_path: Path
+) -> None:
+    clips = [clip.model_copy(update={"subset": "train"}) for clip in data.rldd_split]
+    judge = Judge(replace(data, rldd_split=clips), "class", 4, torch.device("cpu"))
+    evaluation = judge.finetuned(models / "finetuned")
+    write_card("finetuned", evaluation, CIRCUMSTANCES, tmp_path / "README.md")
+    card = (tmp_path / "README.md").read_text()
+    assert "Not a safety device" in card
+    assert "Subjects that validate: 0." in card

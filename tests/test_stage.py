@@ -1,0 +1,58 @@
+"""What users may rely on when a stage is stopped or fails: one line and an exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# A data stage whose units take a minute each.
+STAGE = """
+import time
+from functools import partial
+from pathlib import Path
+from framemix.cluster import Cluster
+from framemix.scratch import Unit, finish_all
+from framemix.stage import run_stage
+
+def work(folder):
+    (folder / "begun").touch()
+    time.sleep(60)
+
+def main():
+    scratch = Path("scratch").resolve()
+    units = [Unit(scratch, work, {"number": i}, [], "code") for i in range(4)]
+    finish_all(scratch, units, cluster=Cluster(2), label="sleep")
+
+if __name__ == "__main__":
+    run_stage(main)
+"""
+
+
+@pytest.mark.parametrize("to_all", [True, False], ids=["terminal", "process"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all):
+    (tmp_path / "stage.py").write_text(STAGE)
+    stage = subprocess.Popen(
+        [sys.executable, "stage.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("scratch/*.partial/begun"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = psutil.Process(stage.pid).children(recursive=True)
+    (os.killpg if to_all else os.kill)(stage.pid, number)
+    _, printed = stage.communicate(timeout=20)
+    assert stage.returncode == 128 + number
+    assert printed == (f"stopped by {number.name}: what is finished is kept, run again to go on\n")
+    assert psutil.wait_procs(workers, timeout=5)[1] == []
