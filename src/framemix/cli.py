@@ -8,6 +8,7 @@ import typer
 
 from framemix.datasets.records import Clip, Video
 from framemix.errors import FramemixError, ParamsError
+from framemix.inference import commands
 from framemix.params import apply_profile, load_params
 from framemix.scratch import scratch_root
 from framemix.tables import RowType, read_table
@@ -19,9 +20,16 @@ STORE, CACHE = Path("data/mixed"), Path(".dvc/cache")
 VIDEOS, CLIPS = Path("data/ucf101/videos.csv"), Path("data/rldd/clips.csv")
 UCF101_KEPT = 7688  # of at least 150 frames: what the filter will keep, before it has run
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # lines of a paragraph are one
+)
 bench = typer.Typer(no_args_is_help=True)
 app.add_typer(bench, name="bench")
+for command in (commands.predict, commands.watch, commands.explain, commands.export, commands.demo):
+    app.command()(command)
 
 
 @app.callback()
@@ -140,6 +148,22 @@ def _report(name: str, text: str) -> None:
 
 def _rows(table: Path, row_type: type[RowType]) -> list[RowType]:
     return read_table(table, row_type) if table.is_file() else []
+
+
+@bench.command("live")
+def bench_live(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Model files; without any, paper A's ViViT with random weights."),
+    ] = None,
+) -> None:
+    """Measure how many windows a second a model answers, and how late, on this CPU."""
+    from framemix.benchmarks import live
+    from framemix.inference.classifier import load_classifier
+
+    classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
+    named = classifiers or {"paper A's ViViT": live.paper_vivit()}
+    typer.echo(live.table({name: live.bench_live(of) for name, of in named.items()}))
 
 
 def _profile_file(name: str) -> Path:

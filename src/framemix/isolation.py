@@ -38,10 +38,14 @@ _of_thread = threading.local()
 
 @dataclass(frozen=True)
 class Limits:
-    """What the work on one file may take: seconds, and megabytes of memory."""
+    """What the work on one file may take: seconds, and megabytes of memory.
+
+    `names` are what a user calls the two.
+    """
 
     seconds: float
     memory_mb: int
+    names: tuple[str, str] = ("runtime.decode_timeout", "runtime.decode_memory_mb")
 
 
 def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Result:
@@ -101,13 +105,13 @@ class _Child:
             result, error = _receive(self.channel)
         except TimeoutError:
             self.end()
-            reason = f"decoding took more than {self.limits.seconds:g} s (runtime.decode_timeout)"
-            raise _BrokenError(reason) from None
+            limit = f"{self.limits.seconds:g} s ({self.limits.names[0]})"
+            raise _BrokenError(f"decoding took more than {limit}") from None
         except (EOFError, ConnectionError):
             raise _BrokenError(f"the decoder crashed ({self.end()})") from None
         if isinstance(error, MemoryError):
             self.end()  # gives back what it holds
-            limit = f"{self.limits.memory_mb} MB (runtime.decode_memory_mb)"
+            limit = f"{self.limits.memory_mb} MB ({self.limits.names[1]})"
             raise _BrokenError(f"decoding needs more than {limit}")
         if error is not None:
             raise error

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, get_args
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce, repeat
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from framemix.errors import ModelError
@@ -100,7 +100,8 @@ class ViViT(nn.Module):
         """One vector a frame patch (B, T', D), from its tokens (B, T', N, D); model 2 only."""
         each = rearrange(tokens, "b t n d -> (b t) n d")  # (B*T', N, D)
         frames: Tensor = self.spatial(each)  # (B*T', D)
-        return rearrange(frames, "(b t) d -> b t d", b=len(tokens))  # (B, T', D)
+        # By T' and not by len(): an exported network takes any number of clips.
+        return rearrange(frames, "(b t) d -> b t d", t=tokens.shape[1])  # (B, T', D)
 
     def encode_time(self, frames: Tensor) -> Tensor:
         """One vector a clip (B, D), from its frame patches (B, T', D); model 2 only."""
@@ -203,7 +204,7 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """The cls token (B, D) after it has attended to tokens (B, L, D)."""
-        cls = repeat(self.cls_token, "1 1 d -> b 1 d", b=len(tokens))  # (B, 1, D)
+        cls = self.cls_token.expand(tokens.shape[0], -1, -1)  # (B, 1, D)
         x = torch.cat([cls, tokens], dim=1)  # (B, 1 + L, D)
         for block in self.blocks:
             x = block(x)

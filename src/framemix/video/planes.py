@@ -30,17 +30,24 @@ def stream_planes(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     A frame holds its planes one behind the other: Y (H, W), then U and V (H/2, W/2). Raises
     VideoError.
     """
-    scaled = size if fit == "squeeze" else _even(scaled_size(describe(path), size, fit))
+    scaled = size if fit == "squeeze" else even_size(scaled_size(describe(path), size, fit))
     convert = VideoReformatter()
     with opened(path) as (container, stream):
         # More threads do not help: videos are read side by side in several processes.
         stream.thread_count = 1
         for frame in container.decode(stream):
-            planes = _planes(frame, scaled, convert)
-            yield _packed(planes if scaled == size else _fitted(planes, size), size)
+            yield frame_planes(frame, scaled, size, convert)
 
 
-def _even(size: tuple[int, int]) -> tuple[int, int]:
+def frame_planes(
+    frame: VideoFrame, scaled: tuple[int, int], size: tuple[int, int], convert: VideoReformatter
+) -> NDArray[np.uint8]:
+    """Return a decoded frame as uint8 (3H/2, W) of `size`: turned, scaled to `scaled`, centred."""
+    planes = _planes(frame, scaled, convert)
+    return _packed(planes if scaled == size else _fitted(planes, size), size)
+
+
+def even_size(size: tuple[int, int]) -> tuple[int, int]:
     """Return the nearest size whose colour planes have half as many rows and columns."""
     height, width = size
     return max(2, 2 * round(height / 2)), max(2, 2 * round(width / 2))

@@ -1,0 +1,122 @@
+"""What watching costs: how many windows a second, and how late an answer comes."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+
+from framemix.inference.classifier import Classifier, classifier_of
+from framemix.inference.clips import Sliding, rolling_mix
+from framemix.mixing import MixSettings
+from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model
+from framemix.models.config import ViViTConfig
+
+FPS = 30.0
+WINDOW = 5.0  # seconds: 150 frames
+TURNS = 7
+HEAD = "| model | a frame, ms | mixing, ms | network, ms | windows a second | latency, ms |"
+PAPER_SIZE, PAPER_FRAMES, PAPER_CLASSES = (240, 320), 150, 99
+
+
+@dataclass(frozen=True)
+class LiveCost:
+    """Seconds, medians: for a frame, for one that fills a window, for the network."""
+
+    frame: float
+    window: float
+    network: float
+
+    @property
+    def latency(self) -> float:
+        """Seconds from a window's last frame to the answer."""
+        return self.window + self.network
+
+    @property
+    def windows_a_second(self) -> float:
+        """How many windows are answered a second, each with a second of new frames."""
+        return 1 / (self.network + self.window + (FPS - 1) * self.frame)
+
+
+def bench_live(classifier: Classifier) -> LiveCost:
+    """Measure windows of 5 s at 30 frames a second, a second apart, without decoding."""
+    rolling = rolling_mix(classifier.mix, Sliding(WINDOW, 1.0), FPS)
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (30, *classifier.mix.frame_shape), np.uint8)
+    of_frames: list[float] = []
+    of_windows: list[float] = []
+    clip = None
+    for number in range(round((WINDOW + TURNS) * FPS)):
+        start = time.perf_counter()
+        full = rolling.push(frames[number % len(frames)])
+        (of_frames if full is None else of_windows).append(time.perf_counter() - start)
+        clip = clip if full is None else full
+    assert clip is not None
+    batch = clip[None]
+    return LiveCost(
+        median(of_frames), median(of_windows), _seconds(lambda: classifier.probabilities(batch))
+    )
+
+
+def paper_vivit() -> Classifier:
+    """Return paper A's ViViT with random weights, which take as long as trained ones."""
+    config = ViViTConfig(
+        attention="factorised_encoder",
+        tokeniser="tubelet",
+        image_size=PAPER_SIZE,
+        image_patch_size=40,
+        frames=PAPER_FRAMES,
+        frame_patch_size=10,
+        num_classes=PAPER_CLASSES,
+        dim=1024,
+        spatial_depth=6,
+        temporal_depth=6,
+        heads=8,
+        dim_head=64,
+        mlp_dim=2048,
+        dropout=0.0,
+    )
+    mix = MixSettings(
+        method="none",
+        segments=PAPER_FRAMES,
+        frames_per_segment="all",
+        window="all",
+        size=PAPER_SIZE,
+        fit="squeeze",
+        pixel_format="rgb24",
+    )
+    torch.manual_seed(0)
+    model = TrainedModel(
+        build_model(config),
+        config,
+        [str(k) for k in range(PAPER_CLASSES)],
+        mix.model_dump(mode="json"),
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+    )
+    return classifier_of(model, "paper A's ViViT", "cpu")
+
+
+def table(costs: Mapping[str, LiveCost]) -> str:
+    """Return the costs as a Markdown table, in milliseconds."""
+    return "\n".join([HEAD, "|---|---:|---:|---:|---:|---:|", *map(_line, costs.items())])
+
+
+def _line(named: tuple[str, LiveCost]) -> str:
+    name, cost = named
+    return (
+        f"| {name} | {1000 * cost.frame:.2f} | {1000 * cost.window:.1f} "
+        f"| {1000 * cost.network:.1f} | {cost.windows_a_second:.1f} | {1000 * cost.latency:.0f} |"
+    )
+
+
+def _seconds(task: Callable[[], object]) -> float:
+    task()
+    taken = []
+    for _ in range(TURNS):
+        start = time.perf_counter()
+        task()
+        taken.append(time.perf_counter() - start)
+    return median(taken)

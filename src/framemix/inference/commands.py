@@ -1,0 +1,214 @@
+"""The commands around a trained model: predict, watch, explain, export, demo.
+
+What computes is imported when a command runs: `--help` need not wait for it.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framemix.errors import FramemixError
+
+Model = Annotated[
+    Path, typer.Argument(help="model.safetensors, or the .onnx file that `export` wrote.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def predict(
+    model: Model,
+    videos: Annotated[
+        list[str], typer.Argument(help="Files, folders, or quoted patterns such as 'a/**/*.avi'.")
+    ],
+    top: Annotated[int, typer.Option(help="How many classes to show.", min=1)] = 3,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of the window that slides over longer videos. Without it a video is "
+            "one clip, as in training.",
+            min=0.04,
+        ),
+    ] = None,
+    step: Annotated[float, typer.Option(help="Seconds from window to window.", min=0.04)] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw one video's timeline to this picture.")
+    ] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write one video, its classes on it, to this .mp4.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds that decoding a video, or 16 windows of it, may take.")
+    ] = 600.0,
+    device: Device = "auto",
+) -> None:
+    """Tell what videos show: classes and probabilities, of whole videos or as a timeline.
+
+    A video that cannot be used is reported in one line and the rest goes on; the exit code is
+    then 1.
+    """
+    from framemix.inference.classifier import load_classifier
+    from framemix.inference.clips import USUAL_LIMITS, Sliding
+    from framemix.inference.output import as_csv, as_json, as_text
+    from framemix.inference.overlay import annotate as write_annotated
+    from framemix.inference.prediction import predict_videos
+    from framemix.inference.timeline import draw_timeline, save_figure
+    from framemix.inference.videos import find_videos
+    from framemix.isolation import Limits
+
+    if json and csv:
+        raise FramemixError("--json and --csv: allowed: one of them")
+    files = find_videos(videos)
+    if (plot or annotate) and len(files) > 1:
+        raise FramemixError(f"--plot and --annotate: {len(files)} videos; allowed: one")
+    classifier = load_classifier(model, device)
+    sliding = Sliding(window, step) if window else None
+    limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", "fixed"))
+    results = list(predict_videos(classifier, files, sliding, limits))
+    write = as_json if json else as_csv if csv else as_text
+    typer.echo(write(results, classifier.classes, top))
+    if (plot or annotate) and results[0].error is None:
+        (result,) = results
+        if plot:
+            save_figure(draw_timeline(result.predictions, classifier.classes), plot)
+        if annotate:
+            write_annotated(result.video, annotate, result.predictions, classifier.classes, top)
+    failed = [result for result in results if result.error is not None]
+    for result in failed:
+        typer.echo(f"error: {result.error}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def watch(
+    model: Model,
+    source: Annotated[
+        str, typer.Argument(help="A camera (/dev/video0), a stream's URL, or a file.")
+    ],
+    window: Annotated[
+        float, typer.Option(help="Seconds that a prediction looks back.", min=0.04)
+    ] = 5.0,
+    step: Annotated[
+        float, typer.Option(help="Seconds from prediction to prediction.", min=0.04)
+    ] = 1.0,
+    alarm: Annotated[
+        str, typer.Option(help="The class to watch for; a model without it has no alarm.")
+    ] = "drowsy",
+    on: Annotated[float, typer.Option(help="Smoothed probability that starts the alarm.")] = 0.7,
+    off: Annotated[float, typer.Option(help="Smoothed probability that ends it.")] = 0.4,
+    half_life: Annotated[
+        float, typer.Option(help="Seconds in which smoothing follows half of a change.", min=0)
+    ] = 2.0,
+    as_fast_as_possible: Annotated[
+        bool, typer.Option("--as-fast-as-possible", help="Do not wait for a file's frames.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Predict while a video comes in, once a second, and raise an alarm. Ctrl-C ends it.
+
+    Latency is the time from a window's last frame to the answer. A file is played at its speed.
+    """
+    from framemix.inference.alarm import Alarm
+    from framemix.inference.classifier import load_classifier
+    from framemix.inference.clips import Sliding
+    from framemix.inference.live import watch as watch_source
+    from framemix.inference.output import live_line, live_summary
+
+    classifier, bell = load_classifier(model, device), Alarm(on, off, half_life)
+    latencies, skipped = [], 0
+    try:
+        for seen in watch_source(
+            classifier, source, Sliding(window, step), as_fast_as_possible=as_fast_as_possible
+        ):
+            latencies.append(seen.latency)
+            skipped += seen.skipped
+            said = dict(zip(classifier.classes, seen.probabilities.tolist(), strict=True))
+            if alarm in said:
+                bell.update(said[alarm], seen.seconds)
+            typer.echo(live_line(seen, classifier.classes, bell))
+    except KeyboardInterrupt:
+        pass
+    typer.echo(live_summary(latencies, skipped))
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="model.safetensors.")],
+    videos: Annotated[
+        list[str] | None, typer.Argument(help="Videos to check it on; without any, noise.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Default: model.onnx beside the model.")
+    ] = None,
+) -> None:
+    """Write a model as ONNX, compare it with PyTorch on clips, and print the difference."""
+    from framemix.inference.export import export_onnx
+    from framemix.inference.videos import find_videos
+
+    target = output or model.with_suffix(".onnx")
+    check = export_onnx(model, target, find_videos(videos or []))
+    clips = "clips" if videos else "clips of noise"
+    typer.echo(
+        f"{target}: at most {check.difference:.1e} from PyTorch's probabilities "
+        f"on {check.clips} {clips}"
+    )
+
+
+def explain(
+    model: Annotated[Path, typer.Argument(help="model.safetensors.")],
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Writes OUTPUT.png and OUTPUT.mp4.")
+    ] = Path("explained"),
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Which class to explain; default: the likeliest.")
+    ] = None,
+) -> None:
+    """Show where a model looks: attention rollout of ViViT, Grad-CAM and links of the ResNets.
+
+    OUTPUT.png has the segments as the network sees them and what of them its answer draws on,
+    OUTPUT.mp4 the whole video under it.
+    """
+    from framemix.inference.classifier import mix_of
+    from framemix.inference.clips import USUAL_LIMITS, isolated_clips
+    from framemix.inference.explain.explanation import explain_clip
+    from framemix.inference.explain.pictures import draw_explanation, write_film
+    from framemix.inference.timeline import save_figure
+    from framemix.models import load_model
+
+    trained = load_model(model)
+    mix = mix_of(trained.mix, model)
+    (clip,) = isolated_clips(video, mix, None, USUAL_LIMITS)
+    explanation = explain_clip(trained, clip.mixed, class_name)
+    picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
+    save_figure(draw_explanation(explanation), picture)
+    write_film(video, film, clip, explanation, mix)
+    typer.echo(
+        f"{explanation.class_name} {explanation.probability:.1%}, "
+        f"{explanation.method}: {picture}, {film}"
+    )
+
+
+def demo(
+    model: Annotated[Path, typer.Argument(help="model.safetensors.")],
+    clips: Annotated[
+        list[str] | None,
+        typer.Argument(help="Videos to offer for a click; without any, some that are rendered."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to serve at; another than this machine's opens it.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 7860,
+    window: Annotated[
+        float, typer.Option(help="Seconds of the window that slides over longer videos.", min=0.04)
+    ] = 5.0,
+) -> None:
+    """Serve a web page: drop a video, see classes, timeline, mixed frames and where it looks.
+
+    For this machine alone, unless --host says otherwise. It asks nothing of the internet.
+    """
+    from framemix.inference.demo import serve
+    from framemix.inference.videos import find_videos
+
+    serve(model, find_videos(clips or []), host=host, port=port, window=window)

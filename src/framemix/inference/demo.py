@@ -1,0 +1,225 @@
+"""A local web page around a model: drop a video, see what the model sees of it and says.
+
+Nothing leaves the machine: no telemetry, no fonts or scripts from elsewhere, and a policy with
+every answer by which browsers refuse any.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from framemix.datasets.sample.actions import ACTIONS, ActionVideo
+from framemix.datasets.sample.faces import FaceVideo
+from framemix.errors import FramemixError, ModelError, VideoError
+from framemix.inference.classifier import Probabilities, classifier_of
+from framemix.inference.clips import Clip, Sliding, isolated_clips
+from framemix.inference.explain.explanation import explain_clip
+from framemix.inference.explain.pictures import draw_explanation
+from framemix.inference.prediction import Prediction, predict_clips
+from framemix.inference.timeline import draw_timeline
+from framemix.inference.videos import SUFFIXES
+from framemix.isolation import Limits, isolated
+from framemix.models import load_model
+from framemix.models.input import to_rgb
+from framemix.video.reading import describe
+
+LARGEST_UPLOAD = 200 * 2**20  # bytes
+LONGEST_VIDEO = 600.0  # seconds
+LIMITS = Limits(seconds=60, memory_mb=2048, names=("fixed", "fixed"))
+KEPT = 600  # seconds that an upload stays on the disk
+# Gradio's scripts are inline; nothing may come from another place.
+POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'"
+INTRODUCTION = """# framemix
+Drop a video, or click a clip below it: what the model says of it, what it sees of it, and what of
+that its answer draws on. Research code, not a safety device."""
+
+PICTURES = {
+    "timeline": "Second by second",
+    "mixed": "Mixed frames, as the network sees them",
+    "attention": "What its answer draws on",
+}
+
+Answer = tuple[str, dict[str, float] | None, Any, Any, Any]
+
+
+class Analyser:
+    """Answers for one model: from a video file to all that the page shows."""
+
+    def __init__(self, model: Path, window: float) -> None:
+        self.model = load_model(model)
+        self.classifier = classifier_of(self.model, model, "cpu")
+        self.sliding = Sliding(window, 1.0)
+
+    def __call__(self, video: str | Path | None) -> Answer:
+        """Return message, probabilities, and pictures of timeline, mixed frames and attention."""
+        if video is None:
+            return "", None, None, None, None
+        path = Path(video)
+        try:
+            return self._answer(path)
+        except FramemixError as error:
+            reason = str(error).replace(str(path), path.name)
+            return f"**This video cannot be used:** {reason}", None, None, None, None
+
+    def _answer(self, path: Path) -> Answer:
+        seconds = isolated(describe, path, LIMITS).seconds
+        if seconds > LONGEST_VIDEO:
+            raise VideoError(f"{path}: {seconds:.0f} s long; allowed: at most {LONGEST_VIDEO:g} s")
+        clips = isolated_clips(path, self.classifier.mix, self.sliding, LIMITS)
+        predictions: list[Prediction] = []
+        most = None  # telling of the clips, with its probability; only that one is kept
+        for clip, said in predict_clips(self.classifier, clips):
+            predictions.append(said)
+            probability = said.probabilities[self._label(said.probabilities)]
+            if most is None or probability > most[0]:
+                most = probability, clip
+        assert most is not None
+        return self._shown(path, predictions, most[1])
+
+    def _label(self, probabilities: Probabilities) -> int:
+        """Return the class to show: drowsiness where the model knows it, else the likeliest."""
+        classes = self.classifier.classes
+        return classes.index("drowsy") if "drowsy" in classes else int(probabilities.argmax())
+
+    def _shown(self, path: Path, predictions: list[Prediction], telling: Clip) -> Answer:
+        classes = self.classifier.classes
+        mean = np.stack([said.probabilities for said in predictions]).mean(axis=0)  # (K,)
+        said = self.classifier.probabilities(telling.mixed[None])[0]
+        explanation = explain_clip(self.model, telling.mixed, classes[self._label(said)])
+        return (
+            f"**{path.name}**, {len(predictions)} windows; below, {telling.start:.1f} to "
+            f"{telling.end:.1f} s, where {explanation.class_name} is likeliest",
+            dict(zip(classes, mean.tolist(), strict=True)),
+            _picture(draw_timeline(predictions, classes)),
+            _strip(telling),
+            _picture(draw_explanation(explanation)),
+        )
+
+
+def serve(model: Path, clips: Sequence[Path], *, host: str, port: int, window: float) -> None:
+    """Serve the page until interrupted. Raises ModelError without the extra, or for the model."""
+    gradio = _gradio()
+    analyse = Analyser(model, window)
+    with tempfile.TemporaryDirectory() as folder:
+        offered = clips or list(_rendered(Path(folder), analyse.classifier.classes))
+        page = _page(gradio, analyse, offered)
+        try:
+            _, url, _ = page.launch(
+                server_name=host,
+                server_port=port or None,
+                share=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                max_file_size=LARGEST_UPLOAD,
+                theme=gradio.themes.Default(
+                    font=["system-ui", "sans-serif"], font_mono=["monospace"]
+                ),
+                app_kwargs={"middleware": [(_Guard, (), {})], "docs_url": None, "redoc_url": None},
+                footer_links=[],
+                ssr_mode=False,
+                enable_monitoring=False,
+                mcp_server=False,
+                pwa=False,
+            )
+        except OSError as error:
+            raise FramemixError(f"--host {host} --port {port}: {error}") from None
+        print(f"serving {model} at {url}; Ctrl-C ends it", flush=True)
+        page.block_thread()
+
+
+def _gradio() -> Any:
+    # Before the import, which reads it.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import gradio
+    except ImportError:
+        raise ModelError(
+            "demo: needs packages that are not installed; run: pip install 'framemix[demo]'"
+        ) from None
+    return gradio
+
+
+def _page(gradio: Any, analyse: Analyser, clips: Sequence[Path]) -> Any:
+    with gradio.Blocks(
+        title="framemix", analytics_enabled=False, delete_cache=(KEPT, KEPT)
+    ) as page:
+        gradio.Markdown(INTRODUCTION)
+        with gradio.Row():
+            with gradio.Column():
+                video = gradio.File(label="Video", file_types=list(SUFFIXES), elem_id="video")
+                buttons = [gradio.Button(_label(clip), size="sm") for clip in clips]
+            with gradio.Column():
+                message = gradio.Markdown(elem_id="message")
+                classes = gradio.Label(
+                    label="Mean of all windows", num_top_classes=5, elem_id="classes"
+                )
+        pictures = []
+        for name, label in PICTURES.items():
+            gradio.Markdown(f"### {label}")
+            pictures.append(
+                gradio.Image(
+                    show_label=False, interactive=False, buttons=[], format="png", elem_id=name
+                )
+            )
+        outputs = [message, classes, *pictures]
+        video.upload(analyse, video, outputs, api_visibility="private")
+        for clip, button in zip(clips, buttons, strict=True):
+            button.click(partial(analyse, clip), None, outputs, api_visibility="private")
+    return page
+
+
+def _label(clip: Path) -> str:
+    return f"{clip.parent.name}/{clip.name}"
+
+
+def _rendered(folder: Path, classes: Sequence[str]) -> Iterator[Path]:
+    """Render videos of the sample: drivers for a model of drowsiness, else known actions."""
+    if "drowsy" in classes:
+        for name, state in (("alert", 0), ("drowsy", 10)):
+            path = folder / "driver" / f"{name}.mp4"
+            path.parent.mkdir(exist_ok=True)
+            FaceVideo(seed=0, subject=2, state=state, seconds=15).write(path)
+            yield path
+        return
+    for action in [name for name in ACTIONS if name in classes][:3] or list(ACTIONS)[:3]:
+        path = folder / "action" / f"{action}.avi"
+        path.parent.mkdir(exist_ok=True)
+        ActionVideo(seed=0, action=action, group=1, clip=1, shortest=150).write(path)
+        yield path
+
+
+def _strip(clip: Clip) -> Image.Image:
+    """Return the clip's frames side by side."""
+    frames = to_rgb(torch.from_numpy(clip.mixed[None]))[0].numpy()
+    return Image.fromarray(np.concatenate(list(frames), axis=1))
+
+
+def _picture(figure: Figure) -> Image.Image:
+    file = BytesIO()
+    figure.savefig(file, dpi=120, format="png")
+    return Image.open(file)
+
+
+class _Guard:
+    """Adds the policy to every answer of the server."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def guarded(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", POLICY.encode())
+                message["headers"] = [*message["headers"], policy]
+            await send(message)
+
+        await self.app(scope, receive, guarded)

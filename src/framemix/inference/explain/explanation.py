@@ -1,0 +1,85 @@
+"""What a model says of a clip, and what in the clip it draws on."""
+
+# S segments, H x W pixels, T' frames of h x w places of a network
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from framemix.errors import ModelError
+from framemix.inference.explain.attention import vivit_relevance
+from framemix.inference.explain.gradcam import grad_cam
+from framemix.inference.explain.links import Links, strongest_links
+from framemix.mixing import Pixels
+from framemix.models import TrainedModel, normalise
+from framemix.models.input import to_rgb
+from framemix.models.nonlocal_net import NonLocalBlock
+from framemix.models.resnet import ResNet
+from framemix.models.vivit import ViViT
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A clip uint8 (S, H, W, 3), a class, its probability, and where that comes from.
+
+    `relevance` float32 (T', h, w) is at most 1; `links` are a non-local block's.
+    """
+
+    clip: Pixels
+    class_name: str
+    probability: float
+    method: str
+    relevance: Tensor
+    links: Links | None
+
+
+def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = None) -> Explanation:
+    """Explain a class, or the likeliest, for a mixed clip uint8 (S, *frame_shape), on the CPU.
+
+    Raises ModelError for a class that the model does not have.
+    """
+    network = model.network.eval()
+    stored = torch.from_numpy(mixed[None])
+    video = normalise(stored, model.mean, model.std)
+    with torch.inference_mode():
+        probabilities = network(video)[0].softmax(dim=0)
+    label = _label(model, class_name) if class_name else int(probabilities.argmax())
+    method, relevance = _relevance(network, video, label)
+    return Explanation(
+        clip=to_rgb(stored)[0].numpy(),
+        class_name=model.classes[label],
+        probability=float(probabilities[label]),
+        method=method,
+        relevance=relevance / relevance.max().clamp_min(1e-12),
+        links=_links(network, video),
+    )
+
+
+def _label(model: TrainedModel, class_name: str) -> int:
+    if class_name not in model.classes:
+        raise ModelError(f"class = {class_name!r}: allowed: {', '.join(model.classes)}")
+    return model.classes.index(class_name)
+
+
+def _relevance(network: nn.Module, video: Tensor, label: int) -> tuple[str, Tensor]:
+    if isinstance(network, ViViT):
+        return "attention rollout", vivit_relevance(network, video)
+    if isinstance(network, ResNet):
+        return "Grad-CAM", grad_cam(network, video, label)
+    raise ModelError(f"explain: {type(network).__name__}; allowed: ViViT and the ResNets")
+
+
+def _links(network: nn.Module, video: Tensor) -> Links | None:
+    """Return the links of the last non-local block, where there is one."""
+    blocks = [module for module in network.modules() if isinstance(module, NonLocalBlock)]
+    if not blocks:
+        return None
+    inputs: list[Tensor] = []
+    hook = blocks[-1].register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    try:
+        with torch.inference_mode():
+            network(video)
+    finally:
+        hook.remove()
+    return strongest_links(blocks[-1], inputs[0])

@@ -1,0 +1,27 @@
+"""Grad-CAM (Selvaraju et al., ICCV 2017): which places of the last maps speak for a class."""
+
+# C channels, T' frames of h x w places
+
+import torch
+from einops import reduce
+from torch import Tensor
+
+from framemix.models.resnet import ResNet
+
+
+def grad_cam(network: ResNet, video: Tensor, label: int) -> Tensor:
+    """How much each place of the last residual stage speaks for class `label`: (T', h, w), >= 0.
+
+    Of a normalised clip (1, C, T, H, W): the maps weighted by the class's mean gradient, and what
+    speaks against it left out (equations 1 and 2), with time as a third axis of the places.
+    """
+    maps: list[Tensor] = []
+    hook = network.layer4.register_forward_hook(lambda module, args, out: maps.append(out))
+    try:
+        with torch.enable_grad():
+            score = network(video.requires_grad_())[0, label]
+            (gradient,) = torch.autograd.grad(score, maps[0])
+    finally:
+        hook.remove()
+    weights = reduce(gradient, "1 c t h w -> c 1 1 1", "mean")
+    return (weights * maps[0][0]).sum(dim=0).relu().detach()

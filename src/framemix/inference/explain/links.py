@@ -1,0 +1,60 @@
+"""The strongest links of a non-local block, as in figure 3 of Wang et al. (CVPR 2018)."""
+
+# T' frames of h x w positions, N = T' * h * w of them, M that are looked at
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor
+
+from framemix.models.nonlocal_net import NonLocalBlock
+
+MOST_LINKS = 20  # as in the paper's figure
+
+Place = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Links:
+    """What a position looks at most: places (frame, row, column) in a grid (T', h, w)."""
+
+    grid: Place
+    start: Place
+    ends: list[tuple[Place, float]]  # strongest first, with their weights
+
+
+def affinity(block: NonLocalBlock, x: Tensor) -> Tensor:
+    """The weights f(x_i, x_j) / C(x) of a block's input x (B, C, T', h, w): (B, N, M), eq. 1."""
+    gaussian = block.pairwise == "gaussian"
+    theta = rearrange(x if gaussian else block.theta(x), "b c t h w -> b (t h w) c")
+    phi = block._looked_at(x if gaussian else block.phi(x))  # (B, M, I)
+    if block.pairwise == "concatenation":
+        from_theta, from_phi = rearrange(block.affinity.weight, "1 (two i) -> two i", two=2)
+        scores: Tensor = (theta @ from_theta)[:, :, None] + (phi @ from_phi)[:, None, :]
+        return (scores + block.affinity.bias).relu() / phi.shape[1]
+    scores = theta @ rearrange(phi, "b m i -> b i m")
+    return scores / phi.shape[1] if block.pairwise == "dot_product" else scores.softmax(dim=-1)
+
+
+@torch.inference_mode()
+def strongest_links(block: NonLocalBlock, x: Tensor) -> Links:
+    """The links of the position that the block changes most, of its input x (1, C, T', h, w)."""
+    t, h, w = x.shape[2:]
+    change = reduce((block(x) - x) ** 2, "1 c t h w -> (t h w)", "sum")
+    start = int(change.argmax())
+    weights = affinity(block, x)[0, start]  # (M,)
+    # Pooling the positions' numbers tells which is looked at for its neighbours too.
+    numbers = torch.arange(t * h * w, dtype=torch.float64).view(1, 1, t, h, w)
+    looked_at = block._looked_at(numbers)[0, :, 0].long()
+    strongest = weights.topk(min(MOST_LINKS, len(weights)))
+    ends = [
+        (_place(int(looked_at[place]), (t, h, w)), value)
+        for value, place in zip(strongest.values.tolist(), strongest.indices.tolist(), strict=True)
+    ]
+    return Links((t, h, w), _place(start, (t, h, w)), ends)
+
+
+def _place(position: int, grid: Place) -> Place:
+    frame, rest = divmod(position, grid[1] * grid[2])
+    return frame, *divmod(rest, grid[2])

@@ -1,0 +1,133 @@
+"""Draws explanations: a picture of the clip's segments, and a film of the whole video."""
+
+# S segments, H x W pixels, T' frames of h x w places of a network
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch
+from numpy.typing import NDArray
+from PIL import Image
+
+from framemix.inference.clips import Clip, frame_rate
+from framemix.inference.explain.explanation import Explanation
+from framemix.inference.explain.links import Links, Place
+from framemix.inference.overlay import write_lines
+from framemix.mixing import MixSettings, Pixels
+from framemix.video.reading import stream_frames
+from framemix.video.writing import video_writer
+
+MOST_SEGMENTS = 8
+MOST_COVER = 0.65  # of the picture by the colour where relevance is highest
+SMALLEST_HEIGHT = 240  # of the film, in pixels
+
+
+def draw_explanation(explanation: Explanation) -> Figure:
+    """Return a figure: the segments, the same under their relevance, and a block's links."""
+    segments = len(explanation.clip)
+    shown = np.linspace(0, segments - 1, min(MOST_SEGMENTS, segments)).round().astype(int).tolist()
+    rows = 2 if explanation.links is None else 3
+    figure = Figure(figsize=(1.6 * len(shown) + 0.6, 1.35 * rows + 0.9), layout="constrained")
+    grid = figure.subplots(rows, len(shown), squeeze=False)
+    for column, segment in enumerate(shown):
+        frame = explanation.clip[segment]
+        for row, picture in enumerate((frame, _under_heat(explanation, frame, segment), frame)):
+            if row < rows:
+                _show(grid[row][column], picture)
+        grid[1][column].set_title(f"{_share(explanation, segment):.0%}", fontsize=7)
+        grid[-1][column].set_xlabel(f"segment {segment + 1} of {segments}", fontsize=7)
+    if explanation.links is not None:
+        _draw_links(figure, list(grid[2]), shown, explanation.links, explanation.clip)
+    labels = ("as seen", explanation.method, "strongest links")
+    for axes, label in zip(grid[:, 0], labels, strict=False):
+        axes.set_ylabel(label, fontsize=8)
+    figure.suptitle(f"{explanation.class_name}: {explanation.probability:.1%}", fontsize=10)
+    return figure
+
+
+def write_film(
+    path: Path, target: Path, clip: Clip, explanation: Explanation, mix: MixSettings
+) -> None:
+    """Write the video, fitted as the network sees it but larger, under its segments' relevance.
+
+    Raises VideoError.
+    """
+    scale = -(-SMALLEST_HEIGHT // mix.size[0])
+    height, width = (2 * (side * scale // 2) for side in mix.size)
+    fps = frame_rate(path)
+    first, last = round(clip.start * fps), round(clip.end * fps)
+    caption = [f"{explanation.probability:4.0%}  {explanation.class_name}"]
+    with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
+        for number, frame in enumerate(stream_frames(path, size=(height, width), fit=mix.fit)):
+            if first <= number < last:
+                segment = (number - first) * len(explanation.clip) // (last - first)
+                frame = write_lines(_under_heat(explanation, frame, segment), caption)
+            write(frame)
+
+
+def _under_heat(explanation: Explanation, frame: Pixels, segment: int) -> Pixels:
+    """Return the frame (H, W, 3) with the colour of its segment's relevance over it."""
+    heat = explanation.relevance[_time(explanation, segment)].numpy().astype(np.float32)
+    height, width = frame.shape[:2]
+    smooth = np.asarray(Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR))
+    colour = mpl.colormaps["inferno"](smooth)[..., :3] * 255
+    cover = MOST_COVER * smooth[..., None]
+    mixed: NDArray[np.float64] = (1 - cover) * frame + cover * colour
+    return mixed.round().astype(np.uint8)
+
+
+def _time(explanation: Explanation, segment: int) -> int:
+    """Return which of the network's T' frames a segment went into."""
+    return segment * len(explanation.relevance) // len(explanation.clip)
+
+
+def _share(explanation: Explanation, segment: int) -> float:
+    """Return a segment's share of all relevance, divided evenly in a frame of several segments."""
+    relevance = explanation.relevance
+    share = relevance[_time(explanation, segment)].sum() / relevance.sum().clamp_min(1e-12)
+    return float(share) * len(relevance) / len(explanation.clip)
+
+
+def _show(axes: Axes, picture: Pixels) -> None:
+    axes.imshow(picture)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def _draw_links(
+    figure: Figure, panels: list[Axes], shown: list[int], links: Links, clip: Pixels
+) -> None:
+    """Draw arrows from the start to each end that is in a segment shown, stronger ones thicker."""
+    columns: dict[int, int] = {}
+    for column, segment in enumerate(shown):
+        columns.setdefault(segment * links.grid[0] // len(clip), column)
+    if links.start[0] not in columns:
+        columns[links.start[0]] = 0
+    size = clip.shape[1:3]
+    start = (_pixel(links.start, links, size), panels[columns[links.start[0]]])
+    strongest = links.ends[0][1]
+    for end, weight in links.ends:
+        if end[0] in columns:
+            arrow = ConnectionPatch(
+                xyA=start[0],
+                xyB=_pixel(end, links, size),
+                coordsA="data",
+                coordsB="data",
+                axesA=start[1],
+                axesB=panels[columns[end[0]]],
+                arrowstyle="->",
+                color="gold",
+                alpha=0.9,
+                lw=0.4 + 1.4 * max(weight, 0.0) / max(strongest, 1e-12),
+            )
+            figure.add_artist(arrow)
+    start[1].plot(*start[0], marker="o", ms=5, color="red")
+
+
+def _pixel(place: Place, links: Links, size: tuple[int, ...]) -> tuple[float, float]:
+    """Return x and y of the middle of a place, in pixels of a picture of `size` = (H, W)."""
+    (_, rows, columns), (_, row, column) = links.grid, place
+    return (column + 0.5) * size[1] / columns - 0.5, (row + 0.5) * size[0] / rows - 0.5

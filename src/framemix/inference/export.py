@@ -1,0 +1,102 @@
+"""A trained model as one ONNX file: mixed clips in, probabilities out, and what they mean."""
+
+# B clips, S segments, H x W pixels, K classes
+
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from framemix.errors import ModelError
+from framemix.inference.classifier import classifier_of, mix_of
+from framemix.inference.clips import USUAL_LIMITS, isolated_clips
+from framemix.inference.onnx_file import CLASSES_KEY, INPUT, MIX_KEY, OUTPUT, load_onnx
+from framemix.models import TrainedModel, load_model, normalise
+
+OPSET = 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far ONNX and PyTorch are apart: the largest difference of a probability."""
+
+    clips: int
+    difference: float
+
+
+def export_onnx(model_path: Path, target: Path, videos: Sequence[Path]) -> Check:
+    """Write the model as ONNX and compare both on the videos' clips, or on noise without any.
+
+    The graph takes stored clips uint8 (B, S, *frame_shape), any B, and returns float32 (B, K):
+    decoding and mixing stay outside, normalising and softmax are in it. Classes and mix settings
+    are in its metadata. Raises ModelError when the packages for it are not installed, VideoError
+    for a video that cannot be used.
+    """
+    model = load_model(model_path)
+    mix = mix_of(model.mix, model_path)
+    clips = [
+        clip.mixed for video in videos for clip in isolated_clips(video, mix, None, USUAL_LIMITS)
+    ]
+    if not clips:
+        shape = (2, mix.segments, *mix.frame_shape)
+        clips = list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    _write(model, torch.from_numpy(clips[0]), target)
+    ours, theirs = classifier_of(model, model_path, "cpu"), load_onnx(target)
+    differences = [
+        np.abs(ours.probabilities(clip[None]) - theirs.probabilities(clip[None])).max()
+        for clip in clips
+    ]
+    return Check(len(clips), float(max(differences)))
+
+
+class _Whole(nn.Module):
+    """The network with what comes before and behind it."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        self.network, self.mean, self.std = model.network, model.mean, model.std
+
+    def forward(self, clips: Tensor) -> Tensor:
+        logits: Tensor = self.network(normalise(clips, self.mean, self.std))
+        return logits.softmax(dim=1)
+
+
+def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (torch's exporter needs it)
+    except ImportError:
+        raise ModelError(
+            "export: needs packages that are not installed; run: pip install 'framemix[export]'"
+        ) from None
+    # Two clips: an example of one would fix the batch at one.
+    example = torch.stack([clip, clip])
+    # It warns of torchvision's operators, which nothing here needs.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages about each other
+        program = torch.onnx.export(
+            _Whole(model).eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    for node in proto.graph.node:
+        node.ClearField("metadata_props")  # names of this machine's source files
+    metadata = {CLASSES_KEY: json.dumps(model.classes), MIX_KEY: json.dumps(model.mix)}
+    onnx.helper.set_model_props(proto, metadata)
+    partial = target.with_name(f".{target.name}.partial")
+    onnx.save(proto, partial)
+    partial.replace(target)

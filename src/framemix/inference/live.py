@@ -1,0 +1,118 @@
+"""Predicts while a video comes in: the latest window, as often as there is a new one."""
+
+# S segments, K classes
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Condition, Thread
+
+from framemix.errors import VideoError
+from framemix.inference.classifier import Classifier, Probabilities
+from framemix.inference.clips import Sliding, rolling_mix
+from framemix.mixing import MixSettings, Pixels
+from framemix.video.live import opened_live
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that has just filled: its end in the stream and its arrival here, in seconds."""
+
+    seconds: float
+    arrived: float
+    mixed: Pixels
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the model says of the window that ends at `seconds`.
+
+    `latency` is the seconds from the arrival of its last frame to the answer; `skipped` the
+    windows since the last answer that had gone by before there was time for them.
+    """
+
+    seconds: float
+    probabilities: Probabilities
+    latency: float
+    skipped: int
+
+
+def watch(
+    classifier: Classifier, source: str, sliding: Sliding, *, as_fast_as_possible: bool
+) -> Iterator[Seen]:
+    """Yield what the model says of the last `sliding.window` seconds, each `sliding.step` seconds.
+
+    Frames are taken and mixed beside the network, so none is missed; when it is too slow for
+    every window, the newest counts. `as_fast_as_possible` takes a file's frames without waiting
+    and skips none. Raises VideoError, also when the source ends before its first window is full.
+    """
+    windows = _windows(source, classifier.mix, sliding, paced=not as_fast_as_possible)
+    handover = _Handover(keep_all=as_fast_as_possible)
+    # A daemon: a camera that hangs does not keep the program from ending.
+    Thread(target=handover.fill, args=(windows,), daemon=True).start()
+    answers = 0
+    try:
+        for window, skipped in handover.drain():
+            probabilities = classifier.probabilities(window.mixed[None])[0]
+            yield Seen(window.seconds, probabilities, time.monotonic() - window.arrived, skipped)
+            answers += 1
+    finally:
+        handover.end()
+    if not answers:
+        raise VideoError(f"{source}: ended before the first {sliding.window:g} s were over")
+
+
+def _windows(source: str, mix: MixSettings, sliding: Sliding, *, paced: bool) -> Iterator[Window]:
+    how = mix.model_dump(include={"size", "fit", "pixel_format"})
+    with opened_live(source, **how, paced=paced) as live:
+        rolling = rolling_mix(mix, sliding, live.fps)
+        for frame in live.frames:
+            mixed = rolling.push(frame.pixels)
+            if mixed is not None:
+                yield Window(rolling.seen / live.fps, frame.arrived, mixed)
+
+
+class _Handover:
+    """Takes windows from the thread that makes them to that which predicts: the newest, or all."""
+
+    def __init__(self, *, keep_all: bool) -> None:
+        self.keep_all, self.changed = keep_all, Condition()
+        self.window: Window | None = None
+        self.skipped, self.ended = 0, False
+        self.error: Exception | None = None
+
+    def fill(self, windows: Iterator[Window]) -> None:
+        """Offer all the windows, until they or the interest in them end."""
+        try:
+            for window in windows:
+                with self.changed:
+                    self.changed.wait_for(lambda: self.ended or not (self.keep_all and self.window))
+                    if self.ended:
+                        return
+                    self.skipped += self.window is not None
+                    self.window = window
+                    self.changed.notify_all()
+        except Exception as error:
+            self.error = error  # raised by `drain`
+        finally:
+            self.end()
+
+    def drain(self) -> Iterator[tuple[Window, int]]:
+        """Yield the windows that there is time for, each with how many were skipped before it."""
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.ended or self.window)
+                window, skipped = self.window, self.skipped
+                self.window, self.skipped = None, 0
+                self.changed.notify_all()
+            if window is None:
+                break
+            yield window, skipped
+        if self.error is not None:
+            raise self.error
+
+    def end(self) -> None:
+        """Let both sides stop."""
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()

@@ -1,0 +1,93 @@
+"""Predictions as text for people, as JSON and as CSV."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from io import StringIO
+from statistics import median
+from typing import Any
+
+from framemix.inference.alarm import Alarm
+from framemix.inference.classifier import Probabilities
+from framemix.inference.live import Seen
+from framemix.inference.prediction import Result
+
+CSV_COLUMNS = ("video", "start_seconds", "end_seconds", "rank", "class", "probability")
+
+
+def best(
+    classes: Sequence[str], probabilities: Probabilities, count: int
+) -> list[tuple[str, float]]:
+    """Return the `count` most likely classes and their probabilities, likeliest first."""
+    order = sorted(range(len(classes)), key=lambda k: -probabilities[k])[:count]
+    return [(classes[k], float(probabilities[k])) for k in order]
+
+
+def as_text(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
+    """Return a line with each video's name, and below it one for each prediction."""
+    lines = []
+    for result in results:
+        lines.append(str(result.video))
+        for said in result.predictions:
+            likely = best(classes, said.probabilities, top)
+            shares = "  ".join(f"{name} {p:.1%}" for name, p in likely)
+            lines.append(f"{said.start:8.1f} - {said.end:5.1f} s  {shares}")
+    return "\n".join(lines)
+
+
+def as_json(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
+    """Return a list of videos, each with its predictions or with its error."""
+    return json.dumps([_plain(result, classes, top) for result in results], indent=2)
+
+
+def as_csv(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
+    """Return a row for each of the likeliest classes of each prediction."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for result in results:
+        writer.writerows(_rows(result, classes, top))
+    return text.getvalue().rstrip("\n")
+
+
+def live_line(seen: Seen, classes: Sequence[str], alarm: Alarm) -> str:
+    """Return what is said of a window of a live source, with the alarm where there is one."""
+    likely = "  ".join(f"{name} {p:.1%}" for name, p in best(classes, seen.probabilities, 3))
+    level = "" if alarm.level is None else f"  smoothed {alarm.level:.2f}"
+    state = "  ALARM" if alarm.active else ""
+    skipped = f"  {seen.skipped} skipped" if seen.skipped else ""
+    return f"{seen.seconds:8.1f} s  {likely}{level}{state}  {1000 * seen.latency:.0f} ms{skipped}"
+
+
+def live_summary(latencies: Sequence[float], skipped: int) -> str:
+    """Return how many windows were answered, and after how many seconds."""
+    if not latencies:
+        return "no window was full"
+    late = sorted(latencies)[int(0.95 * (len(latencies) - 1))]
+    return (
+        f"{len(latencies)} windows, {skipped} skipped; latency {1000 * median(latencies):.0f} ms "
+        f"in the median, {1000 * late:.0f} ms for 95 %"
+    )
+
+
+def _plain(result: Result, classes: Sequence[str], top: int) -> dict[str, Any]:
+    if result.error is not None:
+        return {"video": str(result.video), "error": result.error}
+    return {
+        "video": str(result.video),
+        "predictions": [
+            {
+                "start_seconds": round(said.start, 3),
+                "end_seconds": round(said.end, 3),
+                "classes": dict(best(classes, said.probabilities, top)),
+            }
+            for said in result.predictions
+        ],
+    }
+
+
+def _rows(result: Result, classes: Sequence[str], top: int) -> Iterator[tuple[Any, ...]]:
+    for said in result.predictions:
+        span = (f"{said.start:.3f}", f"{said.end:.3f}")
+        for rank, (name, p) in enumerate(best(classes, said.probabilities, top), 1):
+            yield (result.video, *span, rank, name, f"{p:.6f}")

@@ -1,0 +1,60 @@
+"""Writes on video frames: what a model says, and where it looks."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from framemix.errors import VideoError
+from framemix.inference.clips import frame_rate
+from framemix.inference.output import best
+from framemix.inference.prediction import Prediction
+from framemix.mixing import Pixels
+from framemix.video.reading import describe, stream_frames
+from framemix.video.writing import video_writer
+
+TEXT, SHADE = (255, 255, 255), (0, 0, 0, 150)
+SMALLEST_LETTERS = 12  # pixels
+
+
+def annotate(
+    path: Path, target: Path, predictions: Sequence[Prediction], classes: Sequence[str], top: int
+) -> None:
+    """Write the video with the likeliest classes on it: at each time, of the nearest window.
+
+    `target` is an MP4 file of the video's size and frame rate. Raises VideoError.
+    """
+
+    def caption(frame: Pixels, seconds: float) -> Pixels:
+        nearest = min(predictions, key=lambda said: abs((said.start + said.end) / 2 - seconds))
+        likely = best(classes, nearest.probabilities, top)
+        return write_lines(frame, [f"{p:4.0%}  {name}" for name, p in likely])
+
+    rewrite(path, target, caption)
+
+
+def rewrite(path: Path, target: Path, change: Callable[[Pixels, float], Pixels]) -> None:
+    """Write `change(frame, seconds)` of each frame of the video to the MP4 file `target`."""
+    if target.suffix.lower() != ".mp4":
+        raise VideoError(f"{target}: cannot be written; allowed: a name that ends in .mp4")
+    info, fps = describe(path), frame_rate(path)
+    # H.264 has one colour for 2x2 pixels.
+    height, width = info.height // 2 * 2, info.width // 2 * 2
+    with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
+        frames = stream_frames(path, size=(height, width), fit="squeeze")
+        for number, frame in enumerate(frames):
+            write(change(frame, number / fps))
+
+
+def write_lines(frame: Pixels, lines: Sequence[str]) -> Pixels:
+    """Return the frame uint8 (H, W, 3) with lines of text on a dark band in its upper left."""
+    picture = Image.fromarray(frame)
+    letters = max(SMALLEST_LETTERS, frame.shape[0] // 20)
+    draw = ImageDraw.Draw(picture, "RGBA")
+    font = ImageFont.load_default(letters)
+    text, margin = "\n".join(lines), letters // 2
+    left, upper, right, lower = draw.multiline_textbbox((margin, margin), text, font=font)
+    draw.rectangle((left - margin, upper - margin, right + margin, lower + margin), fill=SHADE)
+    draw.multiline_text((margin, margin), text, font=font, fill=TEXT)
+    return np.asarray(picture)

@@ -1,0 +1,59 @@
+"""What a model says of videos."""
+
+# K classes
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from framemix.errors import MixingError, VideoError
+from framemix.inference.classifier import Classifier, Probabilities
+from framemix.inference.clips import BATCH, Clip, Sliding, isolated_clips
+from framemix.isolation import Limits
+from framemix.progress import track
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of the stretch from `start` to `end` seconds: probabilities (K,)."""
+
+    start: float
+    end: float
+    probabilities: Probabilities
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a video: its predictions, or the error why there are none."""
+
+    video: Path
+    predictions: Sequence[Prediction] = ()
+    error: str | None = None
+
+
+def predict_videos(
+    classifier: Classifier, videos: Sequence[Path], sliding: Sliding | None, limits: Limits
+) -> Iterator[Result]:
+    """Yield the result of each video: one prediction, as in training, or one a window."""
+    # One bar at a time: of the windows of each video, or of the videos.
+    whole = sliding is None
+    for video in track(videos, total=len(videos), label="videos") if whole else videos:
+        try:
+            clips = isolated_clips(video, classifier.mix, sliding, limits)
+            yield Result(video, [said for _, said in predict_clips(classifier, clips)])
+        except (VideoError, MixingError) as error:
+            yield Result(video, error=str(error))
+
+
+def predict_clips(
+    classifier: Classifier, clips: Iterable[Clip]
+) -> Iterator[tuple[Clip, Prediction]]:
+    """Yield each clip with what the model says of it, a batch at a time."""
+    remaining = iter(clips)
+    while batch := list(islice(remaining, BATCH)):
+        said = classifier.probabilities(np.stack([clip.mixed for clip in batch]))
+        for clip, probabilities in zip(batch, said, strict=True):
+            yield clip, Prediction(clip.start, clip.end, probabilities)

@@ -1,0 +1,204 @@
+"""`framemix explain`: the pictures show what the networks compute, not something like it."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from torch import Tensor
+from typer.testing import CliRunner, Result
+
+from framemix.cli import app
+from framemix.errors import ModelError
+from framemix.inference.explain.attention import attention_weights, rollout, vivit_relevance
+from framemix.inference.explain.explanation import explain_clip
+from framemix.inference.explain.gradcam import grad_cam
+from framemix.inference.explain.links import affinity, strongest_links
+from framemix.inference.explain.pictures import draw_explanation
+from framemix.models import build_model
+from framemix.models.config import Pairwise
+from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
+from framemix.models.vivit import Attention, ViViT
+from framemix.video.reading import count_frames, describe
+from tests.tiny_model import write_model, write_video
+from tests.tiny_store import ACTIONS, HEIGHT, SEGMENTS, WIDTH, clips, nonlocal_config, vivit_config
+
+
+def test_attention_times_values_is_what_the_layer_computes() -> None:
+    torch.manual_seed(0)
+    layer = Attention(dim=24, heads=3, dim_head=16, dropout=0.0)
+    x = torch.randn(2, 7, 24)
+    _, _, v = rearrange(layer.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=3)
+    mixed = rearrange(attention_weights(layer, x) @ v, "b h l d -> b l (h d)")
+    torch.testing.assert_close(layer.out(mixed), layer(x))
+
+
+def test_rollout_keeps_rows_that_sum_to_one() -> None:
+    attentions = [torch.rand(2, 3, 5, 5).softmax(dim=-1) for _ in range(4)]
+    torch.testing.assert_close(rollout(attentions).sum(dim=-1), torch.ones(2, 5))
+
+
+def test_rollout_multiplies_the_layers_with_their_shortcuts() -> None:
+    first, second = (torch.rand(1, 2, 3, 3).softmax(dim=-1) for _ in range(2))
+    one, other = (0.5 * layer[0].mean(dim=0) + 0.5 * torch.eye(3) for layer in (first, second))
+    torch.testing.assert_close(rollout([first, second])[0], other @ one)
+
+
+def test_layers_that_look_only_at_themselves_pass_nothing_on() -> None:
+    alone = torch.eye(4).expand(1, 2, 4, 4)
+    torch.testing.assert_close(rollout([alone, alone])[0], torch.eye(4))
+
+
+@pytest.fixture(scope="module")
+def vivit() -> ViViT:
+    torch.manual_seed(0)
+    network = build_model(vivit_config(spatial_depth=2, temporal_depth=2)).eval()
+    assert isinstance(network, ViViT)
+    return network
+
+
+@pytest.fixture(scope="module")
+def nonlocal_net() -> NonLocalNet:
+    torch.manual_seed(0)
+    network = build_model(nonlocal_config()).eval()
+    assert isinstance(network, NonLocalNet)
+    return network
+
+
+def video() -> Tensor:
+    return torch.randn(1, 3, SEGMENTS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+def test_vivits_relevance_is_shared_out_among_its_tokens(vivit: ViViT) -> None:
+    relevance = vivit_relevance(vivit, video())
+    assert relevance.shape == (SEGMENTS // 2, HEIGHT // 8, WIDTH // 8)
+    assert float(relevance.sum()) == pytest.approx(1.0)
+    assert float(relevance.min()) >= 0
+
+
+def test_the_joint_encoder_has_the_same_kind_of_relevance() -> None:
+    torch.manual_seed(0)
+    network = build_model(vivit_config(attention="spatio_temporal"))
+    assert isinstance(network, ViViT)
+    relevance = vivit_relevance(network.eval(), video())
+    assert relevance.shape == (SEGMENTS // 2, HEIGHT // 8, WIDTH // 8)
+    assert float(relevance.sum()) == pytest.approx(1.0)
+
+
+def test_an_encoder_without_cls_tokens_is_told() -> None:
+    network = build_model(vivit_config(attention="factorised_self_attention"))
+    assert isinstance(network, ViViT)
+    with pytest.raises(ModelError, match="allowed: factorised_encoder, spatio_temporal"):
+        vivit_relevance(network.eval(), video())
+
+
+def test_vivits_relevance_moves_with_what_is_attended(vivit: ViViT) -> None:
+    """A spatial cls token that attends to one place alone makes that place the relevant one."""
+    network = build_model(vivit_config(spatial_depth=1))
+    assert isinstance(network, ViViT)
+    attention = network.spatial.blocks[0].attention
+    torch.nn.init.zeros_(attention.qkv.weight)
+    seen = vivit_relevance(network.eval(), video())
+    torch.testing.assert_close(seen[0], torch.full_like(seen[0], float(seen[0].mean())))
+
+
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("pairwise", get_args(Pairwise))
+def test_links_weights_are_what_the_block_gathers_with(pairwise: Any, subsample: bool) -> None:
+    torch.manual_seed(0)
+    block = NonLocalBlock(8, pairwise, subsample).eval()
+    torch.nn.init.ones_(block.out_norm.weight)
+    x = 3 * torch.randn(2, 8, 3, 4, 6)
+    g = block._looked_at(block.g(x))
+    y = rearrange(affinity(block, x) @ g, "b (t h w) i -> b i t h w", t=3, h=4, w=6)
+    torch.testing.assert_close(block.out_norm(block.out(y)) + x, block(x))
+
+
+def test_links_lead_to_what_looks_alike() -> None:
+    block = NonLocalBlock(4, "gaussian").eval()
+    torch.nn.init.ones_(block.out_norm.weight)
+    x = torch.full((1, 4, 2, 3, 5), 0.1)
+    x[:, :, 0, 1, 2] = x[:, :, 1, 2, 4] = 2.0
+    links = strongest_links(block, x)
+    assert links.grid == (2, 3, 5)
+    assert links.start in {(0, 1, 2), (1, 2, 4)}
+    assert {place for place, _ in links.ends[:2]} == {(0, 1, 2), (1, 2, 4)}
+    weights = [weight for _, weight in links.ends]
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_links_of_a_subsampled_block_stay_on_the_grid() -> None:
+    torch.manual_seed(0)
+    block = NonLocalBlock(4, "embedded_gaussian", subsample=True).eval()
+    links = strongest_links(block, torch.randn(1, 4, 2, 4, 6))
+    assert len({place for place, _ in links.ends}) == 12  # 2 x 2 x 3 cells
+    assert all(t < 2 and row < 4 and column < 6 for (t, row, column), _ in links.ends)
+
+
+def test_grad_cam_of_a_linear_head_is_its_weighted_maps(nonlocal_net: NonLocalNet) -> None:
+    """The head averages the maps: the gradient is the class's weights over the places."""
+    maps: list[Tensor] = []
+    hook = nonlocal_net.layer4.register_forward_hook(lambda module, args, out: maps.append(out))
+    with torch.no_grad():
+        nonlocal_net(video())
+    hook.remove()
+    weights = nonlocal_net.fc.weight[1] / maps[0][0, 0].numel()
+    expected = torch.einsum("c,cthw->thw", weights, maps[0][0]).relu()
+    torch.testing.assert_close(grad_cam(nonlocal_net, video(), 1), expected.detach())
+
+
+def test_explaining_leaves_the_network_as_it_was(nonlocal_net: NonLocalNet) -> None:
+    grad_cam(nonlocal_net, video(), 0)
+    assert all(parameter.grad is None for parameter in nonlocal_net.parameters())
+    assert not nonlocal_net.layer4._forward_hooks
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+@pytest.mark.parametrize("network", ["vivit", "nonlocal"])
+def test_command_writes_a_picture_and_a_film(
+    network: str, pixel_format: str, tmp_path: Path
+) -> None:
+    config = nonlocal_config() if network == "nonlocal" else None
+    write_model(tmp_path / "model.safetensors", config, pixel_format=pixel_format)
+    source = write_video(tmp_path / "a.avi", frames=25)
+    done = run(tmp_path / "model.safetensors", source, "-o", tmp_path / "out")
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert count_frames(tmp_path / "out.mp4") == 25
+    info = describe(tmp_path / "out.mp4")
+    assert (info.height, info.width) == (240, 360)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["explain", *map(str, arguments)])
+
+
+def test_a_class_can_be_named(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.safetensors", nonlocal_config())
+    clip = clips(0, 1)[0]
+    named = [explain_clip(model, clip, name) for name in ACTIONS]
+    assert [one.class_name for one in named] == list(ACTIONS)
+    assert sum(one.probability for one in named) == pytest.approx(1.0)
+    likeliest = explain_clip(model, clip)
+    assert likeliest.probability == max(one.probability for one in named)
+    with pytest.raises(ModelError, match="class = 'Sleeping': allowed: ApplyLipstick"):
+        explain_clip(model, clip, "Sleeping")
+
+
+def test_shares_in_the_picture_sum_to_the_whole(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.safetensors")
+    figure = draw_explanation(explain_clip(model, clips(0, 1)[0]))
+    titles = [axes.get_title() for axes in figure.axes]
+    shares = [float(title.rstrip("%")) for title in titles if title.endswith("%")]
+    assert len(shares) == SEGMENTS
+    assert np.sum(shares) == pytest.approx(100, abs=SEGMENTS)
+
+
+def test_a_bad_video_is_told(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    (tmp_path / "a.avi").write_text("no video")
+    done = run(tmp_path / "model.safetensors", tmp_path / "a.avi")
+    assert done.exit_code == 1
+    assert "a.avi: is no AVI" in str(done.exception)

@@ -1,0 +1,215 @@
+"""`framemix watch`: what users may rely on while a video comes in."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from framemix.cli import app
+from framemix.errors import FramemixError, VideoError
+from framemix.inference.alarm import Alarm
+from framemix.inference.classifier import Classifier, load_classifier
+from framemix.inference.clips import Sliding, clips_of
+from framemix.inference.live import Window, _Handover, watch
+from framemix.inference.prediction import predict_clips
+from framemix.mixing import Pixels
+from framemix.video.live import LiveFrame, constant_rate, opened_live
+from framemix.video.planes import stream_planes
+from framemix.video.reading import stream_frames
+from framemix.video.writing import video_writer
+from tests.tiny_model import FPS, write_model, write_video
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("live")
+    write_model(folder / "model.safetensors", classes=("alert", "drowsy"))
+    write_video(folder / "a.mp4", frames=45)
+    return folder
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+def test_a_file_played_live_is_answered_as_by_predict(
+    pixel_format: str, here: Path, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "model.safetensors", pixel_format=pixel_format)
+    classifier, sliding = load_classifier(tmp_path / "model.safetensors", "cpu"), Sliding(2.0, 0.5)
+    seen = list(watch(classifier, str(here / "a.mp4"), sliding, as_fast_as_possible=True))
+    said = predict_clips(classifier, clips_of(here / "a.mp4", classifier.mix, sliding)[1])
+    assert len(seen) == 6
+    for live, (_, offline) in zip(seen, said, strict=True):
+        assert live.seconds == pytest.approx(offline.end)
+        assert live.skipped == 0
+        np.testing.assert_allclose(live.probabilities, offline.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+@pytest.mark.parametrize("fit", ["squeeze", "crop", "pad"])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_live_frames_are_those_of_the_file(
+    pixel_format: Any, fit: Any, rotation: int, tmp_path: Path
+) -> None:
+    path, random = tmp_path / "a.mp4", np.random.default_rng(0)
+    with video_writer(path, width=64, height=48, fps=FPS, codec="h264", rotation=rotation) as write:
+        for _ in range(5):
+            coarse = random.integers(0, 256, (6, 8, 3), np.uint8)
+            write(coarse.repeat(8, axis=0).repeat(8, axis=1))
+    read = stream_planes if pixel_format == "yuv420p" else stream_frames
+    expected = np.stack(list(read(path, size=(16, 24), fit=fit)))
+    how: dict[str, Any] = {"size": (16, 24), "fit": fit, "pixel_format": pixel_format}
+    with opened_live(str(path), **how, paced=False) as live:
+        frames = list(live.frames)
+    assert [frame.seconds for frame in frames] == pytest.approx([i / FPS for i in range(5)])
+    pixels = np.stack([frame.pixels for frame in frames])
+    assert np.array_equal(pixels, expected)
+
+
+def test_a_file_is_played_at_its_speed(here: Path) -> None:
+    classifier = load_classifier(here / "model.safetensors", "cpu")
+    start = time.monotonic()
+    seen = list(watch(classifier, str(here / "a.mp4"), Sliding(2, 1), as_fast_as_possible=False))
+    assert time.monotonic() - start > 4.3  # 45 frames at 10 a second
+    assert seen[-1].seconds == pytest.approx(4.0)
+    assert sum(one.skipped for one in seen) + len(seen) == 3
+    assert all(one.latency >= 0 for one in seen)
+
+
+def test_a_slow_network_answers_the_newest_window_and_counts_the_others(here: Path) -> None:
+    fast = load_classifier(here / "model.safetensors", "cpu")
+
+    def slowly(clips: Pixels) -> Any:
+        time.sleep(1.2)
+        return fast.probabilities(clips)
+
+    slow = Classifier(fast.classes, fast.mix, slowly)
+    source, sliding = str(here / "a.mp4"), Sliding(2.0, 0.3)
+    seen = list(watch(slow, source, sliding, as_fast_as_possible=False))
+    assert 1 < len(seen) < 9
+    assert len(seen) + sum(one.skipped for one in seen) == 9
+    assert max(one.latency for one in seen) < 4  # it does not fall further behind
+
+
+def frames_at(times: list[float]) -> Iterator[LiveFrame]:
+    for number, seconds in enumerate(times):
+        yield LiveFrame(np.full((1, 1, 3), number % 256, np.uint8), seconds, 0.0)
+
+
+def numbers(times: list[float], fps: float) -> list[int]:
+    return [int(frame.pixels[0, 0, 0]) for frame in constant_rate(frames_at(times), fps)]
+
+
+def test_late_frames_are_repeated_and_too_many_are_dropped() -> None:
+    assert numbers([0.0, 0.1, 0.2], 10) == [0, 1, 2]
+    assert numbers([0.0, 0.3, 0.4], 10) == [0, 0, 0, 1, 2]
+    assert numbers([0.0, 0.02, 0.1, 0.12, 0.2], 10) == [0, 2, 4]
+
+
+def test_a_clock_that_jumps_stops_nothing() -> None:
+    assert numbers([0.0, 0.1, 1e6, 1e6 + 0.1, -50.0, -49.9], 10) == [0, 1, 2, 3, 4, 5]
+
+
+@given(st.lists(st.floats(0.001, 2.0), max_size=40), st.sampled_from([5.0, 10.0, 29.97]))
+def test_frames_come_at_the_rate_whatever_their_times(gaps: list[float], fps: float) -> None:
+    times = [float(t) for t in np.cumsum([0.0, *gaps])]
+    steady = list(constant_rate(frames_at(times), fps))
+    assert [frame.seconds for frame in steady] == pytest.approx(
+        [i / fps for i in range(len(steady))]
+    )
+    assert abs(len(steady) - 1 - times[-1] * fps) <= 1
+
+
+def test_the_alarm_goes_on_and_off_once_where_the_probability_wavers() -> None:
+    alarm, states = Alarm(on=0.7, off=0.4, half_life=0.0), []
+    for second, p in enumerate([0.5, 0.69, 0.71, 0.6, 0.45, 0.69, 0.39, 0.5, 0.69]):
+        alarm.update(p, second)
+        states.append(alarm.active)
+    assert states == [False, False, True, True, True, True, False, False, False]
+
+
+def test_smoothing_makes_half_of_a_change_in_a_half_life() -> None:
+    alarm = Alarm(on=0.9, off=0.1, half_life=2.0)
+    assert alarm.update(0.0, 10.0) == 0.0
+    assert alarm.update(1.0, 12.0) == pytest.approx(0.5)
+    slow, fast = Alarm(0.9, 0.1, 2.0), Alarm(0.9, 0.1, 2.0)
+    for alarm, steps in ((slow, 4), (fast, 16)):  # whatever the rate of predictions
+        alarm.update(0.0, 0.0)
+        for step in range(1, steps + 1):
+            alarm.update(1.0, 4.0 * step / steps)
+    assert slow.level == pytest.approx(fast.level)
+
+
+def test_thresholds_that_do_not_fit_are_told() -> None:
+    with pytest.raises(FramemixError, match=r"off = 0\.8, on = 0\.5: allowed"):
+        Alarm(on=0.5, off=0.8, half_life=1.0)
+
+
+def test_an_error_of_the_source_reaches_whoever_waits() -> None:
+    def windows() -> Iterator[Window]:
+        yield Window(1.0, 0.0, np.zeros((1, 1, 1, 3), np.uint8))
+        raise VideoError("the camera is gone")
+
+    handover = _Handover(keep_all=True)
+    handover.fill(windows())
+    with pytest.raises(VideoError, match="the camera is gone"):
+        list(handover.drain())
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["watch", *map(str, arguments)])
+
+
+def test_prints_a_line_a_window_and_the_latency(here: Path) -> None:
+    arguments = ("--window", 2, "--as-fast-as-possible", "--on", 0.0, "--off", 0.0)
+    done = run(here / "model.safetensors", here / "a.mp4", *arguments)
+    assert done.exit_code == 0, done.output
+    *lines, summary = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["2.0", "3.0", "4.0"]
+    assert all("ALARM" in line and line.endswith(" ms") for line in lines)
+    assert summary.startswith("3 windows, 0 skipped; latency ")
+
+
+def test_a_class_that_the_model_lacks_has_no_alarm(here: Path) -> None:
+    arguments = ("--window", 2, "--as-fast-as-possible", "--alarm", "yawning")
+    done = run(here / "model.safetensors", here / "a.mp4", *arguments)
+    assert "smoothed" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("/dev/video99", "/dev/video99: cannot be watched: No such file or directory"),
+        ("missing.mp4", "missing.mp4: cannot be watched: No such file or directory"),
+        ("rtsp://127.0.0.1:9/x", "cannot be watched: Connection refused"),
+    ],
+)
+def test_a_source_that_cannot_be_opened_is_one_line(source: str, message: str, here: Path) -> None:
+    done = run(here / "model.safetensors", source)
+    assert done.exit_code == 1
+    assert message in str(done.exception)
+
+
+def test_a_source_shorter_than_the_window_is_told(here: Path) -> None:
+    done = run(here / "model.safetensors", here / "a.mp4", "--as-fast-as-possible")
+    assert "ended before the first 5 s were over" in str(done.exception)
+
+
+def test_ctrl_c_ends_it_with_the_summary(here: Path) -> None:
+    code = "from framemix.cli import main; main()"
+    arguments = ["watch", str(here / "model.safetensors"), str(here / "a.mp4"), "--window", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(2)
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "windows, " in rest.splitlines()[-1]

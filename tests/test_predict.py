@@ -1,0 +1,254 @@
+"""`framemix predict`: what users may rely on when they ask a model about videos."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from framemix import isolation
+from framemix.cli import app
+from framemix.cluster import Cluster
+from framemix.datasets.mix import Source, build_store
+from framemix.errors import FramemixError
+from framemix.evaluation.prediction import predict as predict_store
+from framemix.inference.classifier import load_classifier
+from framemix.inference.clips import BATCH, USUAL_LIMITS, Clip, Sliding, clips_of, isolated_clips
+from framemix.inference.overlay import write_lines
+from framemix.inference.prediction import predict_videos
+from framemix.inference.videos import find_videos
+from framemix.mixing import mix_frames
+from framemix.models import load_model
+from framemix.store import MixedStore
+from framemix.training.data import Example
+from framemix.video.reading import count_frames, describe, stream_frames
+from tests.tiny_model import FPS, write_model, write_video
+from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("predict")
+    write_model(folder / "model.safetensors")
+    write_video(folder / "videos/a.avi", frames=30, seed=0)
+    write_video(folder / "videos/below/b.mp4", frames=43, seed=1)
+    (folder / "videos/notes.txt").write_text("no video")
+    (folder / "broken.avi").write_text("no video")
+    return folder
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+@pytest.mark.parametrize("network", ["vivit", "nonlocal"])
+@pytest.mark.parametrize("window", ["all", {"frames": 20, "at": "centre"}])
+def test_says_what_the_pipeline_says_of_the_same_video(
+    network: str, pixel_format: str, window: Any, here: Path, tmp_path: Path
+) -> None:
+    config = nonlocal_config() if network == "nonlocal" else None
+    mix = {"pixel_format": pixel_format, "window": window}
+    write_model(tmp_path / "model.safetensors", config, **mix)
+    videos = find_videos([str(here / "videos")])
+    sources = [Source(v.name, v, "a", 0, count_frames(v)) for v in videos]
+    store = tmp_path / "store"
+    store.mkdir()
+    how: dict[str, Any] = {"scratch": tmp_path / "scratch", "cluster": Cluster(1)}
+    build_store(sources, store, mix_settings(**mix), **how, limits=USUAL_LIMITS)
+    examples = [Example(MixedStore(store), row, 0) for row in MixedStore(store).index]
+    model = load_model(tmp_path / "model.safetensors")
+    expected = predict_store(model, examples, batch_size=2, device=torch.device("cpu")).numpy()
+
+    classifier = load_classifier(tmp_path / "model.safetensors", "cpu")
+    results = list(predict_videos(classifier, videos, None, USUAL_LIMITS))
+    said = np.stack([result.predictions[0].probabilities for result in results])
+    np.testing.assert_allclose(said, expected, atol=1e-6)
+    assert np.abs(said[0] - said[1]).max() > 1e-4  # else the videos could be mixed up
+
+
+def test_a_window_sees_its_frames_mixed_like_a_clip(here: Path) -> None:
+    video, mix = here / "videos/below/b.mp4", mix_settings()
+    total, windows = clips_of(video, mix, Sliding(window=2.0, step=0.7))
+    clips = list(windows)
+    assert len(clips) == total
+    frames = np.stack(list(stream_frames(video, size=(HEIGHT, WIDTH), fit="squeeze")))
+    assert [clip.start for clip in clips] == pytest.approx([0.0, 0.7, 1.4, 2.1])
+    for clip in clips:
+        start = round(clip.start * FPS)
+        assert clip.end == pytest.approx(clip.start + 2.0)
+        expected = mix_frames(
+            frames[start : start + 20], segments=4, method="linear", frames_per_segment="all"
+        )
+        assert np.array_equal(clip.mixed, expected)
+
+
+def assert_same(clips: list[Clip], expected: list[Clip]) -> None:
+    assert [(c.start, c.end) for c in clips] == [(c.start, c.end) for c in expected]
+    assert all(np.array_equal(a.mixed, b.mixed) for a, b in zip(clips, expected, strict=True))
+
+
+def test_windows_come_from_the_subprocess_batch_by_batch(here: Path) -> None:
+    video, mix, sliding = here / "videos/below/b.mp4", mix_settings(), Sliding(1.0, 0.1)
+    expected = list(clips_of(video, mix, sliding)[1])
+    assert len(expected) > 2 * BATCH
+    assert_same(list(isolated_clips(video, mix, sliding, USUAL_LIMITS)), expected)
+
+
+def test_a_new_subprocess_goes_on_where_the_last_one_was(here: Path) -> None:
+    video, mix, sliding = here / "videos/below/b.mp4", mix_settings(), Sliding(1.0, 0.1)
+    clips = isolated_clips(video, mix, sliding, USUAL_LIMITS)
+    begun = [next(clips) for _ in range(BATCH)]
+    isolation._of_thread.child.end()
+    isolation._of_thread.child = None
+    assert_same([*begun, *clips], list(clips_of(video, mix, sliding)[1]))
+
+
+def test_a_file_that_takes_too_long_is_one_line(here: Path) -> None:
+    done = run(here / "model.safetensors", here / "videos/a.avi", "--timeout", 1e-4)
+    assert done.exit_code == 1
+    assert "a.avi: decoding took more than 0.0001 s (--timeout)" in done.stderr
+
+
+def test_a_video_as_long_as_the_window_is_one_clip(here: Path) -> None:
+    sliding = Sliding(window=3.0, step=1.0)
+    total, (clip,) = clips_of(here / "videos/a.avi", mix_settings(), sliding)
+    assert total == 1
+    assert (clip.start, clip.end) == (0.0, 3.0)
+
+
+def test_folders_files_and_patterns_name_each_video_once(here: Path) -> None:
+    both = [here / "videos/a.avi", here / "videos/below/b.mp4"]
+    assert find_videos([str(here / "videos")]) == both
+    assert find_videos([f"{here}/videos/**/*.mp4", str(here / "videos")]) == both[::-1]
+    assert find_videos([str(here / "videos/notes.txt")]) == [here / "videos/notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["missing.avi", "none/**/*.avi", "empty"])
+def test_a_name_without_a_video_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FramemixError, match="no video there; allowed") as error:
+        find_videos([str(tmp_path / name)])
+    assert str(tmp_path / name) in str(error.value)
+
+
+def test_prints_the_likeliest_classes_first(here: Path) -> None:
+    done = run(here / "model.safetensors", here / "videos/a.avi", "--top", 2)
+    assert done.exit_code == 0, done.output
+    name, line = done.stdout.splitlines()
+    assert name == str(here / "videos/a.avi")
+    shares = [float(word.rstrip("%")) for word in line.split() if word.endswith("%")]
+    assert len(shares) == 2
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_json_and_csv_hold_the_same(here: Path) -> None:
+    arguments = (here / "model.safetensors", here / "videos", "--window", 2, "--top", 3)
+    as_json = json.loads(run(*arguments, "--json").stdout)
+    rows = list(csv.DictReader(StringIO(run(*arguments, "--csv").stdout)))
+    assert [video["video"] for video in as_json] == [
+        str(here / "videos/a.avi"),
+        str(here / "videos/below/b.mp4"),
+    ]
+    from_json = [
+        (video["video"], said["start_seconds"], name, pytest.approx(p, abs=1e-6))
+        for video in as_json
+        for said in video["predictions"]
+        for name, p in said["classes"].items()
+    ]
+    assert len(rows) == 3 * (2 + 3)
+    assert [
+        (row["video"], float(row["start_seconds"]), row["class"], float(row["probability"]))
+        for row in rows
+    ] == from_json
+    assert {row["class"] for row in rows} == set(ACTIONS)
+
+
+def test_a_bad_file_is_one_line_and_the_rest_goes_on(here: Path) -> None:
+    done = run(here / "model.safetensors", here / "broken.avi", here / "videos", "--json")
+    assert done.exit_code == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert str(here / "broken.avi") in line
+    bad, *good = json.loads(done.stdout)
+    assert bad["error"] in line
+    assert [len(video["predictions"]) for video in good] == [1, 1]
+
+
+def test_a_window_of_fewer_frames_than_segments_is_told(here: Path) -> None:
+    done = run(here / "model.safetensors", here / "videos/a.avi", "--window", 0.3)
+    assert done.exit_code == 1
+    assert "window = 0.3 s: 3 frames at 10 frames a second; allowed: at least" in done.stderr
+
+
+def test_writes_a_timeline_and_a_video_with_the_classes_on_it(here: Path, tmp_path: Path) -> None:
+    video = here / "videos/below/b.mp4"
+    plot, annotated = tmp_path / "plot.png", tmp_path / "annotated.mp4"
+    arguments = (here / "model.safetensors", video, "--window", 2)
+    done = run(*arguments, "--plot", plot, "--annotate", annotated)
+    assert done.exit_code == 0, done.output
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert count_frames(annotated) == count_frames(video)
+    before, after = describe(video), describe(annotated)
+    assert (before.width, before.height, before.fps) == (after.width, after.height, after.fps)
+
+
+def test_letters_are_on_the_frame_and_the_rest_of_it_stays() -> None:
+    frame = np.full((120, 320, 3), 200, np.uint8)
+    written = write_lines(frame, ["90%  Archery"])
+    assert written.shape == frame.shape
+    assert written.min() < 120  # the band
+    assert written.max() > 230  # the letters
+    assert np.array_equal(written[60:], frame[60:])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--json", "--csv"], "--json and --csv: allowed: one of them"),
+        (["--plot", "a.png"], "--plot and --annotate: 2 videos; allowed: one"),
+        (["--device", "cuda:7"], "no CUDA device here"),
+    ],
+)
+def test_options_that_do_not_fit_are_told(options: list[str], message: str, here: Path) -> None:
+    done = run(here / "model.safetensors", here / "videos", *options)
+    assert done.exit_code != 0
+    assert message in str(done.exception)
+
+
+def test_a_model_without_mix_settings_is_told(here: Path, tmp_path: Path) -> None:
+    model = load_model(here / "model.safetensors")
+    model.mix.clear()
+    from framemix.models import save_model
+
+    save_model(tmp_path / "model.safetensors", model)
+    with pytest.raises(FramemixError, match="mix settings: method: missing"):
+        load_classifier(tmp_path / "model.safetensors")
+
+
+def test_annotated_frames_have_the_band_and_are_else_the_videos(here: Path, tmp_path: Path) -> None:
+    video, annotated = write_video(tmp_path / "a.avi", size=(240, 320)), tmp_path / "b.mp4"
+    run(here / "model.safetensors", video, "--annotate", annotated)
+    plain, written = (
+        np.stack(list(stream_frames(path, size=(240, 320), fit="squeeze")))
+        for path in (video, annotated)
+    )
+    changed = np.abs(plain.astype(int) - written).mean(axis=(0, 3))  # (H, W)
+    assert changed[:40, :60].mean() > 3 * changed[100:].mean()
+    with av.open(str(annotated)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+
+
+def test_real_videos_are_answered(here: Path, shared: Path) -> None:
+    """Landscape, portrait and square, 25 and 30 frames a second, AVI and MP4."""
+    videos = [shared / "data/UTA-RLDD-standin", shared / "data/UCF-101/Diving"]
+    done = run(here / "model.safetensors", *videos, "--window", 2, "--step", 2, "--json")
+    assert done.exit_code == 0, done.output
+    answers = json.loads(done.stdout)
+    assert len(answers) == 10
+    assert all(len(video["predictions"]) > 1 for video in answers)
