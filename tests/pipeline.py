@@ -71,6 +71,24 @@ class Project:
         assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}"
         return done.stdout
 
+    def run_until(self, command: str, text: str) -> None:
+        """Run a command that does not end by itself, until it has printed a line with `text`."""
+        running = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            shell=True,
+            env=ENVIRONMENT,
+            text=True,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert running.stdout is not None
+        try:
+            assert any(text in line for line in running.stdout), f"{command}: ended without {text}"
+        finally:
+            os.killpg(running.pid, 9)
+            running.wait()
+
     def set(self, **values: object) -> None:
         """Change values of params.yaml, given as section__key=value."""
         params = yaml.safe_load((self.folder / "params.yaml").read_text())

@@ -2,14 +2,24 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from framemix.params import parse_params
+from tests.browser import chromium
 from tests.pipeline import ROOT, Project
 
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/clusters.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
+]
+# What the documents show beside plain commands: a file to write, or changes to apply.
+BLOCK = re.compile(r"```(?P<kind>sh|diff|python (?P<file>\S+))\n(?P<text>.*?)```", re.DOTALL)
+# There is no camera here: a file stands in.
+CAMERA, STAND_IN = "/dev/video0", "data/rldd/clips/01_10_0.mp4 --window 0.5 --as-fast-as-possible"
 
 
 def commands(document: str) -> list[str]:
@@ -27,6 +37,13 @@ def test_make_targets_of_the_documents_exist(document: str, tmp_path: Path) -> N
         Project(ROOT).run(f"{command} --dry-run")
 
 
+def merged(base: Any, changes: Any) -> Any:
+    """Return `base` with the values of `changes`, section by section."""
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return base | {key: merged(base.get(key), value) for key, value in changes.items()}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_snippets_of_python_and_params_are_valid(document: str) -> None:
     """They need clusters that are not here: their syntax, and the keys of params.yaml."""
@@ -35,15 +52,15 @@ def test_snippets_of_python_and_params_are_valid(document: str) -> None:
         compile(snippet, document, "exec")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for snippet in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
-        for section, values in yaml.safe_load(snippet).items():
-            params[section] |= values
-        parse_params(params, Path(document))
+        params = merged(params, yaml.safe_load(snippet))
+    parse_params(params, Path(document))
 
 
 def test_linked_files_exist() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text()):
-            assert (ROOT / target).exists(), f"{document} links to {target}"
+            linked = (ROOT / document).parent / target
+            assert linked.exists(), f"{document} links to {target}"
 
 
 def test_the_readmes_python_runs() -> None:
@@ -53,15 +70,48 @@ def test_the_readmes_python_runs() -> None:
         exec(block, {})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_commands_of_the_documents_run(document: str, tmp_path: Path) -> None:
-    project = Project.fresh(tmp_path / "project")
-    project.run("dvc repro")
-    for command in commands(document):
+def apply_changes(folder: Path, diff: str) -> None:
+    """Change files as a diff without line numbers says: each hunk's old lines occur once."""
+    for change in re.split(r"^--- a/.*\n", diff, flags=re.MULTILINE)[1:]:
+        name, *hunks = re.split(r"^@@\n", change, flags=re.MULTILINE)
+        path = folder / name.strip().removeprefix("+++ b/")
+        text = path.read_text()
+        for hunk in hunks:
+            lines = hunk.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            assert text.count(old) == 1, f"{path}: {old}"
+            text = text.replace(old, "".join(line[1:] for line in lines if line[0] in " +"))
+        path.write_text(text)
+
+
+def run_shown(project: Project, command: str) -> None:
+    """Run a command of a document, or what stands in for it here."""
+    if command.startswith(("make ", "source ")):
         # make builds an environment of its own, which the tests run in already; its targets are
         # checked above, and `make test` is what runs this.
-        if not command.startswith(("make ", "source ")):
-            project.run(command)
-        if command == "dvc queue start":
-            project.await_queue()
+        return
+    if command.startswith("framemix demo"):
+        project.run_until(f"{command} --port 0", "serving")
+    elif "tests.browser" in command and chromium() is None:
+        return
+    else:
+        project.run(command.replace(CAMERA, STAND_IN))
+    if command == "dvc queue start":
+        project.await_queue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "document", [name for name in DOCUMENTS if BLOCK.search((ROOT / name).read_text())]
+)
+def test_what_the_documents_show_works(document: str, tmp_path: Path) -> None:
+    project = Project.fresh(tmp_path / "project")
+    project.run("dvc repro")
+    for block in BLOCK.finditer((ROOT / document).read_text(encoding="utf-8")):
+        if block["file"]:
+            (project.folder / block["file"]).write_text(block["text"])
+        elif block["kind"] == "diff":
+            apply_changes(project.folder, block["text"])
+        else:
+            for command in block["text"].splitlines():
+                run_shown(project, command)
