@@ -76,7 +76,9 @@ def isolated_clips(
             clips = batch(done)[1] if done < total else []
 
     total, first = batch(0)
-    yield from track(every(), total=total, label=f"windows of {path.name}") if sliding else every()
+    # The first batch is here already: a bar for it alone would show no rate that means anything.
+    label = f"windows of {path.name}"
+    yield from track(every(), total=total, label=label) if total > BATCH else every()
 
 
 # In the subprocess: the clips that the last batch left.
