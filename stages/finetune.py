@@ -29,6 +29,7 @@ def main() -> None:
             resident=runtime.resident,
             scratch=scratch,
         ),
+        views=params.evaluate.views,
     )
 
 

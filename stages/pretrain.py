@@ -33,6 +33,7 @@ def main() -> None:
             resident=runtime.resident,
             scratch=scratch,
         ),
+        views=params.evaluate.views,
     )
 
 

@@ -20,9 +20,10 @@ def order(
     first_batch: int = 0,
     clips: int = 23,
     sampling: Sampling = "uniform",
+    variants: int = 1,
 ) -> BatchOrder:
     settings = training_settings(batch_size=4, sampling=sampling)
-    batches = Orders.of([0] * clips, 1, settings, seed).train
+    batches = Orders.of([0] * clips, variants, 1, settings, seed).train
     batches.epoch, batches.first_batch = epoch, first_batch
     return batches
 
@@ -59,9 +60,34 @@ def test_first_batch_skips_exactly_the_batches_behind_it_once() -> None:
     assert list(resumed) == whole
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_an_epoch_draws_a_variant_of_each_clip_and_leaves_their_order(sampling: Sampling) -> None:
+    one, three = (
+        [place for batch in order(5, sampling=sampling, variants=count) for place in batch]
+        for count in (1, 3)
+    )
+    assert [place // 3 for place in three] == one
+    assert len({place % 3 for place in three}) == 3
+    assert three == [p for b in order(5, sampling=sampling, variants=3) for p in b]
+    assert [p % 3 for p in three] != [
+        p % 3 for b in order(6, sampling=sampling, variants=3) for p in b
+    ]
+
+
+def test_variants_are_drawn_as_often_as_one_another() -> None:
+    drawn = chain(*(drawn_places([0] * 100, 4, "uniform", 0, epoch) for epoch in range(100)))
+    counts = Counter(place % 4 for place in drawn)
+    assert all(count == pytest.approx(2500, rel=0.1) for count in counts.values())
+
+
+def test_with_one_variant_the_order_is_the_generators_permutation() -> None:
+    expected = np.random.default_rng([3, 7]).permutation(20).tolist()
+    assert drawn_places([0] * 20, 1, "uniform", 3, 7) == expected
+
+
 def test_balanced_draws_take_each_class_as_often_whatever_its_number_of_clips() -> None:
     labels = [0] * 2 + [1] * 161 + [2] * 37
-    drawn = chain(*(drawn_places(labels, "balanced", 0, epoch) for epoch in range(50)))
+    drawn = chain(*(drawn_places(labels, 1, "balanced", 0, epoch) for epoch in range(50)))
     counts = Counter(labels[place] for place in drawn)
     assert sum(counts.values()) == 50 * len(labels)
     assert all(count == pytest.approx(10_000 / 3, rel=0.1) for count in counts.values())

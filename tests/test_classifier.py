@@ -18,7 +18,7 @@ BATCHES = 4  # an epoch
 def classifier(network: nn.Module | None = None, **changes: Any) -> Classifier:
     settings = training_settings(learning_rate=RATE, **changes)
     network = network or build_model(vivit_config())
-    orders = Orders.of([0] * 4 * BATCHES, 4, settings, seed=0)
+    orders = Orders.of([0] * 4 * BATCHES, 1, 4, settings, seed=0)
     return Classifier(network, settings, orders, seed=0, interrupt=Interrupt())
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from framemix.training.data import ClipDataset, batch_loader, ordered_loader
-from tests.tiny_store import ACTIONS, clips, examples_of, make_store
+from tests.tiny_store import ACTIONS, VARIANTS, clips, examples_of, make_store
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,21 @@ def test_a_clip_is_what_was_written_to_the_store(dataset: ClipDataset) -> None:
         written = clips(ACTIONS.index(example.row.class_name), 6)[example.row.row]
         assert np.array_equal(batch[0].numpy(), written)
         assert ACTIONS[labels[0]] == example.row.class_name
+
+
+def test_the_views_of_a_clip_follow_one_another(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", **VARIANTS)
+    examples = examples_of(store, "train")
+    views = ClipDataset(examples, views=2)
+    assert len(views) == 2 * len(examples)
+    assert views.nbytes == 2 * ClipDataset(examples).nbytes
+    batch, labels = views.__getitems__(list(range(len(views))))
+    assert torch.equal(labels, views.labels)
+    for place, (clip, label) in enumerate(zip(batch, labels, strict=True)):
+        example, variant = examples[place // 2], place % 2
+        assert label == example.label
+        written = clips(example.label, 6 * 3)[example.row.row + variant]
+        assert np.array_equal(clip.numpy(), written)
 
 
 def test_worker_processes_give_the_same_batches(dataset: ClipDataset) -> None:

@@ -109,8 +109,16 @@ def test_the_disk_that_a_mix_needs_counts_once_on_one_file_system(tmp_path, vide
     settings = mix_settings(segments=segments, size=[240, 320])
     folders = {"store": tmp_path / "data/mixed", "cache": tmp_path / "cache"}
     (finding,) = examine_disk(videos, settings, folders)
-    assert finding.line.startswith(f"store, cache: {videos} clips of {segments} rgb24 segments")
+    assert finding.line.startswith(f"store, cache: {videos} clips of {segments} rgb24 segments,")
     assert f" take {size};" in finding.line
+
+
+def test_every_variant_takes_the_room_of_a_clip(tmp_path):
+    settings = mix_settings(
+        segments=8, size=[240, 320], variants=5, window={"frames": 150, "at": "start"}
+    )
+    (finding,) = examine_disk(7575, settings, {"store": tmp_path})
+    assert "mix.variants = 5 of each, take 69.8 GB;" in finding.line
 
 
 def test_two_file_systems_each_need_the_room(tmp_path):

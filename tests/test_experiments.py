@@ -83,7 +83,13 @@ def test_no_command_is_shown_when_every_mode_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"finetune__epochs": 3}, {"split__seed": 1}, {"split__rldd": "random"}]
+    "other",
+    [
+        {"finetune__epochs": 3},
+        {"split__seed": 1},
+        {"split__rldd": "random"},
+        {"evaluate__views": 3},
+    ],
 )
 def test_an_experiment_with_other_settings_does_not_count(other: dict[str, Any]) -> None:
     known = [of_paper_task("stranger", "all", **other)]

@@ -18,7 +18,14 @@ import pytest
 
 from framemix.cluster import Cluster
 from framemix.datasets import mix
-from framemix.datasets.mix import Source, build_store, clip_sources, mix_video, video_sources
+from framemix.datasets.mix import (
+    Source,
+    build_store,
+    clip_sources,
+    mix_variants,
+    mix_video,
+    video_sources,
+)
 from framemix.datasets.records import Clip, Video
 from framemix.errors import FramemixError, VideoError
 from framemix.isolation import Limits
@@ -137,6 +144,48 @@ def test_of_a_window_only_its_frames_are_mixed(video, at, start):
     assert np.array_equal(list(mix_video(video, 20, settings)), expected)
 
 
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+@pytest.mark.parametrize(("at", "starts"), [("start", [0, 11, 5]), ("centre", [5, 11, 0])])
+def test_each_variant_is_the_mix_of_its_own_window(video, at, starts, pixel_format):
+    settings = settings_with(
+        window={"frames": 9, "at": at}, variants=3, pixel_format=pixel_format, method="average"
+    )
+    frames = (
+        frames_of(video)
+        if pixel_format == "rgb24"
+        else np.stack(list(stream_planes(video, size=(24, 32), fit="squeeze")))
+    )
+    variants = mix_variants(video, 20, settings)
+    assert variants.shape == (3, 4, *settings.frame_shape)
+    for variant, start in zip(variants, starts, strict=True):
+        expected = mix_frames(
+            frames[start : start + 9], segments=4, method="average", frames_per_segment="all"
+        )
+        assert np.array_equal(variant, expected)
+    assert np.array_equal(list(mix_video(video, 20, settings)), variants[0])
+
+
+def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
+    passes = []
+    read = mix.READERS["rgb24"]
+
+    def counting(*args: Any, **how: Any) -> Any:
+        passes.append(0)
+        for frame in read(*args, **how):
+            passes[-1] += 1
+            yield frame
+
+    monkeypatch.setitem(mix.READERS, "rgb24", counting)
+    mix_variants(video, 20, settings_with(window={"frames": 9, "at": "start"}, variants=5))
+    assert passes == [20]
+
+
+def test_a_video_no_longer_than_the_window_has_equal_variants(video):
+    settings = settings_with(window={"frames": 20, "at": "start"}, variants=4)
+    variants = mix_variants(video, 20, settings)
+    assert all(np.array_equal(variant, variants[0]) for variant in variants)
+
+
 @pytest.mark.parametrize("method", ["none", "average", "linear"])
 @pytest.mark.parametrize("promised", [19, 21, 30, 12])
 def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
@@ -227,6 +276,26 @@ def test_the_store_is_the_same_bytes_whatever_the_order_and_the_workers(store, v
     again = build(videos, tmp_path, shuffled)
     for file in store.folder.iterdir():
         assert file.read_bytes() == (again.folder / file.name).read_bytes(), file.name
+
+
+def test_all_variants_of_every_kept_video_are_in_the_store(videos, tmp_path, monkeypatch):
+    monkeypatch.setattr(mix, "CLIPS_PER_SHARD", 2)
+    only_a = {name: count for name, count in COUNTS.items() if name.startswith("a/")}
+    changes = {"window": {"frames": 12, "at": "centre"}, "variants": 3}
+    store = build(videos, tmp_path, only_a, **changes)
+    assert [(row.shard, row.row) for row in store.index] == [
+        ("a-0-000.h5", 0),
+        ("a-0-000.h5", 3),
+        ("a-0-001.h5", 0),
+    ]
+    assert store.settings == settings_with(**changes)
+    assert [len(crcs) for crcs in store.checksums().values()] == [6, 3]
+    for row in store.index:
+        stored = np.concatenate([store.read([row], variant) for variant in range(3)])
+        alone = mix_variants(videos / row.clip, row.frames, settings_with(**changes))
+        assert np.array_equal(stored, alone)
+    plain = build(videos, tmp_path, only_a, **changes | {"variants": 1})
+    assert np.array_equal(plain.read(plain.index), store.read(store.index))
 
 
 def test_a_large_class_has_several_shards(videos, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from framemix.mixing import (
     MixSettings,
     Window,
     mix_frames,
+    mix_ranges,
     mix_stream,
     mix_windows,
     segment_weights,
@@ -46,6 +47,7 @@ def settings_with(**changes: object) -> MixSettings:
         "segments": 8,
         "frames_per_segment": "all",
         "window": "all",
+        "variants": 1,
         "size": [60, 80],
         "fit": "squeeze",
         "pixel_format": "rgb24",
@@ -290,9 +292,92 @@ def test_a_window_longer_than_the_video_is_refused_with_both_numbers():
         settings_with(window=Window(frames=150, at="start")).span(149)
 
 
+def test_ranges_that_overlap_mix_as_each_alone_in_one_pass():
+    taken = []
+    video = np.random.default_rng(0).integers(0, 256, (60, 2, 2, 3), np.uint8)
+    stream = (taken.append(number) or frame for number, frame in enumerate(video))
+    ranges = [range(20, 50), range(3, 4), range(0, 31), range(20, 50), range(49, 51)]
+    for method in METHODS:
+        taken.clear()
+        mixed = list(mix_ranges(stream, ranges, total=60, method=method))
+        assert [ranges[place].stop for place, _ in mixed] == [4, 31, 50, 50, 51]
+        for place, frame in mixed:
+            alone = video[ranges[place].start : ranges[place].stop]
+            expected = mix_frames(alone, segments=1, method=method, frames_per_segment="all")
+            if method != "none":  # of which mix_frames takes one frame
+                assert np.array_equal(frame, expected[0])
+        assert taken == list(range(51))
+        stream = (taken.append(number) or frame for number, frame in enumerate(video))
+
+
+def test_ranges_that_end_behind_the_frames_are_refused():
+    video = np.zeros((20, 1, 1, 3), np.uint8)
+    ranges = [range(25), range(3, 22), range(10)]
+    with pytest.raises(MixingError, match=r"end before frame 22 of 25"):
+        list(mix_ranges(video, ranges, total=25, method="average"))
+
+
+# Variants
+
+
+placed = st.sampled_from(["start", "centre"])
+
+
+def starts(frames: int, length: int, variants: int, at: str) -> list[int]:
+    return settings_with(window={"frames": length, "at": at}, variants=variants).starts(frames)
+
+
+@given(st.integers(8, 99), st.integers(0, 300), st.integers(1, 20), placed)
+def test_the_first_variant_is_the_window_and_all_lie_within_the_video(length, spare, count, at):
+    found = starts(length + spare, length, count, at)
+    assert len(found) == count
+    assert found[0] == starts(length + spare, length, 1, at)[0] == (spare // 2) * (at == "centre")
+    assert all(0 <= start <= spare for start in found)
+
+
+@given(st.integers(8, 99), st.integers(0, 300), st.integers(2, 20), placed)
+def test_variants_lie_evenly_over_the_whole_video(length, spare, count, at):
+    found = sorted(starts(length + spare, length, count, at))
+    gaps = np.diff(found)
+    assert found[-1] == spare
+    if at == "start" or count % 2:
+        assert found[0] == 0
+        assert gaps.max() - gaps.min() <= 1
+    else:  # no window is in the centre: one of the two beside it is moved there
+        step = spare / (count - 1)
+        assert gaps.max() <= 1.5 * step + 1
+        assert gaps.min() >= step / 2 - 1
+
+
+@given(st.integers(8, 99), st.integers(0, 40), st.integers(1, 50), placed)
+def test_variants_coincide_only_where_a_video_has_fewer_places(length, spare, count, at):
+    found = starts(length + spare, length, count, at)
+    assert len(set(found)) == min(count, spare + 1)
+
+
+@given(st.integers(8, 99), st.integers(0, 300), st.integers(3, 12), placed, st.data())
+def test_the_first_few_variants_are_as_far_apart_as_any_next_one_can_be(
+    length, spare, count, at, data
+):
+    found = starts(length + spare, length, count, at)
+    few = data.draw(st.integers(1, count - 1))
+    away = [min(abs(start - one) for one in found[:few]) for start in found[few:]]
+    assert away[0] == max(away)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [("start", [0, 100, 50, 25, 75]), ("centre", [50, 0, 100, 25, 75])],
+)
+def test_five_variants_of_250_frames_start_at(at, expected):
+    assert starts(250, 150, 5, at) == expected
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"variants": 0},
+        {"variants": 2},  # of the whole video there is but one
         {"segments": 0},
         {"method": "mean"},
         {"frames_per_segment": 0},

@@ -24,6 +24,8 @@ BASE["resize"] |= {"frames": 150, "states": [0, 10]}
 BASE["split"] |= {"folds": 5, "fold": 0}
 BASE["mix"] |= {"segments": 8, "frames_per_segment": "all", "window": "all", "size": [60, 80]}
 BASE["pretrain"]["vivit"]["model"] |= {"image_patch_size": 10, "frame_patch_size": 2}
+BASE["mix"] |= {"variants": 1}
+BASE["evaluate"] |= {"views": 1}
 BASE["finetune"] |= {"task": "drowsy_class"}
 
 
@@ -123,7 +125,7 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
             "mix",
             None,
             "mix = None: allowed: a mapping of method, segments, frames_per_segment, window, "
-            "size, fit, pixel_format",
+            "variants, size, fit, pixel_format",
         ),
     ],
 )
@@ -221,6 +223,20 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             "mix.size = [60, 85]: allowed: even numbers, or mix.pixel_format = rgb24 "
             "(yuv420p has one colour for 2x2 pixels)",
         ),
+        (
+            {"mix.variants": 2},
+            "mix.variants = 2: allowed with mix.window = all: 1; "
+            "more take a mix.window of frames and at",
+        ),
+        ({"evaluate.views": 2}, "evaluate.views = 2: allowed: at most mix.variants = 1"),
+        (
+            {
+                "evaluate.views": 4,
+                "mix.variants": 3,
+                "mix.window": {"frames": 100, "at": "start"},
+            },
+            "evaluate.views = 4: allowed: at most mix.variants = 3",
+        ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (
             {"runtime.device": "cuda:1", "runtime.devices": 2},
@@ -258,6 +274,10 @@ def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, messa
     [
         {"mix": {"segments": 150, "method": "none"}},
         {"mix": {"segments": 150, "window": {"frames": 150, "at": "centre"}}},
+        {
+            "mix": {"window": {"frames": 100, "at": "centre"}, "variants": 3},
+            "evaluate": {"views": 3},
+        },
         {"finetune": {"task": "three_state"}, "resize": {"states": [0, 5, 10]}},
         {"finetune": {"task": "drowsy_class"}, "resize": {"states": [10]}},
         {"runtime": {"device": "cuda:1", "scratch": "/big"}},

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from framemix.errors import StoreError
 from framemix.evaluation.prediction import predict
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model, normalise
 from framemix.training.data import Example
-from tests.tiny_store import ACTIONS, make_store, nonlocal_config, vivit_config
+from tests.tiny_store import ACTIONS, VARIANTS, make_store, nonlocal_config, vivit_config
 
 CPU = torch.device("cpu")
 
@@ -58,6 +61,34 @@ def test_is_the_softmax_of_the_network_on_normalised_clips(
     expected = logits.double().exp() / logits.double().exp().sum()
     said = predict(model, [example], batch_size=1, device=CPU)
     assert torch.allclose(said.double(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_of_several_views_the_probabilities_are_averaged(
+    model: TrainedModel, tmp_path: Path, views: int
+) -> None:
+    store = make_store(tmp_path / "store", **VARIANTS)
+    examples = [Example(store, row, row.label) for row in store.index]
+    # Each variant as a clip of its own, in a store that knows of no others.
+    rows = [
+        [row.model_copy(update={"row": row.row + variant}) for row in store.index]
+        for variant in range(views)
+    ]
+    alone = [
+        predict(model, [Example(store, r, r.label) for r in of], batch_size=7, device=CPU)
+        for of in rows
+    ]
+    said = predict(model, examples, batch_size=4, device=CPU, views=views)
+    assert torch.allclose(said, torch.stack(alone).mean(0), atol=1e-6)
+    if views > 1:
+        assert (alone[1] - alone[0]).abs().max() > 1e-4  # else nothing was averaged
+
+
+def test_more_views_than_are_stored_are_refused(
+    model: TrainedModel, examples: list[Example]
+) -> None:
+    with pytest.raises(StoreError, match=r"view 2 of a clip: allowed: at most mix.variants = 1$"):
+        predict(model, examples, batch_size=4, device=CPU, views=2)
 
 
 def test_without_clips_there_are_no_rows(model: TrainedModel) -> None:

@@ -25,6 +25,7 @@ from tests.tiny_store import (
     ACTIONS,
     NONLOCAL,
     TRAINING,
+    VARIANTS,
     VIVIT,
     machine,
     make_store,
@@ -61,6 +62,7 @@ def run(
     target: Path,
     split: list[SplitVideo] | None = None,
     settings: PretrainModel | None = None,
+    views: int = 1,
 ) -> None:
     pretrain(
         store,
@@ -69,6 +71,7 @@ def run(
         seeds=[0],
         target=target,
         machine=machine(target.parent / "scratch"),
+        views=views,
     )
 
 
@@ -103,6 +106,22 @@ def test_metrics_are_what_the_saved_model_says_of_the_val_clips(
         "parameters": parameters,
         "trainable_parameters": parameters,
     }
+
+
+def test_other_views_give_other_figures_of_the_same_training(tmp_path: Path) -> None:
+    variants = make_store(tmp_path / "store", **VARIANTS)
+    val = split_examples(variants, split_of(variants), "val")
+    kept = []
+    for views in (1, 3):
+        shutil.rmtree(tmp_path / "vivit", ignore_errors=True)
+        run(variants, tmp_path / "vivit", views=views)
+        model = load_model(tmp_path / "vivit/model.safetensors")
+        said = predict(model, val, batch_size=4, device=torch.device("cpu"), views=views)
+        metrics = json.loads((tmp_path / "vivit/metrics.json").read_text())
+        assert classification_metrics(said, labels_of(val)).items() <= metrics.items()
+        kept.append((said, (tmp_path / "vivit/timing.json").read_bytes()))
+    assert kept[0][1] == kept[1][1]  # nothing was trained again
+    assert not torch.allclose(kept[0][0], kept[1][0], atol=1e-4)
 
 
 def test_timing_says_on_what_and_how_long(target: Path) -> None:

@@ -34,6 +34,7 @@ from tests.tiny_store import (
     FINETUNING,
     NONLOCAL,
     TRAINING,
+    VARIANTS,
     VIVIT,
     driver_split,
     finetune_data,
@@ -42,6 +43,7 @@ from tests.tiny_store import (
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
+VIEWS = 2
 MODELS = ("vivit", "nonlocal")
 VAL_CLIPS = {"vivit": 6, "nonlocal": 6, "finetuned": 8}
 CIRCUMSTANCES = Circumstances(
@@ -63,7 +65,7 @@ PNGS = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> FinetuneData:
-    return finetune_data(tmp_path_factory.mktemp("report"))
+    return finetune_data(tmp_path_factory.mktemp("report"), **VARIANTS)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,13 @@ def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path
         (PretrainNonLocal.model_validate({**TRAINING, "model": NONLOCAL}), "nonlocal"),
     ):
         pretrain(
-            data.ucf101, data.ucf101_split, settings, seeds=[0], target=folder / name, machine=here
+            data.ucf101,
+            data.ucf101_split,
+            settings,
+            seeds=[0],
+            target=folder / name,
+            machine=here,
+            views=VIEWS,
         )
     tuning = {**TRAINING, **FINETUNING, "mode": "temporal_fc"}
     finetune(
@@ -86,6 +94,7 @@ def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path
         seeds=[0],
         target=folder / "finetuned",
         machine=here,
+        views=VIEWS,
     )
     return folder
 
@@ -103,7 +112,7 @@ def write(models: Path, data: FinetuneData, target: Path) -> Mapping[str, object
         models / "finetuned",
         data,
         CIRCUMSTANCES,
-        EvaluateSettings(batch_size=4, pictured_clips=2),
+        EvaluateSettings(batch_size=4, views=VIEWS, pictured_clips=2),
         device=CPU,
         target=target,
     )

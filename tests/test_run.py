@@ -25,6 +25,7 @@ from framemix.training.run import Run
 from tests.tiny_store import (
     ACTIONS,
     AUGMENT,
+    VARIANTS,
     examples_of,
     machine,
     make_store,
@@ -59,9 +60,9 @@ def announce(moment, number):
     for name in ("training_step", "validation_step", "on_train_epoch_start", "on_train_epoch_end"):
         setattr(Classifier, name, announced(name, getattr(Classifier, name)))
 
-def run(folder, network, moment, number, settings):
+def run(folder, network, store, moment, number, settings):
     announce(moment, number)
-    store = MixedStore(folder.parent / "store")
+    store = MixedStore(folder.parent / store)
     torch.manual_seed(0)
     config = tiny.vivit_config() if network == "vivit" else tiny.nonlocal_config()
     model = build_model(config)
@@ -123,6 +124,7 @@ class Trainer:
     def __init__(self, root: Path) -> None:
         self.root = root
         make_store(root / "store")
+        make_store(root / "variants", **VARIANTS)
         paths = [str(ROOT), str(ROOT / "src")]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         self.server = subprocess.Popen(
@@ -138,6 +140,7 @@ class Trainer:
         name: str,
         network: str = "vivit",
         *,
+        store: str = "store",
         moment: str | None = None,
         number: int = signal.SIGKILL,
         after: float | None = None,
@@ -148,6 +151,7 @@ class Trainer:
             "folder": str(self.root / name),
             "log": str(self.root / f"{name}.log"),
             "network": network,
+            "store": store,
             "moment": moment,
             "number": number,
             "after": after,
@@ -203,6 +207,22 @@ def test_a_killed_training_run_again_ends_as_if_unbroken(
     assert trainer.run(name, network, moment=moment) == -signal.SIGKILL
     assert trainer.run(name, network) == 0
     assert trainer.results(name) == trainer.results(network)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_a_training_on_variants_goes_on_after_any_end_as_if_unbroken(
+    trainer: Trainer, sampling: str
+) -> None:
+    whole, cut = f"variants {sampling}", f"variants {sampling} cut"
+    how: dict[str, Any] = {"store": "variants", "sampling": sampling}
+    assert trainer.run(whole, **how) == 0
+    assert trainer.run(cut, moment="training_step 1 1", **how) == -signal.SIGKILL
+    moment = "training_step 1 0"
+    assert trainer.run(cut, moment=moment, number=signal.SIGTERM, **how) == 143
+    assert trainer.progress(cut) == (1, 1)
+    assert trainer.run(cut, **how) == 0
+    assert trainer.moments(cut)[0] == "training_step 1 1"
+    assert trainer.results(cut) == trainer.results(whole)
 
 
 def test_a_training_killed_again_and_again_ends_as_if_unbroken(trainer: Trainer) -> None:
@@ -353,6 +373,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
     return make_store(tmp_path_factory.mktemp("run") / "store")
 
 
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
+    return make_store(tmp_path_factory.mktemp("run") / "variants", **VARIANTS)
+
+
 def new_run(
     store: MixedStore, mode: FinetuneMode = "all", dropout: float = 0.0, **settings: Any
 ) -> Run:
@@ -387,9 +412,36 @@ def test_each_epoch_takes_every_clip_once_in_an_order_of_its_own(
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_clips_from_memory_and_from_workers_give_the_same(
-    store: MixedStore, tmp_path: Path
+def test_each_epoch_takes_a_variant_of_every_clip_and_validates_on_the_first(
+    variants: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    taken: dict[int, list[list[int]]] = {12 * 3: [], 6: []}
+    read = ResidentClips.__getitems__
+
+    def reading(clips: ResidentClips, places: list[int]) -> Batch:
+        taken[len(clips)].append(places)
+        return read(clips, places)
+
+    monkeypatch.setattr(ResidentClips, "__getitems__", reading)
+    run = new_run(variants)
+    train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
+    orders = [list(chain(*taken[36][first : first + 3])) for first in (0, 3, 6)]
+    assert [sorted(place // 3 for place in order) for order in orders] == [list(range(12))] * 3
+    assert len({tuple(sorted(order)) for order in orders}) == 3
+    assert sorted(chain(*taken[6])) == sorted(list(range(6)) * 3)
+    model = load_model(tmp_path / "out/model.safetensors")
+    said = predict(model, run.val, batch_size=4, device=torch.device("cpu"), views=1)
+    with (tmp_path / "out/history.csv").open(newline="") as file:
+        best = max(csv.DictReader(file), key=lambda row: float(row["val_top1"]))
+    loss = -said[range(len(run.val)), labels_of(run.val)].log().mean().item()
+    assert loss == pytest.approx(float(best["val_loss"]), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["store", "variants"])
+def test_clips_from_memory_and_from_workers_give_the_same(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store: MixedStore = request.getfixturevalue(kind)
     for resident in (True, False):
         here = machine(tmp_path / f"scratch {resident}", resident=resident)
         train_into(new_run(store, epochs=2), tmp_path / str(resident), here)
@@ -414,14 +466,19 @@ def test_average_weights_are_what_is_validated_and_kept(store: MixedStore, tmp_p
 
 
 @pytest.mark.parametrize("mode", ["spatial_temporal_fc", "temporal_fc", "fc"])
-@pytest.mark.parametrize("ema_decay", [None, 0.5])
+@pytest.mark.parametrize(
+    ("ema_decay", "kind", "read"), [(None, "store", 1), (0.5, "store", 1), (None, "variants", 3)]
+)
 def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
-    store: MixedStore,
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     mode: FinetuneMode,
     ema_decay: float | None,
+    kind: str,
+    read: int,
 ) -> None:
+    store: MixedStore = request.getfixturevalue(kind)
     settings = {"augment": dict.fromkeys(AUGMENT, 0), "epochs": 3, "ema_decay": ema_decay}
     seen: list[int] = []
 
@@ -432,7 +489,7 @@ def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
         return run
 
     counting("once")
-    assert sum(seen) == 12 + 6  # the training and the validation clips
+    assert sum(seen) == 12 * read + 6  # the training clips' variants and the validation clips
     monkeypatch.setattr("framemix.training.run.split_frozen", lambda network, _: (None, network))
     counting("anew")
     assert sum(seen) == 3 * (12 + 6)

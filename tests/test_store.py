@@ -76,6 +76,49 @@ def test_planes_are_read_as_they_were_written(tmp_path):
         assert file["clips"].chunks == (1, 4, 9, 8)
 
 
+@pytest.fixture
+def variants(tmp_path: Path) -> Path:
+    """A store of two clips in three variants each."""
+    settings = settings_with(variants=3, window={"frames": 5, "at": "start"})
+    (tmp_path / "variants").mkdir()
+    write_shard(tmp_path / "variants/a.h5", clips_of(0, 6), 6, settings)
+    rows = [
+        IndexRow(clip=str(i), class_name="A", label=0, shard="a.h5", row=3 * i, frames=9)
+        for i in range(2)
+    ]
+    write_table(tmp_path / "variants/index.csv", IndexRow, rows)
+    return tmp_path / "variants"
+
+
+def test_each_variant_of_a_clip_can_be_read_and_the_first_is_what_is_read_unasked(variants):
+    store = MixedStore(variants)
+    for variant in range(3):
+        assert np.array_equal(store.read(store.index, variant), clips_of(0, 6)[variant::3])
+    assert np.array_equal(store.read(store.index), clips_of(0, 6)[::3])
+    with h5py.File(variants / "a.h5") as file:
+        assert file.attrs["variants"] == 3
+
+
+def test_a_variant_that_was_not_stored_is_refused_and_no_other_clip_read_for_it(variants, folder):
+    for place, number in ((variants, 3), (folder, 1)):
+        store = MixedStore(place)
+        with pytest.raises(StoreError) as caught:
+            store.read(store.index[:1], number)
+        assert str(caught.value) == (
+            f"{place}: view {number + 1} of a clip: allowed: at most mix.variants = {number}"
+        )
+
+
+def test_damage_to_a_variant_is_told_with_its_row(variants):
+    content = bytearray((variants / "a.h5").read_bytes())
+    content[content.index(clips_of(0, 6)[5].tobytes()) + 7] ^= 1
+    (variants / "a.h5").write_bytes(content)
+    store = MixedStore(variants)
+    store.read(store.index)
+    with pytest.raises(StoreError, match=r"a\.h5: row 5 \(1\) has changed"):
+        store.read(store.index, 2)
+
+
 def test_the_index_names_class_label_shard_and_row_of_every_clip(folder):
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -146,6 +189,7 @@ def test_a_shard_says_how_it_was_mixed(tmp_path):
         {"method": "none", "frames_per_segment": 5},
         {"window": {"frames": 150, "at": "start"}},
         {"window": {"frames": 5, "at": "centre"}, "fit": "pad"},
+        {"window": {"frames": 5, "at": "centre"}, "variants": 4},
     ],
 )
 def test_the_mix_settings_can_be_read_back(tmp_path, changes):

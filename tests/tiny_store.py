@@ -21,6 +21,7 @@ from framemix.training.settings import TrainingSettings
 
 SEGMENTS, HEIGHT, WIDTH = 4, 16, 24
 ACTIONS = ("ApplyLipstick", "Archery", "YoYo")
+VARIANTS: dict[str, Any] = {"variants": 3, "window": {"frames": 40, "at": "start"}}
 STATES = ("alert", "low_vigilant", "drowsy")
 AUGMENT = {
     "shift": 0.1,
@@ -86,6 +87,7 @@ def mix_settings(**changes: Any) -> MixSettings:
         "segments": SEGMENTS,
         "frames_per_segment": "all",
         "window": "all",
+        "variants": 1,
         "size": (HEIGHT, WIDTH),
         "fit": "squeeze",
         "pixel_format": "rgb24",
@@ -112,19 +114,28 @@ def as_planes(rgb: np.ndarray) -> np.ndarray:
 def make_store(
     folder: Path, classes: Sequence[str] = ACTIONS, each: int = 6, **mix: Any
 ) -> MixedStore:
-    """Write a store of `each` clips a class; clip names are `<class>/<number>`."""
+    """Write a store of `each` clips a class; clip names are `<class>/<number>`.
+
+    Its variants differ like clips: `clips(label, each * variants)` are the rows of a shard.
+    """
     folder.mkdir(parents=True)
     settings, rows = mix_settings(**mix), []
+    count = each * settings.variants
     for label, name in enumerate(classes):
         shard = shard_name(name, label, 0)
-        rgb = clips(label, each)
+        rgb = clips(label, count)
         stored = rgb if settings.pixel_format == "rgb24" else as_planes(rgb)
-        write_shard(folder / shard, stored, each, settings)
+        write_shard(folder / shard, stored, count, settings)
         rows += [
             IndexRow(
-                clip=f"{name}/{row}", class_name=name, label=label, shard=shard, row=row, frames=150
+                clip=f"{name}/{number}",
+                class_name=name,
+                label=label,
+                shard=shard,
+                row=number * settings.variants,
+                frames=150,
             )
-            for row in range(each)
+            for number in range(each)
         ]
     write_table(folder / "index.csv", IndexRow, rows)
     return MixedStore(folder)
@@ -192,4 +203,4 @@ def machine(scratch: Path, devices: int = 1, resident: bool = True) -> Machine:
 
 
 def _side(row: IndexRow, val_each: int) -> Subset:
-    return "val" if row.row < val_each else "train"
+    return "val" if int(row.clip.split("/")[1]) < val_each else "train"

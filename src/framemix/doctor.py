@@ -92,7 +92,7 @@ def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path])
 
     What is on one file system is one file by several names (hard links), so it counts once.
     """
-    bytes_needed = clips * settings.segments * prod(settings.frame_shape)
+    bytes_needed = clips * settings.variants * settings.segments * prod(settings.frame_shape)
     systems: dict[int, list[str]] = defaultdict(list)
     for name, folder in folders.items():
         systems[_existing(folder).stat().st_dev].append(name)
@@ -103,10 +103,11 @@ def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path])
         free = shutil.disk_usage(folder).free
         line = (
             f"{', '.join(names)}: {clips} clips of {settings.segments} {settings.pixel_format} "
-            f"segments take {_gb(bytes_needed)}; {_gb(held)} are there, {_gb(free)} are free"
+            f"segments, mix.variants = {settings.variants} of each, take {_gb(bytes_needed)}; "
+            f"{_gb(held)} are there, {_gb(free)} are free"
         )
         well = held + free >= bytes_needed
-        advice = "" if well else "; make room, or lower mix.segments or mix.size"
+        advice = "" if well else "; make room, or lower mix.variants, mix.segments or mix.size"
         findings.append(Finding(well, line + advice))
     return findings
 

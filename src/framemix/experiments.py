@@ -1,7 +1,8 @@
 """Tables over DVC's experiments: paper A's four modes, and UTA-RLDD's five folds pooled.
 
-An experiment counts when all its settings but the compared one, `runtime` and `evaluate`, are those
-of params.yaml now. The workspace itself does not: its settings may be newer than its figures.
+An experiment counts when all its settings but the compared one are those of params.yaml now;
+`runtime`, and of `evaluate` all but `views`, change no figure. The workspace itself does not count:
+its settings may be newer than its figures.
 """
 
 import csv
@@ -236,4 +237,5 @@ def _params(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without(params: Mapping[str, Any], section: str, key: str) -> dict[str, Any]:
     rest = {k: v for k, v in params.items() if k not in ("runtime", "evaluate")}
+    rest["evaluate"] = {"views": params.get("evaluate", {}).get("views")}
     return {**rest, section: {k: v for k, v in rest.get(section, {}).items() if k != key}}

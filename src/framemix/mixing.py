@@ -2,9 +2,10 @@
 
 The arithmetic is exact integers rounded half up, so the same video gives the same bytes
 anywhere. `mix_stream` is the primitive and holds one segment's sum; `mix_frames` wraps it.
+`mix_ranges` does so for windows that overlap, and holds a sum for each that is open.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -39,6 +40,7 @@ class MixSettings(BaseModel):
     segments: int = Field(ge=1)
     frames_per_segment: Literal["all"] | Annotated[int, Field(ge=1)]
     window: Literal["all"] | Window
+    variants: int = Field(ge=1)
     size: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
     fit: Literal["squeeze", "crop", "pad"]
     pixel_format: Literal["rgb24", "yuv420p"]
@@ -49,6 +51,15 @@ class MixSettings(BaseModel):
             raise ValueError(
                 f"mix.size = {list(self.size)}: allowed: even numbers, "
                 f"or mix.pixel_format = rgb24 (yuv420p has one colour for 2x2 pixels)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _windows_can_differ(self) -> "MixSettings":
+        if self.window == "all" and self.variants > 1:
+            raise ValueError(
+                f"mix.variants = {self.variants}: allowed with mix.window = all: 1; "
+                f"more take a mix.window of frames and at"
             )
         return self
 
@@ -69,6 +80,25 @@ class MixSettings(BaseModel):
                 f"allowed: at most the video's frames, or mix.window = all"
             )
         return (0 if self.window.at == "start" else (frames - length) // 2), length
+
+    def starts(self, frames: int) -> list[int]:
+        """Return the first frames of all variants' windows in a video of `frames` frames.
+
+        They lie evenly from the first frame on to where the window ends with the video, but that
+        the nearest is moved to where `at` says. This one comes first, then always the farthest
+        from those before it: the first few variants are spread as well. Where a video has fewer
+        places than there are variants, some coincide.
+        """
+        first, length = self.span(frames)
+        gaps = max(self.variants - 1, 1)
+        others = [number * (frames - length) // gaps for number in range(self.variants)]
+        others.remove(min(others, key=lambda start: abs(start - first)))
+        starts = [first]
+        while others:
+            farthest = max(others, key=lambda start: min(abs(start - one) for one in starts))
+            others.remove(farthest)
+            starts.append(farthest)
+        return starts
 
 
 def segment_weights(frames: int, method: Method) -> NDArray[np.float64]:
@@ -124,15 +154,32 @@ def mix_stream(
     windows = mix_windows(
         total, segments=segments, method=method, frames_per_segment=frames_per_segment
     )
-    stream, taken, mean = iter(frames), 0, None
-    for window in windows:
-        for frame in islice(stream, window.start - taken, window.stop - taken):
-            mean = mean or _Mean(frame.shape, method, longest=max(map(len, windows)))
+    for _, mixed in mix_ranges(frames, windows, total=total, method=method):
+        yield mixed
+
+
+def mix_ranges(
+    frames: Iterable[Pixels], ranges: Sequence[range], *, total: int, method: Method
+) -> Iterator[tuple[int, Pixels]]:
+    """Yield each range's place among `ranges` and its frames' mix, as soon as it has ended.
+
+    Ranges may overlap: each of the `total` frames is taken once, and none behind the last that
+    is needed. Raises MixingError when there are fewer.
+    """
+    waiting = sorted(range(len(ranges)), key=lambda place: -ranges[place].start)
+    means: dict[int, _Mean] = {}
+    idle: list[_Mean] = []
+    for number, frame in enumerate(islice(frames, max(one.stop for one in ranges))):
+        while waiting and ranges[waiting[-1]].start == number:
+            mean = idle.pop() if idle else _Mean(frame.shape, method, max(map(len, ranges)))
+            means[waiting.pop()] = mean
+        for mean in means.values():
             mean.add(frame)
-        if mean is None or mean.count < len(window):
-            raise MixingError(f"the frames end before frame {window.stop} of {total}")
-        taken = window.stop
-        yield mean.take()
+        for place in [place for place in means if ranges[place].stop == number + 1]:
+            idle.append(means.pop(place))
+            yield place, idle[-1].take()
+    if missing := [ranges[place].stop for place in (*means, *waiting)]:
+        raise MixingError(f"the frames end before frame {min(missing)} of {total}")
 
 
 def mix_frames(
@@ -157,7 +204,7 @@ class _Mean:
     buffers that are used again, as asking for memory takes longer than dividing.
     """
 
-    def __init__(self, shape: tuple[int, ...], method: Method, *, longest: int) -> None:
+    def __init__(self, shape: tuple[int, ...], method: Method, longest: int) -> None:
         self.linear = method == "linear"
         # The most for 16 bits: 255 (1 + 2 + ... + 22) and 255 * 257.
         self.at_once = 22 if self.linear else 257

@@ -112,6 +112,7 @@ class Params(BaseModel):
         self._check_patches()
         self._check_states()
         self._check_mode()
+        self._check_views()
         return self
 
     def _check_frames(self) -> None:
@@ -164,6 +165,14 @@ class Params(BaseModel):
             raise ValueError(
                 f"finetune.mode = {mode}: allowed with "
                 f"pretrain.vivit.model.attention = {attention}: all, fc"
+            )
+
+    def _check_views(self) -> None:
+        """The store has as many variants of a clip as views of it are asked for."""
+        if self.evaluate.views > self.mix.variants:
+            raise ValueError(
+                f"evaluate.views = {self.evaluate.views}: allowed: at most "
+                f"mix.variants = {self.mix.variants}"
             )
 
 

@@ -2,7 +2,8 @@
 
 `<folder>/<slug of class>-<label>-NNN.h5` holds `clips`, (N, S, H, W, 3) for rgb24 or
 (N, S, 3H/2, W) for yuv420p, one chunk a clip and uncompressed: gzip would cost 28 times the read
-for 1.2 times the size. `index.csv` names the shard and row of every clip.
+for 1.2 times the size. `index.csv` names the shard and row of every clip; with more than one
+variant a clip, this is the first of as many rows.
 """
 
 import json
@@ -43,8 +44,8 @@ def shard_name(class_name: str, label: int, number: int) -> str:
 def write_shard(path: Path, clips: Iterable[Pixels], count: int, settings: MixSettings) -> None:
     """Write `count` mixed clips, each uint8 (S, *settings.frame_shape), to a new shard.
 
-    The same clips and settings give the same bytes. Raises OSError when the disk is too full for
-    them, before the first is taken.
+    The variants of a clip follow one another. The same clips and settings give the same bytes.
+    Raises OSError when the disk is too full for them, before the first is taken.
     """
     shape = (settings.segments, *settings.frame_shape)
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -91,30 +92,36 @@ class MixedStore:
         shape: tuple[int, ...] = self._shard(self.index[0].shard).clips.shape[1:]
         return shape
 
-    def read(self, rows: Sequence[IndexRow]) -> Pixels:
-        """Return those clips as uint8 (len(rows), *clip_shape).
+    def read(self, rows: Sequence[IndexRow], variant: int = 0) -> Pixels:
+        """Return that variant of those clips as uint8 (len(rows), *clip_shape).
 
         Raises StoreError for a clip that is not there or not what was written; the check, dearer
         than the read, is made once for a clip and process.
         """
+        if variant >= self.settings.variants:
+            raise StoreError(
+                f"{self.folder}: view {variant + 1} of a clip: allowed: at most "
+                f"mix.variants = {self.settings.variants}"
+            )
         batch = np.empty((len(rows), *self.clip_shape), np.uint8)
         for place, row in enumerate(rows):
-            self._read_chunk(row, batch[place].reshape(-1))
-            if (row.shard, row.row) not in self._checked:
-                if zlib.crc32(batch[place].data) != self._shard(row.shard).checksums[row.row]:
-                    raise self._damaged(row.shard, f"row {row.row} ({row.clip}) has changed")
-                self._checked.add((row.shard, row.row))
+            number = row.row + variant
+            self._read_chunk(row, number, batch[place].reshape(-1))
+            if (row.shard, number) not in self._checked:
+                if zlib.crc32(batch[place].data) != self._shard(row.shard).checksums[number]:
+                    raise self._damaged(row.shard, f"row {number} ({row.clip}) has changed")
+                self._checked.add((row.shard, number))
         return batch
 
-    def _read_chunk(self, row: IndexRow, target: Pixels) -> None:
+    def _read_chunk(self, row: IndexRow, number: int, target: Pixels) -> None:
         shard = self._shard(row.shard)
-        if not 0 <= row.row < len(shard.checksums):
+        if not 0 <= number < len(shard.checksums):
             raise StoreError(
-                f"{self.folder / 'index.csv'}: {row.clip}: {row.shard} has no row {row.row}; "
+                f"{self.folder / 'index.csv'}: {row.clip}: {row.shard} has no row {number}; "
                 f"delete {self.folder} and run dvc repro"
             )
         # A clip is one raw chunk: straight into its place, at half the time of a selection.
-        start = (row.row, *[0] * len(self.clip_shape))
+        start = (number, *[0] * len(self.clip_shape))
         try:
             _, chunk = shard.clips.id.read_direct_chunk(start, out=target)
         except (OSError, ValueError) as error:
@@ -164,7 +171,7 @@ class _Shard:
 def _open_shard(path: Path) -> _Shard:
     """Open a shard. Raises all kinds of errors for a damaged one, as HDF5 happens to find it."""
     file = h5py.File(path, "r")
-    attributes = dict(file.attrs)
+    attributes = {"variants": 1, **file.attrs}
     if attributes["window"] != "all":
         attributes["window"] = json.loads(attributes["window"])
     attributes["size"] = attributes["size"].tolist()
@@ -176,4 +183,6 @@ def _attributes(settings: MixSettings) -> dict[str, Any]:
     attributes = settings.model_dump()
     if settings.window != "all":
         attributes["window"] = json.dumps(attributes["window"])
+    if settings.variants == 1:  # a store of one variant is the same bytes as before there were more
+        del attributes["variants"]
     return attributes

@@ -211,6 +211,7 @@ def _settings(size: tuple[int, int], pixel_format: str) -> MixSettings:
             "segments": SEGMENTS,
             "frames_per_segment": "all",
             "window": "all",
+            "variants": 1,
             "size": size,
             "fit": "squeeze",
             "pixel_format": pixel_format,

@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from einops import rearrange
 
 from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import STATES, Clip, Video, class_labels
 from framemix.errors import MixingError, VideoError
 from framemix.isolation import Limits, isolated
-from framemix.mixing import MixSettings, Pixels, mix_stream, mix_windows
+from framemix.mixing import MixSettings, Pixels, mix_ranges, mix_windows
 from framemix.scratch import Unit, finish_all, link
 from framemix.store import IndexRow, shard_name, write_shard
 from framemix.tables import write_table
@@ -94,7 +95,12 @@ def build_store(
         link(unit / SHARD, folder / name)
     rows = [
         IndexRow(
-            clip=m.clip, class_name=m.class_name, label=m.label, shard=name, row=i, frames=m.frames
+            clip=m.clip,
+            class_name=m.class_name,
+            label=m.label,
+            shard=name,
+            row=i * settings.variants,
+            frames=m.frames,
         )
         for name, members in shards.items()
         for i, m in enumerate(members)
@@ -105,19 +111,45 @@ def build_store(
 def mix_video(path: Path, frames: int, settings: MixSettings) -> Iterator[Pixels]:
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
-    Raises VideoError when the video is too short; when it is too long, only where the window is
-    all of it, because finding out takes decoding it to its end.
+    Of `settings.window` itself, the first variant. Raises VideoError when the video is too short;
+    when it is too long, only where the window is all of it, because finding out takes decoding it
+    to its end.
     """
+    for _, mixed in _mixed(path, frames, settings.model_copy(update={"variants": 1})):
+        yield mixed
+
+
+def mix_variants(path: Path, frames: int, settings: MixSettings) -> Pixels:
+    """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
+
+    In one pass over the video. Raises VideoError as `mix_video` does.
+    """
+    count = settings.variants * settings.segments
+    clips = np.empty((count, *settings.frame_shape), np.uint8)
+    for place, mixed in _mixed(path, frames, settings):
+        clips[place] = mixed
+    return rearrange(clips, "(k s) ... -> k s ...", k=settings.variants)
+
+
+def _mixed(path: Path, frames: int, settings: MixSettings) -> Iterator[tuple[int, Pixels]]:
+    """Yield the mixed frames of all variants as they come, each with its place among all."""
     how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
     try:
-        start, total = settings.span(frames)
+        starts, (_, length) = settings.starts(frames), settings.span(frames)
+        first = min(starts)
+        ranges = [
+            range(start - first + window.start, start - first + window.stop)
+            for start in starts
+            for window in mix_windows(length, **how)
+        ]
         read = READERS[settings.pixel_format]
-        stream = islice(read(path, size=settings.size, fit=settings.fit), start, None)
-        yield from mix_stream(stream, total=total, **how)
+        stream = islice(read(path, size=settings.size, fit=settings.fit), first, None)
+        total = max(starts) - first + length
+        yield from mix_ranges(stream, ranges, total=total, method=settings.method)
     except MixingError as error:
         raise VideoError(f"{path}: cannot be mixed: {error}") from None
     if settings.window == "all":
-        seen = mix_windows(total, **how)[-1].stop + sum(1 for _ in stream)
+        seen = ranges[-1].stop + sum(1 for _ in stream)
         if seen != frames:
             raise VideoError(f"{path}: cannot be mixed: {seen} frames, not {frames} as its table")
 
@@ -138,12 +170,9 @@ def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
 def _mix_shard(
     sources: Sequence[Source], settings: MixSettings, limits: Limits, folder: Path
 ) -> None:
-    clips = (
-        isolated(partial(_mixed_clip, frames=s.frames, settings=settings), s.path, limits)
+    variants = (
+        isolated(partial(mix_variants, frames=s.frames, settings=settings), s.path, limits)
         for s in sources
     )
-    write_shard(folder / SHARD, clips, len(sources), settings)
-
-
-def _mixed_clip(path: Path, *, frames: int, settings: MixSettings) -> Pixels:
-    return np.stack(list(mix_video(path, frames, settings)))
+    count = len(sources) * settings.variants
+    write_shard(folder / SHARD, chain.from_iterable(variants), count, settings)

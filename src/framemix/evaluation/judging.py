@@ -37,13 +37,14 @@ WITH_LIMITS = ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model said of its val clips (N, K), and of driver clips.
+    """What a model said of its val clips (N, K), and of driver clips, from `views` of each.
 
     `clusters` names the group or subject of each val clip. `drivers` is None unless the model was
     fine-tuned. Leak shares: val clips, and driver clips, whose group or subject is in train too.
     """
 
     model: TrainedModel
+    views: int
     probabilities: Tensor
     labels: Tensor
     clusters: list[str]
@@ -102,6 +103,7 @@ class Judge:
     scope: Literal["class", "dataset"]
     batch_size: int
     device: torch.device
+    views: int
 
     def pretrained(self, folder: Path) -> Evaluation:
         """Return what the model in `folder` says of UCF101's val clips."""
@@ -132,7 +134,8 @@ class Judge:
             history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
         return Evaluation(
             model=model,
-            probabilities=predict(model, val, batch_size=self.batch_size, device=self.device),
+            views=self.views,
+            probabilities=self._predict(model, val),
             labels=labels_of(val),
             clusters=[self._cluster(example) for example in val],
             leak_share=self._leak(train, val),
@@ -143,9 +146,14 @@ class Judge:
             own_metrics=_read(folder / "metrics.json"),
         )
 
+    def _predict(self, model: TrainedModel, examples: Sequence[Example]) -> Tensor:
+        return predict(
+            model, examples, batch_size=self.batch_size, device=self.device, views=self.views
+        )
+
     def _drivers(self, model: TrainedModel) -> list[Driver]:
         examples = self.data.drivers("val")
-        said = predict(model, examples, batch_size=self.batch_size, device=self.device)
+        said = self._predict(model, examples)
         rows = {row.clip: row for row in self.data.rldd_split}
         return [
             Driver(

@@ -107,6 +107,7 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
     settings = {
         "videos": circumstances.ucf101,
         **{f"mix.{key}": str(value) for key, value in evaluation.model.mix.items()},
+        "evaluate.views": str(evaluation.views),
         "split.strategy": split.strategy,
         "split.group_scope": split.group_scope,
         "split.fold": f"{split.fold} of {split.folds}",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from einops import reduce
 from torch import Tensor
 
 from framemix.models import TrainedModel, normalise
@@ -12,15 +13,21 @@ from framemix.training.data import ClipDataset, Example, ordered_loader
 
 @torch.inference_mode()
 def predict(
-    model: TrainedModel, examples: Sequence[Example], *, batch_size: int, device: torch.device
+    model: TrainedModel,
+    examples: Sequence[Example],
+    *,
+    batch_size: int,
+    device: torch.device,
+    views: int = 1,
 ) -> Tensor:
     """Return class probabilities float32 (clips, classes) in the order of `examples`.
 
-    In fp32 whatever the training's precision, so that figures agree between devices.
+    Each clip's are the mean over its first `views` variants; StoreError where it has fewer. In
+    fp32 whatever the training's precision, so that figures agree between devices.
     """
     network = model.network.eval().to(device)
     probabilities = [torch.zeros(0, len(model.classes))]
-    for clips, _ in ordered_loader(ClipDataset(examples), batch_size, workers=0):
+    for clips, _ in ordered_loader(ClipDataset(examples, views), batch_size, workers=0):
         logits = network(normalise(clips.to(device), model.mean, model.std))
         probabilities.append(F.softmax(logits, dim=1).cpu())
-    return torch.cat(probabilities)
+    return reduce(torch.cat(probabilities), "(n views) k -> n k", "mean", views=views)

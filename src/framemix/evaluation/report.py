@@ -56,7 +56,9 @@ def write_report(
     of classes, of drivers and of subjects, table1.md, pictures, index.html with all of it, and
     into each model's folder its card, README.md. Returns the metrics.
     """
-    judge = Judge(data, circumstances.split.group_scope, settings.batch_size, device)
+    judge = Judge(
+        data, circumstances.split.group_scope, settings.batch_size, device, settings.views
+    )
     pretrained = {name: judge.pretrained(folder) for name, folder in folders.items()}
     evaluations = {**pretrained, "finetuned": judge.finetuned(finetuned)}
     target.mkdir(parents=True, exist_ok=True)

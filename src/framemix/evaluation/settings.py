@@ -9,4 +9,5 @@ class EvaluateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_size: int = Field(ge=1)
+    views: int = Field(ge=1)
     pictured_clips: int = Field(ge=1)

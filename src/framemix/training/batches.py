@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from framemix.training.data import Batch, ClipDataset, batch_loader, labels_of
+from framemix.training.data import Batch, ClipDataset, batch_loader
 from framemix.training.settings import Sampling, TrainingSettings
 
 Resident = Literal["auto"] | bool
@@ -22,7 +22,7 @@ READ_CLIPS = 32  # at once, on the way into the device's memory
 
 
 class BatchOrder(Sampler[list[int]]):
-    """The places of the clips that this process takes, batch after batch, in an epoch.
+    """The places of the `clips` clips that this process takes, batch after batch, in an epoch.
 
     `places(epoch)` is the order of all. Each step's `batch_size` clips are cut into `accumulate`
     parts taken one after the other, and each of these into one for each of `ranks` processes:
@@ -87,9 +87,11 @@ class Orders:
     val: BatchOrder
 
     @classmethod
-    def of(cls, labels: Sequence[int], val: int, settings: TrainingSettings, seed: int) -> "Orders":
+    def of(
+        cls, labels: Sequence[int], variants: int, val: int, settings: TrainingSettings, seed: int
+    ) -> "Orders":
         """Return the orders of training clips of those labels and of `val` validation clips."""
-        drawn = partial(drawn_places, labels, settings.sampling, seed)
+        drawn = partial(drawn_places, labels, variants, settings.sampling, seed)
         size = settings.batch_size
         return cls(
             train=BatchOrder(len(labels), size, drawn, settings.accumulate),
@@ -97,18 +99,24 @@ class Orders:
         )
 
 
-def drawn_places(labels: Sequence[int], sampling: Sampling, seed: int, epoch: int) -> list[int]:
+def drawn_places(
+    labels: Sequence[int], variants: int, sampling: Sampling, seed: int, epoch: int
+) -> list[int]:
     """Return an epoch's order of clips, which depends on these arguments alone.
 
     `uniform` takes every clip once; `balanced` draws as many with replacement, each class as
-    likely as any other.
+    likely as any other. Of each clip, one of its variants is drawn: places are those of a
+    `ClipDataset` of all variants.
     """
     generator = np.random.default_rng([seed, epoch])
     if sampling == "uniform":
-        return list(map(int, generator.permutation(len(labels))))
-    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    odds = 1 / (len(counts) * counts[classes])
-    return list(map(int, generator.choice(len(labels), len(labels), p=odds)))
+        clips = generator.permutation(len(labels))
+    else:
+        _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        odds = 1 / (len(counts) * counts[classes])
+        clips = generator.choice(len(labels), len(labels), p=odds)
+    places: list[int] = (clips * variants + generator.integers(variants, size=len(clips))).tolist()
+    return places
 
 
 def _in_turn(clips: int, epoch: int) -> range:
@@ -181,7 +189,7 @@ class ClipBatches(pl.LightningDataModule):
                     read = made.new_empty(len(clips), *made.shape[1:])
                 read[start : start + len(made)] = made
         assert read is not None
-        return ResidentClips(read, labels_of(clips.examples).to(device))
+        return ResidentClips(read, clips.labels.to(device))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the batches of the epoch that the order is set to."""

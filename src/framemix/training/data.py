@@ -52,24 +52,36 @@ def split_examples(store: MixedStore, split: Sequence[SplitVideo], subset: Subse
 
 
 class ClipDataset(Dataset[Batch]):
-    """Reads whole batches: uint8 (B, *clip_shape of the store) and labels int64 (B,)."""
+    """Reads whole batches: uint8 (B, *clip_shape of the store) and labels int64 (B,).
 
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = list(examples)
+    The first `views` variants of each example, one after the other: an example's number times
+    `views` is the place of its first.
+    """
+
+    def __init__(self, examples: Sequence[Example], views: int = 1) -> None:
+        self.examples, self.views = list(examples), views
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.examples) * self.views
 
     @property
     def nbytes(self) -> int:
         """The size of all clips."""
         return len(self) * math.prod(self.examples[0].store.clip_shape)
 
+    @property
+    def labels(self) -> Tensor:
+        """The labels of all places, int64 (len(self),)."""
+        return labels_of(self.examples).repeat_interleave(self.views)
+
     def __getitems__(self, places: list[int]) -> Batch:
         """Return the clips at `places` as one batch."""
-        chosen = [self.examples[place] for place in places]
-        clips = np.concatenate([example.store.read([example.row]) for example in chosen])
-        return torch.from_numpy(clips), labels_of(chosen)
+        chosen = [self.examples[place // self.views] for place in places]
+        clips = [
+            example.store.read([example.row], place % self.views)
+            for example, place in zip(chosen, places, strict=True)
+        ]
+        return torch.from_numpy(np.concatenate(clips)), labels_of(chosen)
 
 
 def labels_of(examples: Sequence[Example]) -> Tensor:

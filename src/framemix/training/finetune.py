@@ -37,8 +37,12 @@ def finetune(
     seeds: Sequence[int],
     target: Path,
     machine: Machine,
+    views: int = 1,
 ) -> None:
-    """Fine-tune the pretrained ViViT as `settings` say, once a seed, and write to `target`."""
+    """Fine-tune the pretrained ViViT as `settings` say, once a seed, and write to `target`.
+
+    Its figures are from `views` of each val clip.
+    """
     source = load_model(pretrained)
     weights = hashlib.blake2b(pretrained.read_bytes()).hexdigest()
     _check_stores(source, data, pretrained)
@@ -64,7 +68,11 @@ def finetune(
         )
 
     judge = partial(
-        finetuned_metrics, data=tuned, batch_size=settings.batch_size, device=machine.device
+        finetuned_metrics,
+        data=tuned,
+        batch_size=settings.batch_size,
+        device=machine.device,
+        views=views,
     )
     seen = {"val_seen_in_pretraining": seen_in_pretraining(val_clips, data)}
     train_seeds(start, seeds, judge, seen, target, machine)
@@ -72,10 +80,15 @@ def finetune(
 
 
 def finetuned_metrics(
-    trained: TrainedModel, *, data: FinetuneData, batch_size: int, device: torch.device
+    trained: TrainedModel,
+    *,
+    data: FinetuneData,
+    batch_size: int,
+    device: torch.device,
+    views: int = 1,
 ) -> dict[str, float | int | None]:
     """Return the accuracy on the task's val clips, and on drivers held out of training."""
-    said = partial(predict, trained, batch_size=batch_size, device=device)
+    said = partial(predict, trained, batch_size=batch_size, device=device, views=views)
     val, drivers = data.examples(task_of(trained.classes), "val"), data.drivers("val")
     return {
         **classification_metrics(said(val), labels_of(val)),

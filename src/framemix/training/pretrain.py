@@ -30,8 +30,12 @@ def pretrain(
     seeds: Sequence[int],
     target: Path,
     machine: Machine,
+    views: int = 1,
 ) -> None:
-    """Train the network of `settings` from its first weights, once a seed; write to `target`."""
+    """Train the network of `settings` from its first weights, once a seed; write to `target`.
+
+    Its figures are from `views` of each val clip.
+    """
     classes = class_names(store)
     config = model_config(settings.model, store.settings, len(classes))
     train_clips, val_clips = (split_examples(store, split, side) for side in ("train", "val"))
@@ -52,7 +56,7 @@ def pretrain(
 
     def judge(trained: TrainedModel) -> Figures:
         size, device = settings.batch_size, machine.device
-        probabilities = predict(trained, val_clips, batch_size=size, device=device)
+        probabilities = predict(trained, val_clips, batch_size=size, device=device, views=views)
         return classification_metrics(probabilities, labels_of(val_clips))
 
     train_seeds(start, seeds, judge, {}, target, machine)

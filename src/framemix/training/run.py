@@ -123,10 +123,11 @@ def train(run: Run, machine: Machine) -> Path:
 def _fit(run: Run, machine: Machine, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     labels = [example.label for example in run.train]
-    orders = Orders.of(labels, len(run.val), run.settings, run.seed)
+    variants = run.train[0].store.settings.variants
+    orders = Orders.of(labels, variants, len(run.val), run.settings, run.seed)
     frozen, trained = split_frozen(run.network, run.settings.augment)
     data = ClipBatches(
-        ClipDataset(run.train),
+        ClipDataset(run.train, views=variants),
         ClipDataset(run.val),
         orders,
         workers=machine.workers,
