@@ -12,7 +12,7 @@ from framemix.evaluation.judging import Judge
 from framemix.evaluation.page import write_card, write_page
 from framemix.evaluation.report import table1_rows
 from framemix.training.finetune_data import FinetuneData
-from tests.test_report import CIRCUMSTANCES, MODELS, data, models, reports
+from tests.test_report import CIRCUMSTANCES, MODELS, VIEWS, data, models, reports
 
 __all__ = ["data", "models", "reports"]  # fixtures
 
@@ -87,7 +87,7 @@ def test_page_shows_the_figures_and_the_settings(page: str, reports: Path) -> No
 def test_names_of_classes_cannot_break_the_page(
     data: FinetuneData, models: Path, reports: Path, tmp_path: Path
 ) -> None:
-    judge = Judge(data, "class", 4, torch.device("cpu"), 1)
+    judge = Judge(data, "class", 4, torch.device("cpu"), VIEWS)
     pretrained = {name: judge.pretrained(models / name) for name in MODELS}
     tuned = judge.finetuned(models / "finetuned")
     wild = replace(tuned.model, classes=[*tuned.model.classes[:-2], "<b>&", "drowsy"])
@@ -116,12 +116,12 @@ def test_card_tells_data_figures_and_limits(name: str, models: Path, reports: Pa
     assert ("Not a safety device" in card) == (name == "finetuned")
     assert ("subjects' own" in card) == (name == "finetuned")
     assert "rendered sample" not in card
-    assert "{" not in card
+    assert "{{" not in card
     assert max(len(line) for line in card.splitlines() if not line.startswith("|")) <= 130
 
 
 def test_card_of_a_sample_model_says_so(data: FinetuneData, models: Path, tmp_path: Path) -> None:
-    judge = Judge(data, "class", 4, torch.device("cpu"), 1)
+    judge = Judge(data, "class", 4, torch.device("cpu"), VIEWS)
     evaluation = judge.finetuned(models / "finetuned")
     write_card("finetuned", evaluation, replace(CIRCUMSTANCES, sample=True), tmp_path / "README.md")
     assert "model of the rendered sample" in (tmp_path / "README.md").read_text()
@@ -131,7 +131,7 @@ def test_card_of_a_fine_tuned_model_without_val_drivers_still_is_one(
     data: FinetuneData, models: Path, tmp_path: Path
 ) -> None:
     clips = [clip.model_copy(update={"subset": "train"}) for clip in data.rldd_split]
-    judge = Judge(replace(data, rldd_split=clips), "class", 4, torch.device("cpu"), 1)
+    judge = Judge(replace(data, rldd_split=clips), "class", 4, torch.device("cpu"), VIEWS)
     evaluation = judge.finetuned(models / "finetuned")
     write_card("finetuned", evaluation, CIRCUMSTANCES, tmp_path / "README.md")
     card = (tmp_path / "README.md").read_text()

@@ -225,7 +225,7 @@ def test_a_second_report_is_the_same_bytes(
 
 
 def test_planes_are_pictured_as_pixels_are(models: Path, reports: Path, tmp_path: Path) -> None:
-    write(models, finetune_data(tmp_path, pixel_format="yuv420p"), tmp_path)
+    write(models, finetune_data(tmp_path, pixel_format="yuv420p", **VARIANTS), tmp_path)
     picture, expected = (
         matplotlib.image.imread(folder / "mixed_frames.png") for folder in (tmp_path, reports)
     )
