@@ -107,6 +107,7 @@ def test_card_tells_data_figures_and_limits(name: str, models: Path, reports: Pa
     for words in (
         "UCF-101",
         "split.strategy | random",
+        "evaluate.views | 2",
         "leak share | 100.0 %",
         "mix.method",
         "top-1",
