@@ -197,6 +197,7 @@ def build(root: Path, folder: Path, cluster: Cluster) -> dict[str, bytes]:
             segments=4,
             frames_per_segment="all",
             window="all",
+            variants=1,
             size=(48, 64),
             fit="squeeze",
             pixel_format="rgb24",

@@ -80,6 +80,7 @@ def settings_of(pixel_format: str) -> MixSettings:
             "segments": 8,
             "frames_per_segment": "all",
             "window": "all",
+            "variants": 1,
             "size": (240, 320),
             "fit": "squeeze",
             "pixel_format": pixel_format,

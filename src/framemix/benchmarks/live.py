@@ -83,6 +83,7 @@ def paper_vivit() -> Classifier:
         segments=PAPER_FRAMES,
         frames_per_segment="all",
         window="all",
+        variants=1,
         size=PAPER_SIZE,
         fit="squeeze",
         pixel_format="rgb24",
