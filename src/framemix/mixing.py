@@ -94,9 +94,7 @@ def segment_weights(frames: int, method: Method) -> NDArray[np.float64]:
     rank pooling (Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR 2016,
     equation 2).
     """
-    if method == "last":
-        return np.eye(1, frames, frames - 1)[0]
-    weights = _whole_weights(frames, method)
+    weights = _whole_weights(frames, method).astype(np.float64)
     return weights / (RANK_UNIT if method == "rank_pool" else weights.sum())
 
 
@@ -267,6 +265,8 @@ def _whole_weights(frames: int, method: Method) -> NDArray[np.int64]:
     place = np.arange(1, frames + 1)
     if method == "linear":
         return place
+    if method == "last":
+        return place // frames
     if method == "harmonic":
         age = place[::-1]
         return (2 * HARMONIC_UNIT + age) // (2 * age)
@@ -283,4 +283,5 @@ def _whole_weights(frames: int, method: Method) -> NDArray[np.int64]:
 def _spread(total: NDArray[np.int64]) -> Pixels:
     """Return signed sums as pixels around the middle, the largest RANK_SPREAD away from it."""
     largest = max(int(abs(total).max(initial=0)), 1)
-    return ((2 * RANK_SPREAD * total + largest) // (2 * largest) + RANK_MIDDLE).astype(np.uint8)
+    rounded: NDArray[np.int64] = (2 * RANK_SPREAD * total + largest) // (2 * largest)
+    return (rounded + RANK_MIDDLE).astype(np.uint8)

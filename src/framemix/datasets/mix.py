@@ -1,7 +1,7 @@
 """Mixes the videos of a dataset into its store."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
-from framemix.datasets.records import STATES, Clip, Video, class_labels
+from framemix.datasets.records import STATES, Clip, LabelledVideo, Video, class_labels
 from framemix.errors import MixingError, VideoError
 from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels, mix_stream, mix_windows
@@ -19,24 +19,30 @@ from framemix.scratch import Unit, finish_all, link
 from framemix.store import IndexRow, shard_name, write_shard
 from framemix.tables import write_table
 from framemix.video.planes import stream_planes
-from framemix.video.reading import stream_frames
+from framemix.video.reading import stream_frames, video_files
 
 # A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
 CLIPS_PER_SHARD = 32
 # In the scratch folder, where it must not change with a label: another class may come or go.
 SHARD = "shard.h5"
+# What the name of a clip that is mixed backward ends in.
+BACKWARD = " backward"
 READERS = {"rgb24": stream_frames, "yuv420p": stream_planes}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A video to mix: its clip name, file, class, label, and how many frames it has."""
+    """A video to mix: its clip name, path, class, label, and how many frames it has.
+
+    A `backward` one is mixed from its last frame to its first.
+    """
 
     clip: str
     path: Path
     class_name: str
     label: int
     frames: int
+    backward: bool = False
 
 
 def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
@@ -47,6 +53,29 @@ def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
         Source(v.video, root.absolute() / v.video, v.class_name, labels[v.class_name], v.frames)
         for v in kept
     ]
+
+
+def labelled_sources(
+    videos: Iterable[LabelledVideo], root: Path, reversed_classes: Mapping[str, str]
+) -> list[Source]:
+    """Return the kept videos in `root` as sources of mixed clips, some of them backward too.
+
+    `reversed_classes` names what videos of a class show when they are played backward. Those that
+    do not train become a clip of that class, called `<video>` and BACKWARD.
+    """
+    kept = [video for video in videos if video.kept]
+    labels = class_labels(kept)
+    sources = [
+        Source(v.video, root / v.video, v.class_name, labels[v.class_name], v.frames) for v in kept
+    ]
+    for video, source in zip(kept, tuple(sources), strict=True):
+        partner = reversed_classes.get(video.class_name)
+        if partner in labels and video.subset != "train":
+            name = f"{source.clip}{BACKWARD}"
+            sources.append(
+                replace(source, clip=name, class_name=partner, label=labels[partner], backward=True)
+            )
+    return sources
 
 
 def clip_sources(clips: Sequence[Clip], folder: Path) -> list[Source]:
@@ -84,7 +113,7 @@ def build_store(
             folder=scratch,
             make=partial(_mix_shard, members, settings, limits),
             settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
-            files=[member.path for member in members],
+            files=[file for member in members for file in video_files(member.path)],
             code=code_fingerprint(__file__),
         )
         for members in shards.values()
@@ -102,17 +131,24 @@ def build_store(
     write_table(folder / "index.csv", IndexRow, rows)
 
 
-def mix_video(path: Path, frames: int, settings: MixSettings) -> Iterator[Pixels]:
+def mix_video(
+    path: Path, frames: int, settings: MixSettings, *, backward: bool = False
+) -> Iterator[Pixels]:
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
-    Raises VideoError when the video is too short; when it is too long, only where the window is
-    all of it, because finding out takes decoding it to its end.
+    With `backward`, of its window's frames in reverse, which are then all in memory. Raises
+    VideoError when the video is too short; when it is too long, only where the window is all of
+    it, because finding out takes decoding it to its end.
     """
     how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
     try:
         start, total = settings.span(frames)
         read = READERS[settings.pixel_format]
-        stream = islice(read(path, size=settings.size, fit=settings.fit), start, None)
+        stream: Iterator[Pixels] = islice(
+            read(path, size=settings.size, fit=settings.fit), start, None
+        )
+        if backward:
+            stream = iter(list(islice(stream, total))[::-1])
         yield from mix_stream(stream, total=total, **how)
     except MixingError as error:
         raise VideoError(f"{path}: cannot be mixed: {error}") from None
@@ -139,11 +175,15 @@ def _mix_shard(
     sources: Sequence[Source], settings: MixSettings, limits: Limits, folder: Path
 ) -> None:
     clips = (
-        isolated(partial(_mixed_clip, frames=s.frames, settings=settings), s.path, limits)
+        isolated(
+            partial(_mixed_clip, frames=s.frames, settings=settings, backward=s.backward),
+            s.path,
+            limits,
+        )
         for s in sources
     )
     write_shard(folder / SHARD, clips, len(sources), settings)
 
 
-def _mixed_clip(path: Path, *, frames: int, settings: MixSettings) -> Pixels:
-    return np.stack(list(mix_video(path, frames, settings)))
+def _mixed_clip(path: Path, *, frames: int, settings: MixSettings, backward: bool) -> Pixels:
+    return np.stack(list(mix_video(path, frames, settings, backward=backward)))

@@ -35,6 +35,19 @@ class SplitVideo(Row):
     subset: Subset
 
 
+class LabelledVideo(Row):
+    """A video file or folder of frames with the subset that its dataset puts it in, if any."""
+
+    video: str
+    class_name: str = Field(alias="class")
+    subset: Subset | Literal["test", ""]
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    kept: bool = False
+    reason: str = ""
+
+
 class Clip(Row):
     """A clip, or with `kept` false a file or clip that was rejected and why."""
 
@@ -61,6 +74,6 @@ class SplitClip(Row):
     subset: Subset
 
 
-def class_labels(videos: Iterable[Video]) -> dict[str, int]:
+def class_labels(videos: Iterable[Video | LabelledVideo]) -> dict[str, int]:
     """Return the label of each class that has a kept video: 0... by code point."""
     return {name: i for i, name in enumerate(sorted({v.class_name for v in videos if v.kept}))}
