@@ -1,7 +1,7 @@
 """Mixes the videos of a dataset into its store."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -11,7 +11,15 @@ import numpy as np
 
 from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
-from framemix.datasets.records import STATES, Clip, LabelledVideo, Video, class_labels
+from framemix.datasets.records import (
+    BACKWARD,
+    STATES,
+    Clip,
+    LabelledVideo,
+    Video,
+    class_labels,
+    judged,
+)
 from framemix.errors import MixingError, VideoError
 from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels, mix_stream, mix_windows
@@ -25,8 +33,6 @@ from framemix.video.reading import stream_frames, video_files
 CLIPS_PER_SHARD = 32
 # In the scratch folder, where it must not change with a label: another class may come or go.
 SHARD = "shard.h5"
-# What the name of a clip that is mixed backward ends in.
-BACKWARD = " backward"
 READERS = {"rgb24": stream_frames, "yuv420p": stream_planes}
 
 
@@ -56,26 +62,34 @@ def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
 
 
 def labelled_sources(
-    videos: Iterable[LabelledVideo], root: Path, reversed_classes: Mapping[str, str]
+    videos: Sequence[LabelledVideo], root: Path, partners: Mapping[str, str]
 ) -> list[Source]:
-    """Return the kept videos in `root` as sources of mixed clips, some of them backward too.
+    """Return the kept videos in `root` as sources of mixed clips, the judged ones backward too.
 
-    `reversed_classes` names what videos of a class show when they are played backward. Those that
-    do not train become a clip of that class, called `<video>` and BACKWARD.
+    `partners` names the class that videos of a class show when they are played backward. Where
+    there is one, a second clip of that class is called `<video>` and BACKWARD.
     """
     kept = [video for video in videos if video.kept]
     labels = class_labels(kept)
-    sources = [
-        Source(v.video, root / v.video, v.class_name, labels[v.class_name], v.frames) for v in kept
+
+    def source(video: LabelledVideo, class_name: str, *, backward: bool) -> Source:
+        return Source(
+            clip=video.video + BACKWARD * backward,
+            path=root / video.video,
+            class_name=class_name,
+            label=labels[class_name],
+            frames=video.frames,
+            backward=backward,
+        )
+
+    return [
+        *(source(video, video.class_name, backward=False) for video in kept),
+        *(
+            source(video, partners[video.class_name], backward=True)
+            for video in judged(kept)
+            if partners.get(video.class_name) in labels
+        ),
     ]
-    for video, source in zip(kept, tuple(sources), strict=True):
-        partner = reversed_classes.get(video.class_name)
-        if partner in labels and video.subset != "train":
-            name = f"{source.clip}{BACKWARD}"
-            sources.append(
-                replace(source, clip=name, class_name=partner, label=labels[partner], backward=True)
-            )
-    return sources
 
 
 def clip_sources(clips: Sequence[Clip], folder: Path) -> list[Source]:
