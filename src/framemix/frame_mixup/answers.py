@@ -1,16 +1,14 @@
 """The answers that a network gave, a row a video."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from framemix.tables import Row
 
-Right = Literal[0, 1]
+Right = Annotated[int, Field(ge=0, le=1)]
 # An empty cell of the table is no answer.
-MaybeRight = Annotated[
-    Right | None, BeforeValidator(lambda value: None if value == "" else int(value))
-]
+MaybeRight = Annotated[Right | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
 class Answer(Row):
@@ -23,7 +21,7 @@ class Answer(Row):
 
     video: str
     frames: int
-    top1: Annotated[Right, BeforeValidator(int)]
-    top5: Annotated[Right, BeforeValidator(int)]
+    top1: Right
+    top5: Right
     forward: MaybeRight
     backward: MaybeRight

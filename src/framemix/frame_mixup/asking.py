@@ -7,7 +7,7 @@ from torch import Tensor
 
 from framemix.datasets.records import BACKWARD, LabelledVideo, judged
 from framemix.evaluation.prediction import predict
-from framemix.frame_mixup.answers import Answer, Right
+from framemix.frame_mixup.answers import Answer
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
 from framemix.training.data import examples_of, labels_of
@@ -36,18 +36,18 @@ def ask(
     reversed_scores = dict(zip(directed, scores[len(asked) :], strict=True))
     hits = scores.topk(min(5, len(model.classes))).indices == labels_of(forward + backward)[:, None]
 
-    def direction(video: LabelledVideo, of: Tensor, true: str) -> Right | None:
+    def told(video: LabelledVideo, clip: Tensor, true: str) -> int:
         pair = (video.class_name, partners[video.class_name])
-        return 1 if _better(model.classes, of, pair) == true else 0
+        return int(_better(model.classes, clip, pair) == true)
 
     return [
         Answer(
             video=video.video,
             frames=video.frames,
-            top1=1 if hit[0] else 0,
-            top5=1 if hit.any() else 0,
-            forward=None if back is None else direction(video, score, video.class_name),
-            backward=None if back is None else direction(video, back, partners[video.class_name]),
+            top1=int(hit[0]),
+            top5=int(hit.any()),
+            forward=None if back is None else told(video, score, video.class_name),
+            backward=None if back is None else told(video, back, partners[video.class_name]),
         )
         for video, score, hit in zip(asked, scores, hits, strict=False)
         for back in [reversed_scores.get(video)]
