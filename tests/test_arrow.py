@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from framemix.cluster import Cluster
 from framemix.datasets.sample.arrow import (
     CLASSES,
     SIDE,
@@ -28,7 +29,7 @@ def clip(class_name: str, number: int, frames: int = 24) -> np.ndarray:
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("arrow") / "short"
-    render_arrow(root, SETTINGS, workers=1)
+    render_arrow(root, SETTINGS, Cluster(1))
     return root
 
 
@@ -52,7 +53,7 @@ def test_every_other_clip_has_a_length_that_eight_segments_do_not_divide(rendere
 
 
 def test_the_same_settings_render_the_same_bytes(rendered: Path, tmp_path: Path) -> None:
-    render_arrow(tmp_path / "again", SETTINGS, workers=2)
+    render_arrow(tmp_path / "again", SETTINGS, Cluster(2))
     files = sorted(path.relative_to(rendered) for path in rendered.rglob("*.avi"))
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (rendered / file).read_bytes()

@@ -10,8 +10,9 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from framemix.datasets.mix import build_store, labelled_sources
-from framemix.datasets.records import LabelledVideo
+from framemix.cluster import Cluster
+from framemix.datasets.mix import build_store, labelled_sources, mix_video
+from framemix.datasets.records import LabelledVideo, judged
 from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
@@ -19,6 +20,7 @@ from framemix.frame_mixup.cells import parse_cell
 from framemix.frame_mixup.intervals import difference_of, mean_of
 from framemix.frame_mixup.report import CellAnswers, checks, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
+from framemix.isolation import Limits
 from framemix.mixing import mix_frames
 from framemix.models import TrainedModel, build_model, normalise
 from framemix.models.config import FrameNetConfig
@@ -125,9 +127,21 @@ def store_of(root: Path, rows: list[LabelledVideo], folder: Path, **mix: Any) ->
         folder / "store",
         mix_settings(segments=SEGMENTS, size=[SIZE, SIZE], **mix),
         scratch=folder / "scratch",
-        workers=1,
+        cluster=Cluster(1),
+        limits=Limits(seconds=60, memory_mb=2048),
     )
     return MixedStore(folder / "store")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledVideo]]:
+    root = tmp_path_factory.mktemp("study") / "videos"
+    return root, write_videos(root, 24)
+
+
+@pytest.fixture(scope="module")
+def averages(videos: tuple[Path, list[LabelledVideo]]) -> MixedStore:
+    return store_of(*videos, videos[0].parent / "averages", method="average")
 
 
 def trained(net: nn.Module) -> TrainedModel:
@@ -139,45 +153,50 @@ def answers_of(net: nn.Module, store: MixedStore, rows: list[LabelledVideo]) -> 
     return ask(trained(net), store, rows, PARTNERS, batch_size=4, device=torch.device("cpu"))
 
 
-@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
 def test_judged_videos_with_a_reversed_class_are_mixed_backward_too(
-    pixel_format: str, tmp_path: Path
+    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]], tmp_path: Path
 ) -> None:
-    rows = write_videos(tmp_path / "videos", 19)
-    store = store_of(tmp_path / "videos", rows, tmp_path, pixel_format=pixel_format)
-    backward = {row.clip: row.class_name for row in store.index if row.clip.endswith(" backward")}
+    backward = {r.clip: r.class_name for r in averages.index if r.clip.endswith(" backward")}
     assert backward == {
         "test/Left/0.avi backward": "Right",
         "test/Right/0.avi backward": "Left",
     }
-    if pixel_format == "rgb24":
-        path = tmp_path / "videos/test/Left/0.avi"
-        frames = np.stack(list(stream_frames(path, size=(SIZE, SIZE), fit="squeeze")))
-        expected = mix_frames(
-            frames[::-1], segments=SEGMENTS, method="linear", frames_per_segment="all"
-        )
-        row = next(row for row in store.index if row.clip == "test/Left/0.avi backward")
-        assert np.array_equal(store.read([row])[0], expected)
+    path = videos[0] / "test/Left/0.avi"
+    frames = np.stack(list(stream_frames(path, size=(SIZE, SIZE), fit="squeeze")))
+    for method in ("linear", "average"):
+        how = {"segments": SEGMENTS, "method": method, "frames_per_segment": "all"}
+        settings = mix_settings(size=[SIZE, SIZE], **how)
+        mixed = list(mix_video(path, 24, settings, backward=True))
+        assert np.array_equal(mixed, mix_frames(frames[::-1], **how))
+    row = next(row for row in averages.index if row.clip == "test/Left/0.avi backward")
+    assert np.array_equal(averages.read([row])[0], mixed)
 
 
-def test_a_window_is_the_same_stretch_of_the_video_backward(tmp_path: Path) -> None:
-    rows = write_videos(tmp_path / "videos", 20)
-    window = {"frames": 8, "at": "start"}
-    store = store_of(tmp_path / "videos", rows, tmp_path, method="none", window=window)
-    by_name = {row.clip: store.read([row])[0] for row in store.index}
-    forward, backward = by_name["test/Left/0.avi"], by_name["test/Left/0.avi backward"]
-    assert np.array_equal(forward, backward[::-1])
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+def test_a_window_is_the_same_stretch_of_the_video_backward(
+    pixel_format: str, videos: tuple[Path, list[LabelledVideo]]
+) -> None:
+    settings = mix_settings(
+        segments=SEGMENTS,
+        size=[SIZE, SIZE],
+        method="none",
+        window={"frames": 8, "at": "start"},
+        pixel_format=pixel_format,
+    )
+    path = videos[0] / "test/Left/0.avi"
+    forward = list(mix_video(path, 24, settings))
+    assert np.array_equal(list(mix_video(path, 24, settings, backward=True)), forward[::-1])
 
 
-def test_networks_are_judged_by_test_videos_or_else_by_val_videos(tmp_path: Path) -> None:
-    rows = write_videos(tmp_path / "videos", 16)
-    store = store_of(tmp_path / "videos", rows, tmp_path / "all")
-    asked = answers_of(network(), store, rows)
+def test_networks_are_judged_by_test_videos_or_else_by_val_videos(
+    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+) -> None:
+    asked = answers_of(network(), averages, videos[1])
     assert [a.video for a in asked] == [f"test/{name}/0.avi" for name in CLASSES]
-    without = [row for row in rows if row.subset != "test"]
-    store = store_of(tmp_path / "videos", without, tmp_path / "without")
-    asked = answers_of(network(), store, without)
-    assert [a.video for a in asked] == [f"val/{name}/0.avi" for name in CLASSES]
+    without = [row for row in videos[1] if row.subset != "test"]
+    assert [row.video for row in judged(without)] == [f"val/{name}/0.avi" for name in CLASSES]
+    sources = labelled_sources(without, videos[0], PARTNERS)
+    assert sum(source.backward for source in sources) == 2
 
 
 class Fixed(nn.Module):
@@ -201,20 +220,23 @@ class Fixed(nn.Module):
     ],
 )
 def test_whoever_answers_alike_forward_and_backward_is_right_about_half(
-    scores: tuple[float, ...], left: tuple[int, int], right: tuple[int, int], tmp_path: Path
+    scores: tuple[float, ...],
+    left: tuple[int, int],
+    right: tuple[int, int],
+    averages: MixedStore,
+    videos: tuple[Path, list[LabelledVideo]],
 ) -> None:
-    rows = write_videos(tmp_path / "videos", 16)
-    asked = answers_of(Fixed(*scores), store_of(tmp_path / "videos", rows, tmp_path), rows)
+    asked = answers_of(Fixed(*scores), averages, videos[1])
     assert [(a.forward, a.backward) for a in asked] == [left, right, (None, None)]
     assert [a.top1 for a in asked] == [0, 0, 1]
     assert [a.top5 for a in asked] == [1, 1, 1]
 
 
-def test_tsn_on_averages_of_decoded_videos_is_right_about_exactly_half(tmp_path: Path) -> None:
-    rows = write_videos(tmp_path / "videos", 24)
-    store = store_of(tmp_path / "videos", rows, tmp_path, method="average")
+def test_tsn_on_averages_of_decoded_videos_is_right_about_exactly_half(
+    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+) -> None:
     for seed in range(5):
-        asked = answers_of(network(seed=seed), store, rows)[:2]
+        asked = answers_of(network(seed=seed), averages, videos[1])[:2]
         assert all(a.forward + a.backward == 1 for a in asked if a.forward is not None)
 
 

@@ -1,7 +1,6 @@
 """What users may rely on when labelled videos are listed: every one has a row, with a reason."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from framemix.cluster import Cluster
 from framemix.datasets.mix import build_store, labelled_sources, mix_video
 from framemix.datasets.records import LabelledVideo
 from framemix.datasets.something_something import LabelledSettings, label_videos
 from framemix.errors import DatasetError
+from framemix.isolation import Limits
 from framemix.models import build_model
 from framemix.models.input import to_rgb
 from framemix.store import MixedStore
@@ -24,6 +25,7 @@ from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import video_writer
 from tests.tiny_store import machine, mix_settings, nonlocal_config, training_settings
 
+LIMITS = Limits(seconds=60, memory_mb=2048)
 SUBSETS = ("train", "val", "test")
 V1 = "20bn-something-something-v1"
 
@@ -47,14 +49,16 @@ def write_video(path: Path, count: int) -> Path:
 
 def table(root: Path, scratch: Path, **settings: Any) -> dict[str, LabelledVideo]:
     chosen = LabelledSettings.model_validate({"min_frames": 8, "folds": 5} | settings)
-    rows = label_videos(root, chosen, scratch=scratch / "scratch", workers=1)
+    rows = label_videos(
+        root, chosen, scratch=scratch / "scratch", cluster=Cluster(1), limits=LIMITS
+    )
     return {row.video: row for row in rows}
 
 
-@pytest.fixture
-def v1(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sound videos 1 to 3, and one of each thing that can be wrong."""
-    root = tmp_path / "v1"
+    root = tmp_path_factory.mktemp("something") / "v1"
     for number in ("1", "2", "3", "cut", "empty", "gap", "short", "unlabelled", "unlisted"):
         write_jpgs(root / V1 / number, 4 if number == "short" else 12)
     cut = root / V1 / "cut/00007.jpg"
@@ -68,8 +72,12 @@ def v1(tmp_path: Path) -> Path:
     return root
 
 
-def test_every_folder_and_every_id_of_the_lists_has_a_row(v1: Path, tmp_path: Path) -> None:
-    rows = table(v1, tmp_path)
+@pytest.fixture(scope="module")
+def rows(v1: Path) -> dict[str, LabelledVideo]:
+    return table(v1, v1.parent)
+
+
+def test_every_folder_and_every_id_of_the_lists_has_a_row(rows: dict[str, LabelledVideo]) -> None:
     kept = {video: (row.class_name, row.subset) for video, row in rows.items() if row.kept}
     assert kept == {
         f"{V1}/1": ("Up", "train"),
@@ -94,9 +102,9 @@ def test_every_folder_and_every_id_of_the_lists_has_a_row(v1: Path, tmp_path: Pa
     ],
 )
 def test_what_cannot_be_used_is_a_row_with_a_reason(
-    video: str, reason: str, v1: Path, tmp_path: Path
+    video: str, reason: str, rows: dict[str, LabelledVideo]
 ) -> None:
-    row = table(v1, tmp_path)[f"{V1}/{video}"]
+    row = rows[f"{V1}/{video}"]
     assert not row.kept
     assert row.reason == reason
 
@@ -144,10 +152,10 @@ def test_a_folder_without_videos_is_refused_in_one_line(there: bool, tmp_path: P
         table(tmp_path / "none", tmp_path)
 
 
-def test_lists_of_nothing_that_can_be_used_are_refused(v1: Path, tmp_path: Path) -> None:
-    shutil.rmtree(v1 / V1)
+def test_lists_of_nothing_that_can_be_used_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "something-something-v1-train.csv").write_text("1;Up\n")
     with pytest.raises(DatasetError, match=r"no usable video, .*: no such folder or file"):
-        table(v1, tmp_path)
+        table(tmp_path, tmp_path)
 
 
 def test_jpgs_are_read_as_their_pictures_whatever_the_folder_is_called(tmp_path: Path) -> None:
@@ -183,7 +191,8 @@ def test_real_videos_run_through_mixing_and_a_training_step(
         tmp_path / "store",
         settings,
         scratch=tmp_path / "scratch",
-        workers=1,
+        cluster=Cluster(1),
+        limits=LIMITS,
     )
     store = MixedStore(tmp_path / "store")
     stored = next(row for row in store.index if row.clip == f"{V1}/2")

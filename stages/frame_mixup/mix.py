@@ -20,7 +20,8 @@ def main() -> None:
         STUDY_MIXED / videos / cell,
         study.mix_settings(cell),
         scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_mix@{videos}-{cell}",
-        workers=params.runtime.workers,
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
     )
 
 

@@ -9,7 +9,7 @@ from stages.paths import STUDY_SAMPLE
 def main() -> None:
     params = load_params()
     for name, settings in params.frame_mixup.sample:
-        render_arrow(STUDY_SAMPLE / name, settings, params.runtime.workers)
+        render_arrow(STUDY_SAMPLE / name, settings, params.runtime.cluster)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def main() -> None:
             root,
             study.videos,
             scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_videos@{name}",
-            workers=params.runtime.workers,
+            cluster=params.runtime.cluster,
+            limits=params.runtime.limits,
         )
         STUDY_VIDEOS[name].parent.mkdir(parents=True, exist_ok=True)
         write_table(STUDY_VIDEOS[name], LabelledVideo, rows)

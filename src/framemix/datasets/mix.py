@@ -75,7 +75,7 @@ def labelled_sources(
     def source(video: LabelledVideo, class_name: str, *, backward: bool) -> Source:
         return Source(
             clip=video.video + BACKWARD * backward,
-            path=root / video.video,
+            path=root.absolute() / video.video,
             class_name=class_name,
             label=labels[class_name],
             frames=video.frames,

@@ -10,19 +10,21 @@ lists, V2 WebM files with JSON lists:
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
 from framemix.datasets.records import LabelledVideo
 from framemix.datasets.splits import random_split
 from framemix.errors import DatasetError, VideoError
+from framemix.isolation import Limits, isolated
 from framemix.scratch import Unit, finish_all
 from framemix.tables import read_table, write_table
-from framemix.video.reading import count_frames, describe, video_files
+from framemix.video.reading import VideoInfo, count_frames, describe, video_files
 
 SUBSETS = ("train", "val", "test")
 # The lists' names of the subsets. That of the test set has no labels.
@@ -50,7 +52,7 @@ class Found:
 
 
 def label_videos(
-    root: Path, settings: LabelledSettings, *, scratch: Path, workers: int
+    root: Path, settings: LabelledSettings, *, scratch: Path, cluster: Cluster, limits: Limits
 ) -> list[LabelledVideo]:
     """Return a row for every video in `root` or in its lists: kept, or rejected with a reason.
 
@@ -62,14 +64,23 @@ def label_videos(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_inspect_all, root, videos, settings.min_frames),
-            settings={"videos": [vars(v) for v in videos], "min_frames": settings.min_frames},
-            files=[file for v in videos if not v.reason for file in video_files(root / v.video)],
+            make=partial(_inspect_all, root.absolute(), videos, settings.min_frames, limits),
+            settings={
+                "videos": [asdict(video) for video in videos],
+                "min_frames": settings.min_frames,
+                **asdict(limits),
+            },
+            files=[
+                file
+                for video in videos
+                if not video.reason
+                for file in video_files(root.absolute() / video.video)
+            ],
             code=code_fingerprint(__file__),
         )
         for videos in (found[i : i + VIDEOS_A_UNIT] for i in range(0, len(found), VIDEOS_A_UNIT))
     ]
-    done = finish_all(scratch, units, workers=workers, label="list videos")
+    done = finish_all(scratch, units, cluster=cluster, label="list videos")
     rows = [row for folder in done for row in read_table(folder / "videos.csv", LabelledVideo)]
     if not any(row.kept for row in rows):
         raise DatasetError(f"{root}: no usable video, {rows[0].video}: {rows[0].reason}")
@@ -134,17 +145,19 @@ def _in_class_folders(root: Path) -> Iterator[Found]:
                 yield Found(video, class_name, folder.name if folders else "", reason)
 
 
-def _inspect_all(root: Path, videos: Sequence[Found], min_frames: int, folder: Path) -> None:
-    rows = [_inspect(root / video.video, video, min_frames) for video in videos]
+def _inspect_all(
+    root: Path, videos: Sequence[Found], min_frames: int, limits: Limits, folder: Path
+) -> None:
+    rows = [_inspect(root / video.video, video, min_frames, limits) for video in videos]
     write_table(folder / "videos.csv", LabelledVideo, rows)
 
 
-def _inspect(path: Path, video: Found, min_frames: int) -> LabelledVideo:
-    row = LabelledVideo.model_validate(vars(video))
+def _inspect(path: Path, video: Found, min_frames: int, limits: Limits) -> LabelledVideo:
+    row = LabelledVideo.model_validate(asdict(video))
     if video.reason:
         return row
     try:
-        frames, info = count_frames(path), describe(path)
+        frames, info = isolated(_decode, path, limits)
     except VideoError as error:
         return row.model_copy(update={"reason": str(error).removeprefix(f"{path}: ")})
     pictures, reason = len(video_files(path)), ""
@@ -154,6 +167,10 @@ def _inspect(path: Path, video: Found, min_frames: int) -> LabelledVideo:
         reason = f"{frames} frames, fewer than {min_frames}"
     found = {"frames": frames, "width": info.width, "height": info.height}
     return row.model_copy(update={**found, "kept": not reason, "reason": reason})
+
+
+def _decode(path: Path) -> tuple[int, VideoInfo]:
+    return count_frames(path), describe(path)
 
 
 def _divided(rows: Sequence[LabelledVideo], folds: int) -> list[LabelledVideo]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.cluster import map_tasks
+from framemix.cluster import Cluster, map_tasks
 from framemix.datasets.sample.sprites import (
     SHAPES,
     Frame,
@@ -137,7 +137,7 @@ class ArrowClip:
         return self.settings.frames + odd * (1 + half % SPREAD)
 
 
-def render_arrow(root: Path, settings: ArrowSettings, workers: int) -> None:
+def render_arrow(root: Path, settings: ArrowSettings, cluster: Cluster) -> None:
     """Write `<root>/<train|val|test>/<Class>/<number>.avi`, SIDE x SIDE pixels.
 
     The same settings give the same bytes. Raises VideoError when a file cannot be written.
@@ -146,12 +146,13 @@ def render_arrow(root: Path, settings: ArrowSettings, workers: int) -> None:
     tasks = []
     for subset, clips in counts.items():
         for class_name in CLASSES:
-            folder = root / subset / class_name
+            # Workers elsewhere have another folder to start from.
+            folder = root.absolute() / subset / class_name
             folder.mkdir(parents=True, exist_ok=True)
             for number in range(clips):
                 clip = ArrowClip(settings, subset, class_name, number)
                 tasks.append((folder / f"{number:04}.avi", clip))
-    for _ in map_tasks(_write, tasks, workers=workers, label=f"clips of {root.name}"):
+    for _ in map_tasks(_write, tasks, cluster=cluster, label=f"clips of {root.name}"):
         pass
 
 
