@@ -19,11 +19,11 @@ from framemix.models import build_model
 from framemix.models.input import to_rgb
 from framemix.store import MixedStore
 from framemix.training.data import examples_of
-from framemix.training.run import Run, train
+from framemix.training.run import Run
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import video_writer
-from tests.tiny_store import machine, mix_settings, nonlocal_config, training_settings
+from tests.tiny_store import machine, mix_settings, nonlocal_config, train_into, training_settings
 
 LIMITS = Limits(seconds=60, memory_mb=2048)
 SUBSETS = ("train", "val", "test")
@@ -210,5 +210,5 @@ def test_real_videos_run_through_mixing_and_a_training_step(
         seed=0,
         origin={},
     )
-    train(run, tmp_path / "model", machine(tmp_path))
+    train_into(run, tmp_path / "model", machine(tmp_path))
     assert (tmp_path / "model/model.safetensors").is_file()

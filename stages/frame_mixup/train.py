@@ -22,17 +22,23 @@ def main() -> None:
     study, name = params.frame_mixup, f"{videos}-{cell}-{seed}"
     target = STUDY_MODELS / name
     kept = [row for row in read_table(STUDY_VIDEOS[videos], LabelledVideo) if row.kept]
-    store, device = MixedStore(STUDY_MIXED / videos / cell), resolve_device(params.runtime.device)
-    scratch = scratch_root(params.runtime.scratch) / f"frame_mixup_train@{name}"
-    machine = Machine(device, params.runtime.workers, scratch)
-    pretrain(store, kept, study.train, seed=seed, target=target, machine=machine)
+    store, runtime = MixedStore(STUDY_MIXED / videos / cell), params.runtime
+    machine = Machine(
+        device=resolve_device(runtime.device),
+        devices=runtime.devices,
+        num_nodes=runtime.num_nodes,
+        workers=runtime.workers,
+        resident=runtime.resident,
+        scratch=scratch_root(runtime.scratch) / f"frame_mixup_train@{name}",
+    )
+    pretrain(store, kept, study.train, seeds=[seed], target=target, machine=machine)
     answers = ask(
         load_model(target / "model.safetensors"),
         store,
         kept,
         study.partners,
         batch_size=study.train.batch_size,
-        device=device,
+        device=machine.device,
     )
     write_table(target / "answers.csv", Answer, answers)
 
