@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -44,6 +45,18 @@ def write_video(path: Path, count: int) -> Path:
     with video_writer(path, width=32, height=24, fps=12, codec="xvid") as write:
         for number in range(count):
             write(np.full((24, 32, 3), 10 * number, np.uint8))
+    return path
+
+
+def write_webm(path: Path, count: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libvpx-vp9", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for number in range(count):
+            picture = np.full((24, 32, 3), 10 * number, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        file.mux(stream.encode())
     return path
 
 
@@ -112,7 +125,7 @@ def test_what_cannot_be_used_is_a_row_with_a_reason(
 def test_second_version_is_video_files_and_json_lists(tmp_path: Path) -> None:
     root = tmp_path / "v2"
     folder = root / "20bn-something-something-v2"
-    write_video(folder / "1.webm", 10)
+    write_webm(folder / "1.webm", 10)
     (folder / "2.webm").write_bytes(b"no video")
     entries = [
         {"id": "1", "label": "putting a cup on a box", "template": "Putting [something] on [it]"},
@@ -126,7 +139,8 @@ def test_second_version_is_video_files_and_json_lists(tmp_path: Path) -> None:
     assert [row.kept for row in rows] == [True, False, False]
     assert rows[0].class_name == "Putting something on it"
     assert rows[0].subset == "train"
-    assert "cannot be decoded" in rows[1].reason
+    assert rows[0].frames == 10
+    assert rows[1].reason == "is no AVI, MP4, MOV, MKV or WMV file"
     assert rows[2].reason == "no such folder or file"
 
 
