@@ -31,10 +31,10 @@ def direction_plot(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
         for line in lines:
             _draw(axes, line)
         ticks = sorted({frames for line in lines for frames in line.points})
-        axes.set(title=title, xscale="log", xlabel="frames mixed a segment", ylim=(35, 102))
+        axes.set(title=title, xscale="log", xlabel="frames mixed a segment", ylim=(28, 102))
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
-        axes.legend(frameon=False, loc="upper right")
+        axes.legend(frameon=False, loc="lower right")
     figure.supylabel("direction told, %", fontsize=9)
     # Without the version of matplotlib in the file, the same picture is the same bytes.
     figure.savefig(path, dpi=120, metadata={"Software": None})
