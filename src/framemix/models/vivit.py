@@ -343,17 +343,16 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
         self.out = nn.Linear(heads * dim_head, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> (B, L, D)."""
-        qkv = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.heads)
+    def forward(self, x: Tensor, queries: int | None = None) -> Tensor:
+        """(B, L, D) -> (B, L, D), or what the first `queries` tokens become (B, queries, D)."""
+        if queries is None:
+            qkv = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.heads)
+        else:
+            to_q, to_kv = self.qkv.weight.tensor_split([self.out.in_features])
+            q = rearrange(F.linear(x[:, :queries], to_q), "b q (h d) -> b h q d", h=self.heads)
+            kv = rearrange(F.linear(x, to_kv), "b l (kv h d) -> kv b h l d", kv=2, h=self.heads)
+            qkv = (q, *kv)
         return self._project(rearrange(self._attend(qkv), "b h l d -> b l (h d)"))
-
-    def first(self, x: Tensor) -> Tensor:
-        """The first token (B, 1, D) after it has attended to all of (B, L, D)."""
-        to_q, to_kv = self.qkv.weight.tensor_split([self.out.in_features])
-        q = rearrange(F.linear(x[:, :1], to_q), "b 1 (h d) -> b h 1 d", h=self.heads)
-        kv = rearrange(F.linear(x, to_kv), "b l (kv h d) -> kv b h l d", kv=2, h=self.heads)
-        return self._project(rearrange(self._attend((q, *kv)), "b h 1 d -> b 1 (h d)"))
 
     def _attend(self, qkv: Iterable[Tensor]) -> Tensor:
         """Queries (B, h, Q, d), keys and values (B, h, L, d) -> (B, h, Q, d)."""
@@ -378,7 +377,7 @@ class FactorisedAttention(Attention):
             )
         super().__init__(heads=heads, **sizes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(B, T', N, D) -> (B, T', N, D)."""
         t, n = x.shape[1:3]
         halves = rearrange(
@@ -421,7 +420,7 @@ class Block(nn.Module):
 
     def first(self, x: Tensor) -> Tensor:
         """The first token alone (B, D), of what `forward` makes of (B, L, D)."""
-        cls = x[:, :1] + self.attention.first(self.attention_norm(x))  # (B, 1, D)
+        cls = x[:, :1] + self.attention(self.attention_norm(x), 1)  # (B, 1, D)
         y: Tensor = cls + self.mlp(self.mlp_norm(cls))
         return y[:, 0]
 
