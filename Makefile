@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Only measured beside, never imported by framemix.
+PEER := $(VENV)/peer/vit_pytorch/vivit.py
 # Stages and tests find this environment's python, dvc and framemix first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -29,8 +31,12 @@ test: $(READY) ## run the tests
 test-slow: $(READY) ## run the long tests: the full sample, full-size models
 	pytest -m slow
 
-bench: $(READY) ## measure what preparing data costs, as ratios
+bench: $(READY) $(PEER) ## measure what preparing data and training cost, as ratios
 	framemix bench data
+	framemix bench train --vit-pytorch $(PEER)
+
+$(PEER): | $(READY)
+	$(BIN)/pip install --quiet --no-deps --target $(VENV)/peer vit-pytorch==1.2.9
 
 lint: $(READY) ## check style and types
 	ruff check .

@@ -13,3 +13,7 @@ MIXED = {"ucf101": Path("data/mixed/ucf101"), "rldd": Path("data/mixed/rldd")}
 MODELS = {"vivit": Path("models/vivit"), "nonlocal": Path("models/nonlocal")}
 FINETUNED = Path("models/finetuned")
 REPORTS = Path("reports")
+STUDY_SAMPLE = Path("data/sample/arrow")
+STUDY_VIDEOS = {name: Path(f"data/frame_mixup/{name}.csv") for name in ("short", "long")}
+STUDY_MIXED = Path("data/mixed/frame_mixup")
+STUDY_MODELS = Path("models/frame_mixup")

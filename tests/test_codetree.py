@@ -16,12 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def stages() -> dict[str, dict]:
-    definitions = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    pipeline, study = (
+        yaml.safe_load((ROOT / file).read_text())["stages"]
+        for file in ("dvc.yaml", "frame_mixup/dvc.yaml")
+    )
+    definitions = pipeline | {f"frame_mixup.{name}": stage for name, stage in study.items()}
     return {name: stage.get("do", stage) for name, stage in definitions.items()}
 
 
 STAGES = stages()
-DATA_STAGES = ("sample", "filter", "split", "resize", "mix")
+STUDY_DATA_STAGES = [f"frame_mixup.{name}" for name in ("sample", "videos", "mix")]
+DATA_STAGES = ("sample", "filter", "split", "resize", "mix", *STUDY_DATA_STAGES)
 
 
 def script_of(stage: dict) -> Path:
@@ -93,7 +98,7 @@ def test_stages_that_do_not_train_load_just_the_code_that_was_found_and_no_torch
         check=True,
     )
     loaded = {Path(line) for line in done.stdout.splitlines()}
-    found = source_files(*(ROOT / f"stages/{name}.py" for name in DATA_STAGES))
+    found = source_files(*(script_of(STAGES[name]) for name in DATA_STAGES))
     # Checking params.yaml takes the settings of all stages.
     allowed = found | EXEMPT | source_files(PACKAGE / "params.py")
     assert {f for f in loaded - allowed if f.name != "__init__.py"} == set()

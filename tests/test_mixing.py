@@ -22,8 +22,9 @@ from framemix.mixing import (
     segment_weights,
 )
 
-METHODS = ("none", "average", "linear")
-BLENDS = ("average", "linear")
+MEANS = ("none", "average", "linear", "harmonic", "last")
+METHODS = (*MEANS, "rank_pool")
+BLENDS = ("average", "linear", "harmonic")
 methods = st.sampled_from(METHODS)
 kept_frames = st.one_of(st.just("all"), st.integers(1, 9))
 
@@ -60,23 +61,105 @@ def rounded_half_up(value: Fraction) -> int:
 
 
 def exact_mean(pixels: list[int], method: str) -> int:
-    """The formulas of paper B in exact fractions, for one pixel of a segment's frames."""
+    """The weighted mean in exact fractions, for one pixel of a segment's frames."""
     a = len(pixels)
-    weights = [
-        Fraction(2 * j, a * (a + 1)) if method == "linear" else Fraction(1, a)
-        for j in range(1, a + 1)
-    ]
-    return rounded_half_up(sum((w * v for w, v in zip(weights, pixels, strict=True)), Fraction(0)))
+    parts = {
+        "average": [Fraction(1)] * a,
+        "linear": [Fraction(j) for j in range(1, a + 1)],
+        # Weights of 32 bits: beyond 16 frames they are rounded, the mean of them is exact.
+        "harmonic": [
+            Fraction(rounded_half_up(Fraction(720720, a + 1 - j))) for j in range(1, a + 1)
+        ],
+    }[method]
+    total = sum((p * v for p, v in zip(parts, pixels, strict=True)), Fraction(0))
+    return rounded_half_up(total / sum(parts))
 
 
-@pytest.mark.parametrize("method", METHODS)
+def rank_weights(a: int) -> list[Fraction]:
+    """Bilen et al. 2016, equation 2, in exact fractions."""
+    harmonic = [sum((Fraction(1, i) for i in range(1, t + 1)), Fraction(0)) for t in range(a + 1)]
+    return [2 * (a - t + 1) - (a + 1) * (harmonic[a] - harmonic[t - 1]) for t in range(1, a + 1)]
+
+
+@pytest.mark.parametrize("method", MEANS)
 @pytest.mark.parametrize("frames", [1, 2, 5, 48, 6000])
 def test_weights_of_a_segment_sum_to_one(method, frames):
     weights = segment_weights(frames, method)
     assert weights.shape == (frames,)
     assert weights.dtype == np.float64
     assert weights.sum() == pytest.approx(1, abs=1e-12)
-    assert (weights > 0).all()
+    assert (weights >= 0).all()
+    assert weights[-1] == weights.max()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 51, 400])
+def test_harmonic_weights_fall_with_the_frames_to_the_end(frames):
+    age = np.arange(frames, 0, -1)
+    exact = (1 / age) / (1 / age).sum()
+    assert np.allclose(segment_weights(frames, "harmonic"), exact, rtol=1e-3)
+
+
+def test_harmonic_weights_keep_the_order_of_near_frames_visible_however_long_the_segment():
+    for method, visible in (("harmonic", 1.5), ("linear", 1.1)):
+        weights = segment_weights(51, method)
+        ratio = weights[-3] / weights[-6]  # 2 and 5 frames before the end
+        assert (ratio > visible) == (method == "harmonic")
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 7, 51, 200])
+def test_rank_pooling_has_the_papers_weights_and_they_sum_to_zero(frames):
+    weights = segment_weights(frames, "rank_pool")
+    assert np.allclose(weights, [float(w) for w in rank_weights(frames)], atol=frames / 2**16)
+    assert weights.sum() == 0
+
+
+@pytest.mark.parametrize("kept", ["all", 3, 5])
+def test_method_last_takes_the_latest_frame_of_each_window(kept):
+    how = {"segments": 8, "frames_per_segment": kept}
+    windows = mix_windows(59, method="average", **how)
+    video = np.random.default_rng(0).integers(0, 256, (59, 2, 2, 3), np.uint8)
+    latest = [window[-1] for window in windows]
+    assert [list(w) for w in mix_windows(59, method="last", **how)] == [[n] for n in latest]
+    assert np.array_equal(mix_frames(video, method="last", **how), video[latest])
+    if kept == "all":
+        assert latest == [(i + 1) * 59 // 8 - 1 for i in range(8)]
+
+
+@given(videos(st.integers(2, 40)))
+@settings(max_examples=60, deadline=None)
+def test_rank_pooling_spreads_what_changes_around_the_middle(video):
+    (mixed,) = mix_frames(video, segments=1, method="rank_pool", frames_per_segment="all")
+    signed = np.tensordot([float(w) for w in rank_weights(len(video))], video.astype(float), 1)
+    still = (video == video[0]).all(0)
+    assert (mixed[still] == 128).all()
+    if not still.all() and abs(signed).max() > 1:
+        expected = 128 + 107 * signed / abs(signed).max()
+        assert abs(mixed - expected).max() <= 0.51
+        assert abs(mixed.astype(int) - 128).max() == 107
+
+
+def test_rank_pooling_of_a_single_frame_shows_no_change():
+    video = np.random.default_rng(0).integers(0, 256, (8, 2, 2, 3), np.uint8)
+    assert (
+        mix_frames(video, segments=8, method="rank_pool", frames_per_segment="all") == 128
+    ).all()
+
+
+def test_rank_pooling_does_not_overflow_in_long_segments():
+    video = np.zeros((6000, 1, 2, 3), np.uint8)
+    video[3000:, :, 0] = 255
+    (mixed,) = mix_frames(video, segments=1, method="rank_pool", frames_per_segment="all")
+    assert mixed[0, 0].tolist() == [235] * 3
+    assert mixed[0, 1].tolist() == [128] * 3
+
+
+def test_rank_pooling_keeps_colour_planes_that_do_not_change_neutral():
+    planes = np.full((14, 12, 8), 128, np.uint8)  # uint8 (3H/2, W): Y above, U and V below
+    planes[:, :8] = np.random.default_rng(0).integers(16, 236, (14, 8, 8))
+    mixed = mix_frames(planes, segments=2, method="rank_pool", frames_per_segment="all")
+    assert (mixed[:, 8:] == 128).all()
+    assert mixed.min() >= 16
+    assert mixed.max() <= 235
 
 
 @pytest.mark.parametrize(("frames", "step"), [(5, 0.0667), (48, 0.00085)])
@@ -87,7 +170,7 @@ def test_linear_weights_rise_by_the_steps_that_the_paper_quotes(frames, step):
     assert segment_weights(frames, "linear")[0] == pytest.approx(steps[0])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MEANS)
 def test_a_single_frame_has_weight_one(method):
     assert segment_weights(1, method).tolist() == [1.0]
 
@@ -195,7 +278,7 @@ def test_with_a_segment_a_frame_method_none_returns_the_video_itself():
 
 
 @pytest.mark.parametrize("kept", ["all", 3, 5])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "last"])
 @given(half=st.integers(1, 8), length=st.integers(1, 30))
 def test_a_reversed_video_has_mirrored_windows_where_an_even_number_of_segments_divides_it(
     method, kept, half, length
@@ -217,10 +300,11 @@ def test_average_of_all_frames_of_a_reversed_video_is_the_exact_mirror(segments,
     assert np.array_equal(backward, forward[::-1])
 
 
-def test_linear_weights_tell_a_video_from_its_reverse():
+@pytest.mark.parametrize("method", ["linear", "harmonic"])
+def test_rising_weights_tell_a_video_from_its_reverse(method):
     video = np.linspace(0, 255, 40).astype(np.uint8).reshape(40, 1, 1, 1).repeat(3, axis=3)
     forward, backward = (
-        mix_frames(v, segments=4, method="linear", frames_per_segment="all")
+        mix_frames(v, segments=4, method=method, frames_per_segment="all")
         for v in (video, video[::-1])
     )
     assert not np.array_equal(backward, forward[::-1])
@@ -304,7 +388,7 @@ def test_ranges_that_overlap_mix_as_each_alone_in_one_pass():
         for place, frame in mixed:
             alone = video[ranges[place].start : ranges[place].stop]
             expected = mix_frames(alone, segments=1, method=method, frames_per_segment="all")
-            if method != "none":  # of which mix_frames takes one frame
+            if method not in ("none", "last"):  # of which mix_frames takes one frame
                 assert np.array_equal(frame, expected[0])
         assert taken == list(range(51))
         stream = (taken.append(number) or frame for number, frame in enumerate(video))

@@ -96,7 +96,12 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
         ("seeds", [], "seeds = []: allowed: 1 or more values"),
         ("seeds", [0, -1], "seeds.1 = -1: allowed: greater than or equal to 0"),
         ("seeds", [1, 2, 1], "seeds = [1, 2, 1]: allowed: each one once"),
-        ("mix.method", "mean", "mix.method = 'mean': allowed: 'none', 'average' or 'linear'"),
+        (
+            "mix.method",
+            "mean",
+            "mix.method = 'mean': allowed: 'none', 'average', 'linear', 'harmonic', 'last' or "
+            "'rank_pool'",
+        ),
         ("mix.segments", 0, "mix.segments = 0: allowed: greater than or equal to 1"),
         ("mix.segments", "eight", "mix.segments = 'eight': allowed: an integer"),
         ("mix.segments", True, "mix.segments = True: allowed: an integer"),

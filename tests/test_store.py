@@ -274,7 +274,7 @@ def read_all(folder: Path) -> tuple[dict[str, object], np.ndarray]:
     return store.settings.model_dump(), store.read(store.index)
 
 
-# A prime, so that the places come to lie on each byte of HDF5's fields; the slow one tries them all.
+# A prime: the places come to lie on each byte of HDF5's fields. The slow one tries them all.
 @pytest.mark.parametrize("step", [211, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_flipped_bit_anywhere_in_a_shard_is_refused_with_its_name_or_changes_nothing(
     tmp_path, step

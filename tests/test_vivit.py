@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from framemix.errors import ModelError
+from framemix.models import IMAGENET_MEAN, IMAGENET_STD, normalise, vivit
 from framemix.models.config import AttentionScheme, FinetuneMode
 from framemix.models.vivit import (
     FactorisedAttention,
@@ -133,6 +134,66 @@ def test_the_named_steps_make_up_the_forward_pass():
     clip = model.encode_time(frames)
     assert (tokens.shape, frames.shape, clip.shape) == ((2, 3, 6, 16), (2, 3, 16), (2, 16))
     assert torch.equal(model.head(clip), model(video))
+
+
+def gradients(model, video):
+    """Logits, and the gradient of a loss by parameter."""
+    model.zero_grad()
+    logits = model(video)
+    torch.nn.functional.cross_entropy(logits, torch.tensor([1, 4])).backward()
+    return logits.detach(), {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("tokeniser", ["tubelet", "uniform_frames"])
+@pytest.mark.parametrize("piece", [1, 1000, 10**9])
+def test_bytes_give_what_their_normalised_values_give_gradients_included(
+    tokeniser, piece, monkeypatch
+):
+    monkeypatch.setitem(vivit.PIECE, "cpu", piece)
+    model = ViViT(**SMALL, tokeniser=tokeniser).double()
+    for parameter in model.embedding.pixel_norm.parameters():  # neither 1 nor 0
+        torch.nn.init.normal_(parameter)
+    model.embedding.pixel_norm.weight.data[3] = 0.0
+    clips = torch.randint(0, 256, (2, 6, 16, 24, 3), dtype=torch.uint8)
+    normalised = normalise(clips, IMAGENET_MEAN, IMAGENET_STD, torch.float64)
+    (logits, ours), (expected, theirs) = (gradients(model, x) for x in (clips, normalised))
+    torch.testing.assert_close(logits, expected)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], msg=name)
+
+
+def test_bytes_under_autocast_give_what_their_normalised_values_give_to_its_rounding():
+    model = ViViT(**SMALL)
+    clips = torch.randint(0, 256, (2, 6, 16, 24, 3), dtype=torch.uint8)
+    _, exact = gradients(model, clips)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, ours = gradients(model, clips)
+        expected, theirs = gradients(model, normalise(clips, IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close(logits, expected, rtol=0.05, atol=0.05)
+    for name, value in exact.items():
+        if name.startswith("embedding"):
+            error = (theirs[name] - value).norm()
+            assert (ours[name] - value).norm() < 1.5 * error, name
+
+
+def test_stored_planes_give_what_their_normalised_values_give():
+    model = ViViT(**SMALL)
+    planes = torch.randint(16, 236, (2, 6, 24, 24), dtype=torch.uint8)
+    expected = model(normalise(planes, IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close(model(planes), expected)
+
+
+def test_a_clip_that_is_normalised_before_has_a_gradient():
+    video = torch.randn(1, 3, 6, 16, 24, requires_grad=True)
+    ViViT(**SMALL)(video).sum().backward()
+    assert video.grad.abs().sum() > 0
+
+
+def test_the_last_block_computes_what_of_all_tokens_would_be_the_first():
+    model = ViViT(**SMALL)
+    tokens = torch.randn(2, 7, 16)
+    block = model.spatial.blocks[0]
+    torch.testing.assert_close(block.first(tokens), block(tokens)[:, 0])
 
 
 def test_dropout_is_at_work_in_training_only():

@@ -140,6 +140,25 @@ def measure_data(
     typer.echo(table(bench_data(files or [])))
 
 
+@bench.command("train")
+def measure_training(
+    vit_pytorch: Annotated[
+        Path,
+        typer.Option(
+            help="vit_pytorch/vivit.py in FOLDER after "
+            "`pip install --no-deps --target FOLDER vit-pytorch==1.2.9`."
+        ),
+    ],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Compare ViViT with vit-pytorch's and with a matrix product, and modes of fine-tuning."""
+    from framemix.benchmarks.train import bench_train, paper_sizes
+    from framemix.devices import resolve_device
+
+    where = resolve_device(device)
+    typer.echo(bench_train(vit_pytorch, where, paper_sizes(where)))
+
+
 def _report(name: str, text: str) -> None:
     REPORTS.mkdir(exist_ok=True)
     (REPORTS / name).write_text(text, encoding="utf-8")

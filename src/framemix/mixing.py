@@ -3,8 +3,15 @@
 The arithmetic is exact integers rounded half up, so the same video gives the same bytes
 anywhere. `mix_stream` is the primitive and holds one segment's sum; `mix_frames` wraps it.
 `mix_ranges` does so for windows that overlap, and holds a sum for each that is open.
+
+How visible the order of two frames is depends on how their weights differ relative to each other.
+With linear weights that fades as segments grow: the frames t and 2t before the end of a long
+segment weigh nearly the same. Harmonic weights, 1 / (1 + frames to the end), keep it at a ratio
+of about 2, for any t and any length: a sharp latest frame with a trail that is as clear at 51
+frames a segment as at 7.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Literal
@@ -18,8 +25,15 @@ from framemix.errors import MixingError
 # Shapes: F frames in the window, S segments, a frames of a segment that are mixed,
 # H height, W width, C channels.
 
-Method = Literal["none", "average", "linear"]
+Method = Literal["none", "average", "linear", "harmonic", "last", "rank_pool"]
 Pixels = NDArray[np.uint8]
+
+# lcm(1, ..., 16): harmonic weights are exact up to 16 frames, and 32 bits hold all sums.
+HARMONIC_UNIT = 720720
+# Rank pooling's weights are whole multiples of its inverse.
+RANK_UNIT = 2**16
+# Rank pooling's result lies this far around the middle, within the range that yuv420p has.
+RANK_MIDDLE, RANK_SPREAD = 128, 107
 
 
 class Window(BaseModel):
@@ -102,14 +116,17 @@ class MixSettings(BaseModel):
 
 
 def segment_weights(frames: int, method: Method) -> NDArray[np.float64]:
-    """Return the weights of a segment's frames, float64 (frames,), sum 1.
+    """Return the weights of a segment's frames, float64 (frames,), sum 1; of rank_pool sum 0.
 
-    average: 1/a. linear: 2j / (a(a+1)), j = 1..a, which gives the steps that paper B quotes
-    (0.0667 at a = 5, 0.00085 at a = 48); its formula as printed, 2j / (a(a-1)), does not.
+    average (and none, of its one frame): 1/a. linear: 2j / (a(a+1)), j = 1..a, which gives the
+    steps that paper B quotes (0.0667 at a = 5, 0.00085 at a = 48); its formula as printed,
+    2j / (a(a-1)), does not. harmonic: proportional to 1 / (a + 1 - j). last: the latest frame.
+    rank_pool: 2(a - j + 1) - (a + 1)(H_a - H_(j-1)) with H_j = 1 + 1/2 + ... + 1/j, approximate
+    rank pooling (Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR 2016,
+    equation 2).
     """
-    if method == "linear":
-        return 2.0 * np.arange(1, frames + 1) / (frames * (frames + 1))
-    return np.full(frames, 1.0 / frames)
+    weights = _whole_weights(frames, method).astype(np.float64)
+    return weights / (RANK_UNIT if method == "rank_pool" else weights.sum())
 
 
 def mix_windows(
@@ -120,6 +137,7 @@ def mix_windows(
     The windows of a few frames sit in the middle of their segment and are mirrored in the
     second half, so a reversed video gives reversed windows wherever S is even and divides F.
     (Where S is odd, the middle segment has no counterpart: its window may be half a frame off.)
+    Of its window, last takes the latest frame: that has no mirror image.
     """
     if segments > total:
         raise MixingError(
@@ -134,7 +152,8 @@ def mix_windows(
         kept = length if wanted == "all" else min(wanted, length)
         spare = length - kept
         start += spare // 2 if 2 * segment < segments else (spare + 1) // 2
-        windows.append(range(start, start + kept))
+        window = range(start, start + kept)
+        windows.append(window[-1:] if method == "last" else window)
     return windows
 
 
@@ -150,6 +169,9 @@ def mix_stream(
 
     Takes frames one at a time and none behind the last that it needs. Raises MixingError when
     there are more segments than frames, or fewer frames than `total` promised.
+
+    rank_pool's weights are signed. Its frames are 128 where nothing changes; what differs most
+    in a segment is 107 away from that, the rest in proportion, all channels or planes alike.
     """
     windows = mix_windows(
         total, segments=segments, method=method, frames_per_segment=frames_per_segment
@@ -166,19 +188,22 @@ def mix_ranges(
     Ranges may overlap: each of the `total` frames is taken once, and none behind the last that
     is needed. Raises MixingError when there are fewer.
     """
+    kind = _Weighted if method in ("harmonic", "rank_pool") else _Mean
     waiting = sorted(range(len(ranges)), key=lambda place: -ranges[place].start)
-    means: dict[int, _Mean] = {}
-    idle: list[_Mean] = []
+    mixes: dict[int, _Mean | _Weighted] = {}
+    idle: defaultdict[int, list[_Mean | _Weighted]] = defaultdict(list)  # by number of frames
     for number, frame in enumerate(islice(frames, max(one.stop for one in ranges))):
         while waiting and ranges[waiting[-1]].start == number:
-            mean = idle.pop() if idle else _Mean(frame.shape, method, max(map(len, ranges)))
-            means[waiting.pop()] = mean
-        for mean in means.values():
-            mean.add(frame)
-        for place in [place for place in means if ranges[place].stop == number + 1]:
-            idle.append(means.pop(place))
-            yield place, idle[-1].take()
-    if missing := [ranges[place].stop for place in (*means, *waiting)]:
+            place = waiting.pop()
+            length = len(ranges[place])
+            mixes[place] = idle[length].pop() if idle[length] else kind(frame.shape, method, length)
+        for mix in mixes.values():
+            mix.add(frame)
+        for place in [place for place in mixes if ranges[place].stop == number + 1]:
+            mix = mixes.pop(place)
+            idle[len(ranges[place])].append(mix)
+            yield place, mix.take()
+    if missing := [ranges[place].stop for place in (*mixes, *waiting)]:
         raise MixingError(f"the frames end before frame {min(missing)} of {total}")
 
 
@@ -197,20 +222,20 @@ def mix_frames(
 
 
 class _Mean:
-    """The rounded weighted mean of up to `longest` frames at a time.
+    """The rounded mean of `length` frames at a time, average or linear.
 
     Sums of 16 bits take a third of the time of sums of 32: a few frames are summed in 16 bits,
-    and only then added to a total of as many bits as `longest` frames need. All is done in
+    and only then added to a total of as many bits as it needs. All is done in
     buffers that are used again, as asking for memory takes longer than dividing.
     """
 
-    def __init__(self, shape: tuple[int, ...], method: Method, longest: int) -> None:
+    def __init__(self, shape: tuple[int, ...], method: Method, length: int) -> None:
         self.linear = method == "linear"
         # The most for 16 bits: 255 (1 + 2 + ... + 22) and 255 * 257.
         self.at_once = 22 if self.linear else 257
         self.plain = np.zeros(shape, np.uint16)  # sum(v_i) of the last n frames
         self.rising = np.zeros(shape, np.uint16)  # sum((n + 1 - i) v_i), the sum of these sums
-        wide = np.min_scalar_type(256 * self._divisor(longest))
+        wide = np.min_scalar_type(256 * self._divisor(length))
         self.total, self.term = np.zeros(shape, wide), np.empty(shape, wide)
         self.count = self.pending = 0
 
@@ -251,3 +276,59 @@ class _Mean:
             self.total += self.plain
         self.plain.fill(0)
         self.pending = 0
+
+
+class _Weighted:
+    """The mix of `length` frames at a time, by weights of any kind."""
+
+    def __init__(self, shape: tuple[int, ...], method: Method, length: int) -> None:
+        self.signed = method == "rank_pool"
+        dtype = np.int64 if self.signed else np.uint32
+        self.weights = _whole_weights(length, method).astype(dtype)
+        self.total, self.term = np.zeros(shape, dtype), np.empty(shape, dtype)
+        self.count = 0
+
+    def add(self, frame: Pixels) -> None:
+        """Take one more frame into the mix."""
+        np.multiply(frame, self.weights[self.count], out=self.term, dtype=self.term.dtype)
+        self.total += self.term
+        self.count += 1
+
+    def take(self) -> Pixels:
+        """Return the mix of the frames since the last one."""
+        mixed = _spread(self.total) if self.signed else self._mean()
+        self.total.fill(0)
+        self.count = 0
+        return mixed
+
+    def _mean(self) -> Pixels:
+        divisor = self.weights.sum()
+        mean: Pixels = ((self.total + divisor // 2) // divisor).astype(np.uint8)
+        return mean
+
+
+def _whole_weights(frames: int, method: Method) -> NDArray[np.int64]:
+    """Return whole numbers (frames,) in the proportions of the weights; of rank_pool sum 0."""
+    place = np.arange(1, frames + 1)
+    if method == "linear":
+        return place
+    if method == "last":
+        return place // frames
+    if method == "harmonic":
+        age = place[::-1]
+        return (2 * HARMONIC_UNIT + age) // (2 * age)
+    if method == "rank_pool":
+        later = np.cumsum(1 / place[::-1])[::-1]  # H_a - H_(j-1)
+        exact = 2 * (frames - place + 1) - (frames + 1) * later
+        weights = np.rint(RANK_UNIT * exact).astype(np.int64)
+        # What rounding leaves goes to the largest: what does not change must give 0 exactly.
+        weights[0] -= weights.sum()
+        return weights
+    return np.ones(frames, np.int64)
+
+
+def _spread(total: NDArray[np.int64]) -> Pixels:
+    """Return signed sums as pixels around the middle, the largest RANK_SPREAD away from it."""
+    largest = max(int(abs(total).max(initial=0)), 1)
+    rounded: NDArray[np.int64] = (2 * RANK_SPREAD * total + largest) // (2 * largest)
+    return (rounded + RANK_MIDDLE).astype(np.uint8)

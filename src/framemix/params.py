@@ -19,6 +19,7 @@ from framemix.datasets.splits import SplitSettings
 from framemix.datasets.ucf101 import FilterSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
+from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.training.finetune_settings import FinetuneSettings
@@ -102,6 +103,7 @@ class Params(BaseModel):
     pretrain: PretrainSettings
     finetune: FinetuneSettings
     evaluate: EvaluateSettings
+    frame_mixup: FrameMixupSettings
     runtime: RuntimeSettings
 
     @model_validator(mode="after")

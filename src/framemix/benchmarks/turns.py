@@ -53,15 +53,17 @@ def compare(
     tasks: Mapping[str, Task], comparisons: Sequence[Comparison], turns: int
 ) -> list[Speed]:
     """Let all tasks take turns and return how fast they are against each other."""
-    costs = take_turns(tasks, turns)
+    # The first of several does not count: it loads libraries and starts workers.
+    return speeds(take_turns(tasks, turns, min(1, turns - 1)), comparisons)
+
+
+def speeds(costs: Mapping[str, Sequence[Cost]], comparisons: Sequence[Comparison]) -> list[Speed]:
+    """Return how fast tasks of those costs, turn by turn, are against each other."""
     return [_speed(comparison, costs) for comparison in comparisons]
 
 
-def take_turns(tasks: Mapping[str, Task], turns: int) -> dict[str, list[Cost]]:
-    """Run all tasks one after another, `turns` times; return their costs.
-
-    The first of several turns does not count: it loads libraries and starts workers.
-    """
+def take_turns(tasks: Mapping[str, Task], turns: int, warmups: int) -> dict[str, list[Cost]]:
+    """Run all tasks one after another, `turns` times; return their costs after `warmups` turns."""
     costs: dict[str, list[Cost]] = {name: [] for name in tasks}
     for turn in range(turns):
         for name, task in tasks.items():
@@ -69,7 +71,7 @@ def take_turns(tasks: Mapping[str, Task], turns: int) -> dict[str, list[Cost]]:
                 wall, cpu = time.perf_counter(), _cpu_seconds()
                 task.run()
                 wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
-            if turn or turns == 1:
+            if turn >= warmups:
                 costs[name].append(Cost(wall / task.units, cpu / task.units))
     return costs
 

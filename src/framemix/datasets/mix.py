@@ -1,6 +1,6 @@
 """Mixes the videos of a dataset into its store."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby, islice
@@ -12,7 +12,15 @@ from einops import rearrange
 
 from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
-from framemix.datasets.records import STATES, Clip, Video, class_labels
+from framemix.datasets.records import (
+    BACKWARD,
+    STATES,
+    Clip,
+    LabelledVideo,
+    Video,
+    class_labels,
+    judged,
+)
 from framemix.errors import MixingError, VideoError
 from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels, mix_ranges, mix_windows
@@ -20,7 +28,7 @@ from framemix.scratch import Unit, finish_all, link
 from framemix.store import IndexRow, shard_name, write_shard
 from framemix.tables import write_table
 from framemix.video.planes import stream_planes
-from framemix.video.reading import stream_frames
+from framemix.video.reading import stream_frames, video_files
 
 # A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
 CLIPS_PER_SHARD = 32
@@ -31,13 +39,17 @@ READERS = {"rgb24": stream_frames, "yuv420p": stream_planes}
 
 @dataclass(frozen=True)
 class Source:
-    """A video to mix: its clip name, file, class, label, and how many frames it has."""
+    """A video to mix: its clip name, path, class, label, and how many frames it has.
+
+    A `backward` one is mixed from its last frame to its first.
+    """
 
     clip: str
     path: Path
     class_name: str
     label: int
     frames: int
+    backward: bool = False
 
 
 def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
@@ -47,6 +59,37 @@ def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
     return [
         Source(v.video, root.absolute() / v.video, v.class_name, labels[v.class_name], v.frames)
         for v in kept
+    ]
+
+
+def labelled_sources(
+    videos: Sequence[LabelledVideo], root: Path, partners: Mapping[str, str]
+) -> list[Source]:
+    """Return the kept videos in `root` as sources of mixed clips, the judged ones backward too.
+
+    `partners` names the class that videos of a class show when they are played backward. Where
+    there is one, a second clip of that class is called `<video>` and BACKWARD.
+    """
+    kept = [video for video in videos if video.kept]
+    labels = class_labels(kept)
+
+    def source(video: LabelledVideo, class_name: str, *, backward: bool) -> Source:
+        return Source(
+            clip=video.video + BACKWARD * backward,
+            path=root.absolute() / video.video,
+            class_name=class_name,
+            label=labels[class_name],
+            frames=video.frames,
+            backward=backward,
+        )
+
+    return [
+        *(source(video, video.class_name, backward=False) for video in kept),
+        *(
+            source(video, partners[video.class_name], backward=True)
+            for video in judged(kept)
+            if partners.get(video.class_name) in labels
+        ),
     ]
 
 
@@ -85,7 +128,7 @@ def build_store(
             folder=scratch,
             make=partial(_mix_shard, members, settings, limits),
             settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
-            files=[member.path for member in members],
+            files=[file for member in members for file in video_files(member.path)],
             code=code_fingerprint(__file__),
         )
         for members in shards.values()
@@ -108,30 +151,37 @@ def build_store(
     write_table(folder / "index.csv", IndexRow, rows)
 
 
-def mix_video(path: Path, frames: int, settings: MixSettings) -> Iterator[Pixels]:
+def mix_video(
+    path: Path, frames: int, settings: MixSettings, *, backward: bool = False
+) -> Iterator[Pixels]:
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
-    Of `settings.window` itself, the first variant. Raises VideoError when the video is too short;
-    when it is too long, only where the window is all of it, because finding out takes decoding it
-    to its end.
+    Of `settings.window` itself, the first variant; with `backward`, of its frames in reverse, which
+    are then all in memory. Raises VideoError when the video is too short; when it is too long, only
+    where the window is all of it, because finding out takes decoding it to its end.
     """
-    for _, mixed in _mixed(path, frames, settings.model_copy(update={"variants": 1})):
+    plain = settings.model_copy(update={"variants": 1})
+    for _, mixed in _mixed(path, frames, plain, backward=backward):
         yield mixed
 
 
-def mix_variants(path: Path, frames: int, settings: MixSettings) -> Pixels:
+def mix_variants(
+    path: Path, frames: int, settings: MixSettings, *, backward: bool = False
+) -> Pixels:
     """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
 
-    In one pass over the video. Raises VideoError as `mix_video` does.
+    In one pass over the video; `backward` as in `mix_video`. Raises VideoError as that does.
     """
     count = settings.variants * settings.segments
     clips = np.empty((count, *settings.frame_shape), np.uint8)
-    for place, mixed in _mixed(path, frames, settings):
+    for place, mixed in _mixed(path, frames, settings, backward=backward):
         clips[place] = mixed
     return rearrange(clips, "(k s) ... -> k s ...", k=settings.variants)
 
 
-def _mixed(path: Path, frames: int, settings: MixSettings) -> Iterator[tuple[int, Pixels]]:
+def _mixed(
+    path: Path, frames: int, settings: MixSettings, *, backward: bool
+) -> Iterator[tuple[int, Pixels]]:
     """Yield the mixed frames of all variants as they come, each with its place among all."""
     how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
     try:
@@ -143,8 +193,12 @@ def _mixed(path: Path, frames: int, settings: MixSettings) -> Iterator[tuple[int
             for window in mix_windows(length, **how)
         ]
         read = READERS[settings.pixel_format]
-        stream = islice(read(path, size=settings.size, fit=settings.fit), first, None)
         total = max(starts) - first + length
+        stream: Iterator[Pixels] = islice(
+            read(path, size=settings.size, fit=settings.fit), first, None
+        )
+        if backward:
+            stream = iter(list(islice(stream, total))[::-1])
         yield from mix_ranges(stream, ranges, total=total, method=settings.method)
     except MixingError as error:
         raise VideoError(f"{path}: cannot be mixed: {error}") from None
@@ -171,7 +225,11 @@ def _mix_shard(
     sources: Sequence[Source], settings: MixSettings, limits: Limits, folder: Path
 ) -> None:
     variants = (
-        isolated(partial(mix_variants, frames=s.frames, settings=settings), s.path, limits)
+        isolated(
+            partial(mix_variants, frames=s.frames, settings=settings, backward=s.backward),
+            s.path,
+            limits,
+        )
         for s in sources
     )
     count = len(sources) * settings.variants

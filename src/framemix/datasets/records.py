@@ -1,6 +1,6 @@
 """The rows of the datasets' tables: what later stages know of a video or clip."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -10,6 +10,8 @@ from framemix.tables import Row
 Subset = Literal["train", "val"]
 # UTA-RLDD names its files by these numbers.
 STATES = {0: "alert", 5: "low_vigilant", 10: "drowsy"}
+# What the name of a clip ends in that is its video played backward.
+BACKWARD = " backward"
 
 
 class Video(Row):
@@ -33,6 +35,19 @@ class SplitVideo(Row):
     class_name: str = Field(alias="class")
     group: str
     subset: Subset
+
+
+class LabelledVideo(Row):
+    """A video file or folder of frames with the subset that its dataset puts it in, if any."""
+
+    video: str
+    class_name: str = Field(alias="class")
+    subset: Subset | Literal["test", ""]
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    kept: bool = False
+    reason: str = ""
 
 
 class Clip(Row):
@@ -61,6 +76,12 @@ class SplitClip(Row):
     subset: Subset
 
 
-def class_labels(videos: Iterable[Video]) -> dict[str, int]:
+def class_labels(videos: Iterable[Video | LabelledVideo]) -> dict[str, int]:
     """Return the label of each class that has a kept video: 0... by code point."""
     return {name: i for i, name in enumerate(sorted({v.class_name for v in videos if v.kept}))}
+
+
+def judged(videos: Sequence[LabelledVideo]) -> list[LabelledVideo]:
+    """Return the kept videos that networks are judged by: of test, or of val where none is."""
+    kept = [video for video in videos if video.kept]
+    return [v for v in kept if v.subset == "test"] or [v for v in kept if v.subset == "val"]

@@ -27,9 +27,12 @@ def normalise(
     On their device. yuv420p comes here in one step, without the rounding of `to_rgb`: within
     half a value of 255 of it.
     """
-    scales = [1 / (255 * s) for s in std]
-    shifts = [-m / s for m, s in zip(mean, std, strict=True)]
-    return _affine(clips, scales, shifts, dtype)
+    return _affine(clips, *affine(mean, std), dtype)
+
+
+def affine(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
+    """The scale and the shift of each channel that `normalise` uint8 values."""
+    return [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)]
 
 
 def to_rgb(clips: Tensor) -> Tensor:

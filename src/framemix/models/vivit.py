@@ -9,8 +9,9 @@ encoder (model 2) has layers and parameters as in vit-pytorch, so that weights t
 # L tokens of any one transformer, h heads of d = dim_head
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, get_args
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, ClassVar, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +21,20 @@ from torch import Tensor, nn
 from framemix.errors import ModelError
 from framemix.models.checks import check_choice
 from framemix.models.config import AttentionScheme, FinetuneMode, Tokeniser
+from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, affine, normalise
 
 COLOURS = 3
+# Values worked on at a time: on the CPU what its cache holds, on a GPU what keeps all of it busy.
+PIECE = {"cpu": 2**21, "cuda": 2**28}
+
+Normed = Callable[[Tensor | None, Tensor | None, torch.dtype], Tensor]
 
 
 class ViViT(nn.Module):
     """Video (B, C, T, H, W) -> class logits (B, classes).
+
+    A video may also come as a store holds it, uint8, and is then normalised on the way into
+    patches: that spares the passes over it, and its gradient.
 
     `attention` names the encoder of section 3.3: spatio_temporal (model 1), factorised_encoder
     (model 2), factorised_self_attention (model 3) or factorised_dot_product (model 4). Models 1 and
@@ -74,7 +83,7 @@ class ViViT(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, num_classes))
 
     def forward(self, video: Tensor) -> Tensor:
-        """Logits (B, classes) of normalised clips (B, C, T, H, W)."""
+        """Logits (B, classes) of clips: normalised (B, C, T, H, W), or uint8 as stored."""
         x = video
         for _, step in self.steps():
             x = step(x)
@@ -92,7 +101,7 @@ class ViViT(nn.Module):
         ]
 
     def embed(self, video: Tensor) -> Tensor:
-        """Tokens with positions (B, T', N, D) of clips (B, C, T, H, W)."""
+        """Tokens with positions (B, T', N, D) of clips: normalised (B, C, T, H, W), or uint8."""
         tokens: Tensor = self.embedding(video)
         return tokens
 
@@ -168,21 +177,109 @@ class TubeletEmbedding(nn.Module):
         self.positions = nn.Parameter(torch.randn(1, frames // frame_patch_size, patches, dim))
 
     def forward(self, video: Tensor) -> Tensor:
-        """Tokens (B, T', N, D) with learned positions added."""
-        if video.shape[1:] != self.input_shape:
+        """Tokens (B, T', N, D) with learned positions added; of uint8, normalised ones."""
+        if video.dtype == torch.uint8 and video.ndim == 4:  # yuv420p
+            video = normalise(video, IMAGENET_MEAN, IMAGENET_STD)
+        stored = video.dtype == torch.uint8
+        pixels = video if stored else rearrange(video, "b c t h w -> b t h w c")
+        self._check(pixels)
+        if stored:
+            norm, linear = self.pixel_norm, self.projection
+            projected = NormedProjection.apply(  # type: ignore[no-untyped-call]
+                partial(self._normed, pixels), norm.weight, norm.bias, linear.weight, linear.bias
+            )
+        else:
+            projected = self.projection(self.pixel_norm(self._cut(pixels)))
+        tokens: Tensor = self.token_norm(projected)
+        return tokens + self.positions
+
+    def _check(self, pixels: Tensor) -> None:
+        frames, height, width, colours = pixels.shape[1:]
+        if (colours, frames, height, width) != self.input_shape:
             raise ModelError(
-                f"clips of shape {tuple(video.shape[1:])} (C, T, H, W): "
+                f"clips of shape {(colours, frames, height, width)} (C, T, H, W): "
                 f"this ViViT takes {self.input_shape}"
             )
-        tubelets = rearrange(
-            video[:, :, self.every // 2 :: self.every],
-            "b c (t pf) (h p1) (w p2) -> b t (h w) (p1 p2 pf c)",
+
+    def _cut(self, pixels: Tensor) -> Tensor:
+        """Frames (B, T, H, W, C), a whole number of frame patches -> tubelets (B, T', N, K)."""
+        return rearrange(
+            pixels[:, self.every // 2 :: self.every],
+            "b (t pf) (h p1) (w p2) c -> b t (h w) (p1 p2 pf c)",
             pf=self.frame_patch,
             p1=self.patch,
             p2=self.patch,
         )  # (B, T', N, patch * patch * frame patch * C)
-        tokens: Tensor = self.token_norm(self.projection(self.pixel_norm(tubelets)))
-        return tokens + self.positions
+
+    def _normed(
+        self, pixels: Tensor, gain: Tensor | None, shift: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        """Tubelets (B, T', N, K) of pixels uint8 (B, T, H, W, C), normalised and through a norm.
+
+        Piece by piece, cut while they are bytes: what is between bytes and result stays in the
+        processor's cache, where memory is what takes the time.
+        """
+        norm, frame_patch = self.pixel_norm, self.every * self.frame_patch
+        scales, shifts = (
+            torch.tensor(values, dtype=norm.weight.dtype, device=pixels.device).repeat(
+                norm.weight.numel() // COLOURS
+            )
+            for values in affine(IMAGENET_MEAN, IMAGENET_STD)
+        )
+        frame_patches = rearrange(pixels, "b (t f) h w c -> (b t) f h w c", f=frame_patch)
+        size = max(1, PIECE[pixels.device.type] // frame_patches[0].numel())
+        normed = torch.empty(
+            len(frame_patches),
+            self.positions.shape[2],
+            norm.weight.numel(),
+            dtype=dtype,
+            device=pixels.device,
+        )
+        for start in range(0, len(normed), size):
+            x = self._cut(frame_patches[start : start + size])[:, 0].to(scales.dtype)  # (., N, K)
+            torch.addcmul(shifts, x, scales, out=x)
+            normed[start : start + size] = F.layer_norm(
+                x, norm.normalized_shape, gain, shift, norm.eps
+            )
+        return rearrange(normed, "(b t) n k -> b t n k", b=len(pixels))
+
+
+class NormedProjection(torch.autograd.Function):
+    """LayerNorm and Linear of what needs no gradient itself: (..., K) -> (..., D).
+
+    `normed(gain, shift, dtype)` makes the LayerNorm's output, of gain 1 and shift 0 where they are
+    None. Its gain g and shift s are the weight's business: with u the output of gain 1 and
+    P = dY^T u, dW = P * g + dy s^T, dg = sum over rows of P * W, ds = W^T dy. So a backward pass
+    has one product of matrices, where LayerNorm's own takes a second for all of its output.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, normed: Normed, gain: Tensor, shift: Tensor, weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        """Linear(LayerNorm), in autocast's type where it is on."""
+        ctx.normed = normed
+        ctx.save_for_backward(gain, shift, weight)
+        kind = weight.device.type
+        short = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        return F.linear(normed(gain, shift, short), weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, Tensor, Tensor]:
+        """Gradients of gain, shift, weight and bias."""
+        gain, shift, weight = ctx.saved_tensors
+        flat = grad.flatten(0, -2)  # (M, D)
+        # Made again: kept from the forward pass, it would take two to four times the clips' memory.
+        plain = ctx.normed(None, None, grad.dtype).flatten(0, -2)  # (M, K)
+        d_weight = (flat.T @ plain).to(weight.dtype)  # (D, K)
+        d_bias = flat.sum(0, dtype=weight.dtype)
+        d_gain = torch.zeros_like(gain)
+        size = max(1, PIECE[weight.device.type] // weight.shape[1])
+        for start in range(0, len(weight), size):
+            rows = slice(start, start + size)
+            d_gain += (d_weight[rows] * weight[rows]).sum(0)
+            d_weight[rows].mul_(gain).addr_(d_bias[rows], shift)
+        return None, d_gain, d_bias @ weight, d_weight, d_bias
 
 
 class Transformer(nn.Module):
@@ -206,9 +303,10 @@ class Transformer(nn.Module):
         """The cls token (B, D) after it has attended to tokens (B, L, D)."""
         cls = self.cls_token.expand(tokens.shape[0], -1, -1)  # (B, 1, D)
         x = torch.cat([cls, tokens], dim=1)  # (B, 1 + L, D)
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             x = block(x)
-        return x[:, 0]
+        return cast(Block, last).first(x)
 
 
 class JointEncoder(Transformer):
@@ -245,13 +343,19 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
         self.out = nn.Linear(heads * dim_head, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> (B, L, D)."""
-        qkv = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.heads)
+    def forward(self, x: Tensor, queries: int | None = None) -> Tensor:
+        """(B, L, D) -> (B, L, D), or what the first `queries` tokens become (B, queries, D)."""
+        if queries is None:
+            qkv = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.heads)
+        else:
+            to_q, to_kv = self.qkv.weight.tensor_split([self.out.in_features])
+            q = rearrange(F.linear(x[:, :queries], to_q), "b q (h d) -> b h q d", h=self.heads)
+            kv = rearrange(F.linear(x, to_kv), "b l (kv h d) -> kv b h l d", kv=2, h=self.heads)
+            qkv = (q, *kv)
         return self._project(rearrange(self._attend(qkv), "b h l d -> b l (h d)"))
 
-    def _attend(self, qkv: Tensor) -> Tensor:
-        """Queries, keys and values (3, B, h, L, d) -> (B, h, L, d)."""
+    def _attend(self, qkv: Iterable[Tensor]) -> Tensor:
+        """Queries (B, h, Q, d), keys and values (B, h, L, d) -> (B, h, Q, d)."""
         q, k, v = qkv
         dropout = self.dropout if self.training else 0.0
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
@@ -273,7 +377,7 @@ class FactorisedAttention(Attention):
             )
         super().__init__(heads=heads, **sizes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(B, T', N, D) -> (B, T', N, D)."""
         t, n = x.shape[1:3]
         halves = rearrange(
@@ -313,6 +417,12 @@ class Block(nn.Module):
         x = x + self.attention(self.attention_norm(x))
         y: Tensor = x + self.mlp(self.mlp_norm(x))
         return y
+
+    def first(self, x: Tensor) -> Tensor:
+        """The first token alone (B, D), of what `forward` makes of (B, L, D)."""
+        cls = x[:, :1] + self.attention(self.attention_norm(x), 1)  # (B, 1, D)
+        y: Tensor = cls + self.mlp(self.mlp_norm(cls))
+        return y[:, 0]
 
 
 class DotProductBlock(Block):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise, to_rgb
+from framemix.models.vivit import ViViT
 from framemix.training.augment import blend, move, recolour
 from framemix.training.batches import Orders
 from framemix.training.data import Batch
@@ -107,7 +108,15 @@ class Classifier(pl.LightningModule):
         if clips.is_floating_point():  # what frozen layers made of clips that nothing changes
             return clips
         augment = self.settings.augment
-        return recolour(normalised(move(to_rgb(clips), augment)), augment)
+        moved = move(to_rgb(clips), augment)
+        if augment.brightness or augment.contrast or augment.mixup or augment.cutmix:
+            return recolour(normalised(moved), augment)
+        return self._seen(moved)
+
+    def _seen(self, clips: Tensor) -> Tensor:
+        """What the network takes: ViViT, and what follows frozen layers, normalise nothing here."""
+        as_is = clips.is_floating_point() or isinstance(self.network, ViViT)
+        return clips if as_is else normalised(clips)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
@@ -118,7 +127,7 @@ class Classifier(pl.LightningModule):
             # Only from within the step does Lightning come back to this validation.
             raise self.interrupt.exit()
         clips, labels = batch
-        logits = self.network(clips if clips.is_floating_point() else normalised(clips))
+        logits = self.network(self._seen(clips))
         counted, _ = self.orders.val.sizes(batch_idx)
         self._add("val", F.cross_entropy(logits, labels), logits, labels, counted)
 

@@ -6,7 +6,6 @@ from itertools import takewhile
 from torch import Tensor, nn
 
 from framemix.models.vivit import ViViT
-from framemix.training.classifier import normalised
 from framemix.training.settings import AugmentSettings
 
 
@@ -28,24 +27,14 @@ class Steps(nn.Module):
         return x
 
 
-class FrozenSteps(Steps):
-    """Steps that are not trained: clips as a store holds them -> what the trained ones take."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What the steps make of clips uint8 (B, ...), the same each time: without dropout."""
-        return super().forward(normalised(x))
-
-
-def split_frozen(
-    network: nn.Module, augment: AugmentSettings
-) -> tuple[FrozenSteps | None, nn.Module]:
+def split_frozen(network: nn.Module, augment: AugmentSettings) -> tuple[Steps | None, nn.Module]:
     """Return the first, frozen steps, and the others; the latter alone where clips change."""
     steps = network.steps() if isinstance(network, ViViT) else []
     frozen = list(takewhile(lambda step: not _is_trained(network, step[0]), steps))
     if not frozen or any(augment.model_dump().values()):
         return None, network
-    first = FrozenSteps(network, frozen)
-    return first.eval(), Steps(network, steps[len(frozen) :])
+    # Without dropout: the same each time.
+    return Steps(network, frozen).eval(), Steps(network, steps[len(frozen) :])
 
 
 def _is_trained(network: nn.Module, part: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from framemix.datasets.records import SplitVideo
+from framemix.datasets.records import LabelledVideo, SplitVideo
 from framemix.evaluation.metrics import classification_metrics
 from framemix.evaluation.prediction import predict
 from framemix.mixing import MixSettings
@@ -24,7 +24,7 @@ from framemix.training.settings import PretrainModel
 
 def pretrain(
     store: MixedStore,
-    split: Sequence[SplitVideo],
+    split: Sequence[SplitVideo | LabelledVideo],
     settings: PretrainModel,
     *,
     seeds: Sequence[int],

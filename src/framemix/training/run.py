@@ -122,6 +122,8 @@ def train(run: Run, machine: Machine) -> Path:
 
 def _fit(run: Run, machine: Machine, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # It would fill all new memory with NaN first: a pass over each large tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     labels = [example.label for example in run.train]
     variants = run.train[0].store.settings.variants
     orders = Orders.of(labels, variants, len(run.val), run.settings, run.seed)

@@ -1,7 +1,8 @@
-"""Reads video files: decord for RGB frames, PyAV to count and describe.
+"""Reads videos: decord for RGB frames, PyAV to count and describe.
 
 decord's frames equal ffmpeg's bit for bit and are turned as the file's metadata says. Frames
-come one at a time, so a video's length does not matter for memory.
+come one at a time, so a video's length does not matter for memory. A folder of jpg files
+00001.jpg, 00002.jpg ... is a video too, which PyAV reads.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import av.logging
 import decord
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -23,6 +25,8 @@ from framemix.errors import VideoError, one_line
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Fit = Literal["squeeze", "crop", "pad"]
+
+JPG_PATTERN = "%05d.jpg"  # of the frames in a folder, as Something-Something V1 names them
 
 decord.logging.set_level(decord.logging.QUIET)
 av.logging.set_level(av.logging.FATAL)
@@ -51,6 +55,11 @@ def describe(path: Path) -> VideoInfo:
         return VideoInfo(width, height, float(stream.average_rate or 0), seconds)
 
 
+def video_files(path: Path) -> list[Path]:
+    """Return the files that a video is: itself, or the frames in its folder."""
+    return sorted(path.glob("*.jpg")) if path.is_dir() else [path]
+
+
 def count_frames(path: Path) -> int:
     """Return how many frames can be decoded, whatever the header says. Raises VideoError.
 
@@ -63,7 +72,7 @@ def count_frames(path: Path) -> int:
         for frame in container.decode(stream):
             frames += 1
             damaged += frame.is_corrupt
-        whole = not damaged and frames == stream.frames
+        whole = path.is_dir() or (not damaged and frames == stream.frames)
     # Decoding again costs more than the first time: only where there is a sign of damage, or no
     # frame count in the header to compare with.
     if not frames:
@@ -81,17 +90,35 @@ def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     squeeze: each side on its own. crop: the centre that fills the size. pad: the whole
     picture on black. Raises VideoError.
     """
-    require_video_file(path)
     height, width = size
     scaled = size if fit == "squeeze" else scaled_size(describe(path), size, fit)
+    for frame in _jpg_frames(path, scaled) if path.is_dir() else _file_frames(path, scaled):
+        yield frame if scaled == size else centred(frame, height, width)
+
+
+def _jpg_frames(folder: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    convert = VideoReformatter()
+    with opened(folder) as (container, stream):
+        stream.thread_count = 1
+        for frame in container.decode(stream):
+            scaled = convert.reformat(
+                frame,
+                width=size[1],
+                height=size[0],
+                format="rgb24",
+                interpolation=Interpolation.BILINEAR,
+                threads=1,
+            )
+            yield np.asarray(scaled.to_ndarray(), np.uint8)
+
+
+def _file_frames(path: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    require_video_file(path)
     try:
         # More threads do not help: videos are read side by side in several processes.
-        reader = decord.VideoReader(
-            f"file:{path}", width=scaled[1], height=scaled[0], num_threads=1
-        )
+        reader = decord.VideoReader(f"file:{path}", width=size[1], height=size[0], num_threads=1)
         while True:
-            frame = _pixels(reader.next())
-            yield frame if scaled == size else centred(frame, height, width)
+            yield _pixels(reader.next())
     except StopIteration:
         return
     except (RuntimeError, decord.DECORDError) as error:
@@ -146,14 +173,25 @@ def centred(
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file's first video stream. Raises VideoError for PyAV's errors."""
-    require_video_file(path)
+    """Open a video's first stream. Raises VideoError for PyAV's errors."""
     try:
-        with av.open(f"file:{path}", options=ONLY_ITSELF) as container:
+        with _container(path) as container:
             if not container.streams.video:
                 raise VideoError(f"{path}: has no video stream")
-            yield container, container.streams.video[0]
+            stream = container.streams.video[0]
+            if path.is_dir():
+                # Without it, the half of a picture that a cut file lacks is just grey.
+                stream.codec_context.options = {"err_detect": "explode"}
+            yield container, stream
     except MemoryError:
         raise
     except av.error.FFmpegError as error:
         raise VideoError(f"{path}: cannot be decoded: {error.strerror}") from None
+
+
+def _container(path: Path) -> InputContainer:
+    if path.is_dir():
+        # image2 takes a per cent sign for a number's place.
+        return av.open(f"{path}".replace("%", "%%") + f"/{JPG_PATTERN}", format="image2")
+    require_video_file(path)
+    return av.open(f"file:{path}", options=ONLY_ITSELF)

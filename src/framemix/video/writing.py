@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from framemix.errors import VideoError
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 
-Codec = Literal["xvid", "h264"]
+Codec = Literal["xvid", "h264", "ffv1"]
 WriteFrame = Callable[[NDArray[np.uint8]], None]
 
 FFMPEG = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"]
@@ -30,6 +30,8 @@ BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1, "
 ENCODERS: dict[Codec, dict[str, Any]] = {
     # mpeg4 with the XVID tag is what UCF101's AVI files hold; q 4 is close to their bit rate.
     "xvid": {"vcodec": "mpeg4", "vtag": "XVID", "q:v": 4, "format": "avi"},
+    # Lossless, each frame on its own.
+    "ffv1": {"vcodec": "ffv1", "level": 3, "g": 1, "format": "avi"},
     "h264": {"vcodec": "libx264", "preset": "veryfast", "crf": 20, "format": "mp4"},
 }
 

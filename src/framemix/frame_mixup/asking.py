@@ -1,0 +1,59 @@
+"""Asks a network about videos, and about the same videos played backward."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from framemix.datasets.records import BACKWARD, LabelledVideo, judged
+from framemix.evaluation.prediction import predict
+from framemix.frame_mixup.answers import Answer
+from framemix.models import TrainedModel
+from framemix.store import MixedStore
+from framemix.training.data import examples_of, labels_of
+
+# Shapes: N clips, K classes.
+
+
+def ask(
+    model: TrainedModel,
+    store: MixedStore,
+    videos: Sequence[LabelledVideo],
+    partners: Mapping[str, str],
+    *,
+    batch_size: int,
+    device: torch.device,
+) -> list[Answer]:
+    """Return what `model` answers on those of the videos that networks are judged by.
+
+    `partners` names the class that is a class's reversal.
+    """
+    asked = judged(videos)
+    directed = [video for video in asked if partners.get(video.class_name) in model.classes]
+    forward = examples_of(store, [video.video for video in asked])
+    backward = examples_of(store, [f"{video.video}{BACKWARD}" for video in directed])
+    scores = predict(model, [*forward, *backward], batch_size=batch_size, device=device)  # (N, K)
+    reversed_scores = dict(zip(directed, scores[len(asked) :], strict=True))
+    hits = scores.topk(min(5, len(model.classes))).indices == labels_of(forward + backward)[:, None]
+
+    def told(video: LabelledVideo, clip: Tensor, true: str) -> int:
+        pair = (video.class_name, partners[video.class_name])
+        return int(_better(model.classes, clip, pair) == true)
+
+    return [
+        Answer(
+            video=video.video,
+            frames=video.frames,
+            top1=int(hit[0]),
+            top5=int(hit.any()),
+            forward=None if back is None else told(video, score, video.class_name),
+            backward=None if back is None else told(video, back, partners[video.class_name]),
+        )
+        for video, score, hit in zip(asked, scores, hits, strict=False)
+        for back in [reversed_scores.get(video)]
+    ]
+
+
+def _better(classes: Sequence[str], scores: Tensor, pair: tuple[str, str]) -> str:
+    """Return the class of the pair that scores higher, the first by label where they are equal."""
+    return max(sorted(pair), key=lambda name: float(scores[classes.index(name)]))

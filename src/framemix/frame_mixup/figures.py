@@ -1,0 +1,58 @@
+"""The study's plot."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from framemix.frame_mixup.intervals import Mean
+
+mpl.use("Agg")
+mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Direction accuracy of a method by frames mixed a segment."""
+
+    method: str
+    points: Mapping[int, Mean]
+
+
+def direction_plot(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
+    """Draw direction accuracy against frames mixed a segment, a panel a kind of videos."""
+    figure = Figure(figsize=(3.8 * max(len(panels), 1), 3.2), layout="constrained")
+    grid = figure.subplots(1, max(len(panels), 1), squeeze=False, sharey=True)[0]
+    for axes, (title, lines) in zip(grid, panels.items(), strict=False):
+        axes.axhline(50, color="0.8", lw=0.8, ls=":")
+        for line in lines:
+            _draw(axes, line)
+        ticks = sorted({frames for line in lines for frames in line.points})
+        axes.set(title=title, xscale="log", xlabel="frames mixed a segment", ylim=(28, 102))
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.legend(frameon=False, loc="lower right")
+    figure.supylabel("direction told, %", fontsize=9)
+    # Without the version of matplotlib in the file, the same picture is the same bytes.
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def _draw(axes: mpl.axes.Axes, line: Line) -> None:
+    means = list(line.points.values())
+    values = [100 * mean.value for mean in means]
+    below = [100 * (mean.value - mean.low) for mean in means]
+    above = [100 * (mean.high - mean.value) for mean in means]
+    axes.errorbar(
+        list(line.points),
+        values,
+        (below, above),
+        color=COLOURS[line.method],
+        marker="o",
+        ms=4,
+        lw=1.2,
+        capsize=2,
+        label=line.method,
+    )

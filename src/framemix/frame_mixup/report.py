@@ -1,0 +1,220 @@
+"""The study's table (paper B, table 2), its plot, and its figures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framemix.errors import DatasetError
+from framemix.frame_mixup.answers import Answer
+from framemix.frame_mixup.cells import Videos, parse_cell
+from framemix.frame_mixup.figures import Line, direction_plot
+from framemix.frame_mixup.intervals import Floats, Mean, difference_of, mean_of
+from framemix.tables import write_json
+
+# Shapes: K seeds, N videos.
+
+BASE = "none"
+# Paper B, table 2: TSN of 8 segments on Something-Something V1, top-1 and top-5 in %.
+PAPER = {
+    "none": (17.29, 43.11),
+    "average-all": (19.17, 47.98),
+    "average-5": (19.5, 47.27),
+    "average-3": (18.76, 46.36),
+    "linear-all": (19.45, 47.02),
+    "linear-5": (19.99, 48.13),
+    "linear-3": (19.55, 47.42),
+}
+PLOTTED = ("average", "linear", "harmonic")
+
+
+@dataclass(frozen=True)
+class CellAnswers:
+    """What the networks of a cell, one a seed, answered about the same videos."""
+
+    videos: Videos
+    name: str
+    segments: int
+    by_seed: Mapping[int, Sequence[Answer]]
+
+    def __post_init__(self) -> None:
+        if len({tuple(answer.video for answer in rows) for rows in self.by_seed.values()}) != 1:
+            raise DatasetError(
+                f"frame_mixup.cells: the seeds of {self.name} answered about different videos; "
+                f"allowed: seeds of one table of videos"
+            )
+
+    @property
+    def rows(self) -> Sequence[Answer]:
+        """One row a video; what is not an answer is the same for all seeds."""
+        return next(iter(self.by_seed.values()))
+
+    def values(self, *names: str) -> Floats:
+        """Return the mean of the named answers to each video, (K, N); nan without an answer."""
+        rows = [
+            [[getattr(a, name) for name in names] for a in answers]
+            for answers in self.by_seed.values()
+        ]
+        means: Floats = np.array(rows, np.float64).mean(2)
+        return means
+
+    @property
+    def directed(self) -> NDArray[np.bool_]:
+        """Which videos have a direction, (N,)."""
+        return np.array([answer.forward is not None for answer in self.rows])
+
+    @property
+    def divisible(self) -> NDArray[np.bool_]:
+        """Of which videos all segments are equally long, (N,)."""
+        return np.array([answer.frames % self.segments == 0 for answer in self.rows])
+
+    @property
+    def direction(self) -> Floats:
+        """The share of a video and its reversal whose direction was told, (K, directed)."""
+        return self.values("forward", "backward")[:, self.directed]
+
+
+def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
+    """Write table_b.md, direction.png and frame_mixup.json into `target`; return the figures."""
+    target.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = {
+        "short": {cell.name: _figures(cell) for cell in cells if cell.videos == "short"},
+        "long": {cell.name: _figures(cell) for cell in cells if cell.videos == "long"},
+        "checks": checks(cells),
+    }
+    (target / "table_b.md").write_text(table_b(cells), encoding="utf-8")
+    direction_plot(_panels(cells), target / "direction.png")
+    write_json(target / "frame_mixup.json", figures)
+    return figures
+
+
+def table_b(cells: Sequence[CellAnswers]) -> str:
+    """Return paper B's table 2 with our rows, and what was to be shown about the direction."""
+    short = [cell for cell in cells if cell.videos == "short"]
+    base = next((cell for cell in short if cell.name == BASE), None)
+    videos = {len(cell.rows) for cell in short}
+    lines = [
+        "# Frame mix-up (paper B, table 2)",
+        "",
+        "| frames mixed | seeds | top-1, % | top-5, % | top-1 over base | direction, % "
+        "| of each seed | paper top-1/top-5 | paper over base |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(_line(cell, base) for cell in short),
+        "",
+        f"On {max(videos, default=0)} videos that no network saw in training; in brackets 95 % "
+        "intervals by bootstrap over videos and, where there are several, seeds. Direction: of a "
+        "video and its frames in reverse, how often the true one of the two classes that are "
+        "each other's reversal scores higher; chance is 50 %. The paper's figures are of "
+        "Something-Something V1, one run each.",
+        *_check_lines(cells),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
+    """Return what theory says of the direction and what training shall show, with our figures.
+
+    Where segments are equally long, averages of a reversed video are the mirror image of its
+    own, and a network that averages over segments gives the same answer to both.
+    """
+    found: dict[str, Any] = {}
+    directed = [cell for cell in cells if cell.videos == "short" and cell.directed.any()]
+    by_name = {cell.name: cell for cell in directed}
+    if (average := by_name.get("average-all")) is not None:
+        equal = average.divisible[average.directed]
+        for name, chosen in (("equal", equal), ("unequal", ~equal)):
+            if chosen.any():
+                found[f"average_{name}_segments"] = _check(
+                    average.direction[:, chosen], 0.99, lambda m: m.low <= 0.5 <= m.high
+                )
+    if (linear := by_name.get("linear-all")) is not None:
+        found["linear"] = _check(linear.direction, 0.95, lambda m: m.value >= 0.7 and m.low > 0.6)
+    return found
+
+
+def _check(values: Floats, level: float, holds: Callable[[Mean], bool]) -> dict[str, Any]:
+    mean = mean_of(values, level)
+    return {**asdict(mean), "answers": 2 * values.size, "holds": holds(mean)}
+
+
+def _check_lines(cells: Sequence[CellAnswers]) -> list[str]:
+    named = {
+        "average_equal_segments": "average-all, equally long segments: 50 % by construction",
+        "average_unequal_segments": "average-all, other videos: the interval holds 50 %",
+        "linear": "linear-all: at least 70 %, and the interval above 60 %",
+    }
+    rows = [
+        f"| {named[name]} | {100 * check['value']:.1f} [{100 * check['low']:.1f}, "
+        f"{100 * check['high']:.1f}] | {100 * check['level']:.0f} % | {check['answers']} "
+        f"| {'yes' if check['holds'] else 'no'} |"
+        for name, check in checks(cells).items()
+    ]
+    header = [
+        "",
+        "| direction | measured, % | interval | answers | holds |",
+        "|---|---|---|---|---|",
+    ]
+    return [*header, *rows] if rows else []
+
+
+def _line(cell: CellAnswers, base: CellAnswers | None) -> str:
+    top1 = cell.values("top1")
+    over = _points(difference_of(top1, base.values("top1"))) if base and cell != base else ""
+    direction = _percent(mean_of(cell.direction)) if cell.directed.any() else ""
+    seeds = ", ".join(f"{100 * one.mean():.1f}" for one in cell.direction) if direction else ""
+    paper, paper_over = "", ""
+    if cell.name in PAPER:
+        paper = "{:.2f}/{:.2f}".format(*PAPER[cell.name])
+        paper_over = f"{PAPER[cell.name][0] - PAPER[BASE][0]:+.2f}" if cell.name != BASE else ""
+    return (
+        f"| {cell.name} | {len(cell.by_seed)} | {_percent(mean_of(top1))} "
+        f"| {100 * cell.values('top5').mean():.1f} | {over} | {direction} | {seeds} "
+        f"| {paper} | {paper_over} |"
+    )
+
+
+def _percent(mean: Mean) -> str:
+    return f"{100 * mean.value:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}]"
+
+
+def _points(mean: Mean) -> str:
+    return f"{100 * mean.value:+.1f} [{100 * mean.low:+.1f}, {100 * mean.high:+.1f}]"
+
+
+def _figures(cell: CellAnswers) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        "seeds": list(cell.by_seed),
+        "videos": len(cell.rows),
+        "top1": asdict(mean_of(cell.values("top1"))),
+        "top5": asdict(mean_of(cell.values("top5"))),
+    }
+    if cell.directed.any():
+        figures["direction"] = asdict(mean_of(cell.direction))
+        figures["direction_of_seeds"] = [round(one.mean(), 6) for one in cell.direction]
+    return figures
+
+
+def _panels(cells: Sequence[CellAnswers]) -> dict[str, list[Line]]:
+    """Return the plot's lines: for short and long videos, a line a method over frames mixed."""
+    panels: dict[str, list[Line]] = {}
+    for videos in ("short", "long"):
+        chosen = [cell for cell in cells if cell.videos == videos and cell.directed.any()]
+        if chosen:
+            shortest = min(answer.frames for answer in chosen[0].rows)
+            lines = [_plotted(method, chosen, shortest) for method in PLOTTED]
+            panels[f"videos of {shortest} frames or a few more"] = [
+                line for line in lines if line.points
+            ]
+    return panels
+
+
+def _plotted(method: str, cells: Sequence[CellAnswers], frames: int) -> Line:
+    points = {}
+    for cell in cells:
+        of, kept = parse_cell(cell.name)
+        if of == method:
+            points[frames // cell.segments if kept == "all" else kept] = mean_of(cell.direction)
+    return Line(method, dict(sorted(points.items())))

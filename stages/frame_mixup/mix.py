@@ -1,0 +1,29 @@
+"""Mixes the study's videos as a cell says: `python -m stages.frame_mixup.mix short linear-all`."""
+
+import sys
+
+from framemix.datasets.mix import build_store, labelled_sources
+from framemix.datasets.records import LabelledVideo
+from framemix.params import load_params
+from framemix.scratch import scratch_root
+from framemix.stage import run_stage
+from framemix.tables import read_table
+from stages.paths import STUDY_MIXED, STUDY_VIDEOS
+
+
+def main() -> None:
+    videos, cell, params = sys.argv[1], sys.argv[2], load_params()
+    study = params.frame_mixup
+    rows = read_table(STUDY_VIDEOS[videos], LabelledVideo)
+    build_store(
+        labelled_sources(rows, getattr(study.data, videos), study.partners),
+        STUDY_MIXED / videos / cell,
+        study.mix_settings(cell),
+        scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_mix@{videos}-{cell}",
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

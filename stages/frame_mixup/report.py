@@ -1,0 +1,26 @@
+"""Writes the study's table, plot and figures from all networks' answers."""
+
+from collections import defaultdict
+
+from framemix.frame_mixup.answers import Answer
+from framemix.frame_mixup.cells import Videos
+from framemix.frame_mixup.report import CellAnswers, write_study
+from framemix.params import load_params
+from framemix.stage import run_stage
+from framemix.tables import read_table
+from stages.paths import REPORTS, STUDY_MODELS
+
+
+def main() -> None:
+    study = load_params().frame_mixup
+    answers: dict[tuple[Videos, str], dict[int, list[Answer]]] = defaultdict(dict)
+    for videos, cell, seed in study.runs():
+        table = STUDY_MODELS / f"{videos}-{cell}-{seed}" / "answers.csv"
+        answers[videos, cell][seed] = read_table(table, Answer)
+    cells = [CellAnswers(*cell, study.mix.segments, of) for cell, of in answers.items()]
+    write_study(cells, REPORTS)
+    print((REPORTS / "table_b.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,47 @@
+"""Trains a cell's network and asks it: `python -m stages.frame_mixup.train short linear-all 0`."""
+
+import sys
+
+from framemix.datasets.records import LabelledVideo
+from framemix.devices import resolve_device
+from framemix.frame_mixup.answers import Answer
+from framemix.frame_mixup.asking import ask
+from framemix.models import load_model
+from framemix.params import load_params
+from framemix.scratch import scratch_root
+from framemix.stage import run_stage
+from framemix.store import MixedStore
+from framemix.tables import read_table, write_table
+from framemix.training.pretrain import pretrain
+from framemix.training.run import Machine
+from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_VIDEOS
+
+
+def main() -> None:
+    videos, cell, seed, params = sys.argv[1], sys.argv[2], int(sys.argv[3]), load_params()
+    study, name = params.frame_mixup, f"{videos}-{cell}-{seed}"
+    target = STUDY_MODELS / name
+    kept = [row for row in read_table(STUDY_VIDEOS[videos], LabelledVideo) if row.kept]
+    store, runtime = MixedStore(STUDY_MIXED / videos / cell), params.runtime
+    machine = Machine(
+        device=resolve_device(runtime.device),
+        devices=runtime.devices,
+        num_nodes=runtime.num_nodes,
+        workers=runtime.workers,
+        resident=runtime.resident,
+        scratch=scratch_root(runtime.scratch) / f"frame_mixup_train@{name}",
+    )
+    pretrain(store, kept, study.train, seeds=[seed], target=target, machine=machine)
+    answers = ask(
+        load_model(target / "model.safetensors"),
+        store,
+        kept,
+        study.partners,
+        batch_size=study.train.batch_size,
+        device=machine.device,
+    )
+    write_table(target / "answers.csv", Answer, answers)
+
+
+if __name__ == "__main__":
+    run_stage(main)

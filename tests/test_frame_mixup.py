@@ -1,0 +1,408 @@
+"""What users may rely on in paper B's study: what theory says of time's arrow, and the figures."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from framemix.cluster import Cluster
+from framemix.datasets.mix import build_store, labelled_sources, mix_video
+from framemix.datasets.records import LabelledVideo, judged
+from framemix.errors import DatasetError
+from framemix.frame_mixup.answers import Answer
+from framemix.frame_mixup.asking import ask
+from framemix.frame_mixup.cells import parse_cell
+from framemix.frame_mixup.intervals import difference_of, mean_of
+from framemix.frame_mixup.report import CellAnswers, checks, table_b, write_study
+from framemix.frame_mixup.settings import FrameMixupSettings
+from framemix.isolation import Limits
+from framemix.mixing import mix_frames
+from framemix.models import TrainedModel, build_model, normalise
+from framemix.models.config import FrameNetConfig
+from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
+from framemix.params import load_params
+from framemix.store import MixedStore
+from framemix.tables import read_table, write_table
+from framemix.video.reading import stream_frames
+from framemix.video.writing import video_writer
+from tests.pipeline import ROOT
+from tests.tiny_store import mix_settings
+
+SEGMENTS, SIZE = 8, 24
+PARTNERS = {"Left": "Right", "Right": "Left"}
+CLASSES = ["Left", "Right", "Still"]
+
+
+def network(architecture: str = "tsn", seed: int = 0) -> nn.Module:
+    """Fresh weights in eval mode, their batch norms with the statistics of a batch."""
+    torch.manual_seed(seed)
+    config = {"architecture": architecture, "depth": 10, "width": 8, "dropout": 0.5}
+    net = build_model({**config, "num_classes": len(CLASSES)})
+    net.train()
+    with torch.no_grad():
+        net(torch.randn(16, 3, SEGMENTS, SIZE, SIZE))
+    return net.eval()
+
+
+def logits(net: nn.Module, video: np.ndarray, **how: Any) -> torch.Tensor:
+    mixed = torch.from_numpy(mix_frames(video, segments=SEGMENTS, **how))[None]
+    with torch.no_grad():
+        scores: torch.Tensor = net(normalise(mixed, IMAGENET_MEAN, IMAGENET_STD))[0]
+    return scores
+
+
+def noise(frames: int, seed: int = 0) -> np.ndarray:
+    shape = (frames, SIZE, SIZE, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+# What theory says
+
+
+@pytest.mark.parametrize("frames", [56, 104])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": "average", "frames_per_segment": "all"},
+        {"method": "average", "frames_per_segment": 5},
+        {"method": "average", "frames_per_segment": 3},
+        {"method": "none", "frames_per_segment": "all"},
+    ],
+)
+def test_tsn_answers_alike_about_a_video_and_its_reversal(how: dict[str, Any], frames: int) -> None:
+    """So of any pair of reversed classes it picks one for both: 50 %, however long it trains."""
+    for seed in range(3):
+        net, video = network(seed=seed), noise(frames, seed)
+        forward, backward = logits(net, video, **how), logits(net, video[::-1], **how)
+        torch.testing.assert_close(forward, backward, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method", "frames"),
+    [
+        ("tsn", "linear", 56),
+        ("tsn", "harmonic", 56),
+        ("tsn", "rank_pool", 56),
+        ("tsn", "average", 57),  # eight segments do not divide it: no mirror image
+        ("tsm", "average", 56),  # it sees the order of the segments
+    ],
+)
+def test_order_in_the_weights_or_in_the_network_tells_a_video_from_its_reversal(
+    architecture: str, method: Any, frames: int
+) -> None:
+    net, video, how = network(architecture), noise(frames), {"frames_per_segment": "all"}
+    forward = logits(net, video, method=method, **how)
+    backward = logits(net, video[::-1], method=method, **how)
+    assert (forward - backward).abs().max() > 1e-4
+
+
+# Asking
+
+
+def write_videos(root: Path, length: int) -> list[LabelledVideo]:
+    rows = []
+    for name, subset in product(CLASSES, ("train", "val", "test")):
+        path = root / subset / name / "0.avi"
+        path.parent.mkdir(parents=True)
+        with video_writer(path, width=32, height=32, fps=25, codec="ffv1") as write:
+            for frame in np.random.default_rng(len(rows)).integers(
+                0, 256, (length, 32, 32, 3), np.uint8
+            ):
+                write(frame)
+        video = path.relative_to(root).as_posix()
+        rows.append(
+            LabelledVideo(video=video, class_name=name, subset=subset, frames=length, kept=True)
+        )
+    return rows
+
+
+def store_of(root: Path, rows: list[LabelledVideo], folder: Path, **mix: Any) -> MixedStore:
+    build_store(
+        labelled_sources(rows, root, PARTNERS),
+        folder / "store",
+        mix_settings(segments=SEGMENTS, size=[SIZE, SIZE], **mix),
+        scratch=folder / "scratch",
+        cluster=Cluster(1),
+        limits=Limits(seconds=60, memory_mb=2048),
+    )
+    return MixedStore(folder / "store")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledVideo]]:
+    root = tmp_path_factory.mktemp("study") / "videos"
+    return root, write_videos(root, 24)
+
+
+@pytest.fixture(scope="module")
+def averages(videos: tuple[Path, list[LabelledVideo]]) -> MixedStore:
+    return store_of(*videos, videos[0].parent / "averages", method="average")
+
+
+def trained(net: nn.Module) -> TrainedModel:
+    config = FrameNetConfig(architecture="tsn", depth=10, width=8, dropout=0.5, num_classes=3)
+    return TrainedModel(net, config, CLASSES, {}, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def answers_of(net: nn.Module, store: MixedStore, rows: list[LabelledVideo]) -> list[Answer]:
+    return ask(trained(net), store, rows, PARTNERS, batch_size=4, device=torch.device("cpu"))
+
+
+def test_judged_videos_with_a_reversed_class_are_mixed_backward_too(
+    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]], tmp_path: Path
+) -> None:
+    backward = {r.clip: r.class_name for r in averages.index if r.clip.endswith(" backward")}
+    assert backward == {
+        "test/Left/0.avi backward": "Right",
+        "test/Right/0.avi backward": "Left",
+    }
+    path = videos[0] / "test/Left/0.avi"
+    frames = np.stack(list(stream_frames(path, size=(SIZE, SIZE), fit="squeeze")))
+    for method in ("linear", "average"):
+        how = {"segments": SEGMENTS, "method": method, "frames_per_segment": "all"}
+        settings = mix_settings(size=[SIZE, SIZE], **how)
+        mixed = list(mix_video(path, 24, settings, backward=True))
+        assert np.array_equal(mixed, mix_frames(frames[::-1], **how))
+    row = next(row for row in averages.index if row.clip == "test/Left/0.avi backward")
+    assert np.array_equal(averages.read([row])[0], mixed)
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+def test_a_window_is_the_same_stretch_of_the_video_backward(
+    pixel_format: str, videos: tuple[Path, list[LabelledVideo]]
+) -> None:
+    settings = mix_settings(
+        segments=SEGMENTS,
+        size=[SIZE, SIZE],
+        method="none",
+        window={"frames": 8, "at": "start"},
+        pixel_format=pixel_format,
+    )
+    path = videos[0] / "test/Left/0.avi"
+    forward = list(mix_video(path, 24, settings))
+    assert np.array_equal(list(mix_video(path, 24, settings, backward=True)), forward[::-1])
+
+
+def test_networks_are_judged_by_test_videos_or_else_by_val_videos(
+    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+) -> None:
+    asked = answers_of(network(), averages, videos[1])
+    assert [a.video for a in asked] == [f"test/{name}/0.avi" for name in CLASSES]
+    without = [row for row in videos[1] if row.subset != "test"]
+    assert [row.video for row in judged(without)] == [f"val/{name}/0.avi" for name in CLASSES]
+    sources = labelled_sources(without, videos[0], PARTNERS)
+    assert sum(source.backward for source in sources) == 2
+
+
+class Fixed(nn.Module):
+    """Scores all clips alike."""
+
+    def __init__(self, *scores: float) -> None:
+        super().__init__()
+        self.scores = torch.tensor(scores)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        return self.scores.repeat(len(clips), 1)
+
+
+@pytest.mark.parametrize(
+    ("scores", "left", "right"),
+    [
+        # The direction is a choice between two classes, though the third scores best.
+        ((1.0, 0.0, 9.0), (1, 0), (0, 1)),
+        ((0.0, 1.0, 9.0), (0, 1), (1, 0)),
+        ((1.0, 1.0, 9.0), (1, 0), (0, 1)),  # of equal ones the first
+    ],
+)
+def test_whoever_answers_alike_forward_and_backward_is_right_about_half(
+    scores: tuple[float, ...],
+    left: tuple[int, int],
+    right: tuple[int, int],
+    averages: MixedStore,
+    videos: tuple[Path, list[LabelledVideo]],
+) -> None:
+    asked = answers_of(Fixed(*scores), averages, videos[1])
+    assert [(a.forward, a.backward) for a in asked] == [left, right, (None, None)]
+    assert [a.top1 for a in asked] == [0, 0, 1]
+    assert [a.top5 for a in asked] == [1, 1, 1]
+
+
+def test_tsn_on_averages_of_decoded_videos_is_right_about_exactly_half(
+    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+) -> None:
+    for seed in range(5):
+        asked = answers_of(network(seed=seed), averages, videos[1])[:2]
+        assert all(a.forward + a.backward == 1 for a in asked if a.forward is not None)
+
+
+def test_answers_survive_their_table(tmp_path: Path) -> None:
+    rows = [
+        Answer(video="a", frames=9, top1=1, top5=1, forward=0, backward=1),
+        Answer(video="b", frames=9, top1=0, top5=1, forward=None, backward=None),
+    ]
+    write_table(tmp_path / "answers.csv", Answer, rows)
+    assert read_table(tmp_path / "answers.csv", Answer) == rows
+
+
+# Intervals
+
+
+def test_an_interval_over_videos_is_about_the_usual_one_where_they_are_independent() -> None:
+    hits = (np.arange(400)[None] % 4 > 0).astype(float)  # 75 % of 400
+    mean = mean_of(hits)
+    error = 1.96 * (0.75 * 0.25 / 400) ** 0.5
+    assert mean.value == 0.75
+    assert mean.low == pytest.approx(0.75 - error, abs=0.01)
+    assert mean.high == pytest.approx(0.75 + error, abs=0.01)
+    wider = mean_of(hits, 0.99)
+    assert wider.low < mean.low < mean.high < wider.high
+
+
+def test_seeds_that_differ_widen_the_interval_and_copies_of_one_do_not_narrow_it() -> None:
+    rng = np.random.default_rng(0)
+    one = (rng.random((1, 300)) < 0.7).astype(float)
+    alone, copied = mean_of(one), mean_of(one.repeat(3, axis=0))
+    assert copied.high - copied.low == pytest.approx(alone.high - alone.low, abs=0.01)
+    seeds = (rng.random((3, 300)) < np.array([[0.5], [0.7], [0.9]])).astype(float)
+    assert mean_of(seeds).high - mean_of(seeds).low > 0.2
+
+
+def test_differences_are_of_the_same_videos() -> None:
+    hard = (np.random.default_rng(0).random((1, 200)) < 0.5).astype(float)
+    better = hard.copy()
+    better[0, np.flatnonzero(hard[0] == 0)[:10]] = 1
+    found = difference_of(better, hard)
+    assert found.value == 0.05
+    assert 0.015 < found.low < found.high < 0.09  # twice as wide were the videos others
+    nothing = difference_of(hard, hard)
+    assert (nothing.low, nothing.value, nothing.high) == (0, 0, 0)
+
+
+# The report
+
+
+def cell(
+    name: str, right: float, *, videos: Any = "short", seeds: int = 1, frames: int = 56
+) -> CellAnswers:
+    """Answers of which the share `right` is right, about videos of both kinds of length."""
+
+    def rows(seed: int) -> list[Answer]:
+        hits = np.random.default_rng([seed, *name.encode()]).random((40, 3)) < right
+        return [
+            Answer(
+                video=f"{i}",
+                frames=frames + i % 2,
+                top1=int(top1),
+                top5=1,
+                forward=int(forward),
+                backward=int(1 - forward if name == "average-all" and i % 2 == 0 else backward),
+            )
+            for i, (top1, forward, backward) in enumerate(hits)
+        ]
+
+    return CellAnswers(videos, name, SEGMENTS, {seed: rows(seed) for seed in range(seeds)})
+
+
+CELLS = [
+    cell("none", 0.4, seeds=2),
+    cell("average-all", 0.5, seeds=3),
+    cell("linear-all", 0.9, seeds=3),
+    cell("harmonic-all", 0.95),
+    cell("linear-3", 0.8, videos="long", frames=408),
+]
+
+
+def test_the_table_puts_ours_beside_the_papers(tmp_path: Path) -> None:
+    lines = {
+        line.split("|")[1].strip(): line for line in table_b(CELLS).splitlines() if "|" in line
+    }
+    assert "linear-3" not in lines  # of the long videos: those are in the plot
+    columns = [column.strip() for column in lines["linear-all"].strip("|").split("|")]
+    ours = CELLS[2].values("top1")
+    assert columns[1] == "3"
+    assert columns[2].startswith(f"{100 * ours.mean():.1f} [")
+    assert columns[-2:] == ["19.45/47.02", "+2.16"]
+    assert len(columns[6].split(", ")) == 3
+    base = [column.strip() for column in lines["none"].strip("|").split("|")]
+    assert base[4] == ""
+    assert columns[4].startswith(f"{100 * (ours.mean() - CELLS[0].values('top1').mean()):+.1f} [")
+
+
+def test_the_checks_say_what_holds() -> None:
+    found = checks(CELLS)
+    assert found["average_equal_segments"]["value"] == 0.5
+    assert found["average_equal_segments"]["answers"] == 20 * 3 * 2
+    assert found["average_unequal_segments"]["holds"]
+    assert found["linear"]["holds"]
+    assert not checks([cell("linear-all", 0.5)])["linear"]["holds"]
+    assert checks([cell("linear-all", 0.9, videos="long")]) == {}
+
+
+def test_the_study_leaves_the_same_table_plot_and_figures(tmp_path: Path) -> None:
+    for folder in ("once", "again"):
+        figures = write_study(CELLS, tmp_path / folder)
+    assert figures["short"]["linear-all"]["seeds"] == [0, 1, 2]
+    assert figures["long"].keys() == {"linear-3"}
+    for name in ("table_b.md", "direction.png", "frame_mixup.json"):
+        once, again = ((tmp_path / folder / name).read_bytes() for folder in ("once", "again"))
+        assert once == again
+
+
+def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:
+    rows = [Answer(video="a", frames=9, top1=1, top5=1, forward=None, backward=None)]
+    cells = [CellAnswers("short", name, SEGMENTS, {0: rows}) for name in ("none", "linear-all")]
+    figures = write_study(cells, tmp_path)
+    assert "direction" not in figures["short"]["none"]
+    assert figures["checks"] == {}
+
+
+def test_seeds_that_answered_about_different_videos_are_refused() -> None:
+    def rows(video: str) -> list[Answer]:
+        return [Answer(video=video, frames=9, top1=1, top5=1, forward=None, backward=None)]
+
+    with pytest.raises(DatasetError, match="different videos"):
+        CellAnswers("short", "none", SEGMENTS, {0: rows("a"), 1: rows("b")})
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("none", ("none", "all")),
+        ("linear-all", ("linear", "all")),
+        ("rank_pool-12", ("rank_pool", 12)),
+    ],
+)
+def test_a_cells_name_says_how_it_is_mixed(name: str, cell: tuple[str, Any]) -> None:
+    assert parse_cell(name) == cell
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cells": ["linear-0"]}, "linear-0: allowed"),
+        ({"cells": ["lin"]}, "lin: allowed"),
+        ({"cells": ["none"], "repeated_cells": ["last"]}, "allowed: names in frame_mixup.cells"),
+        ({"videos": {"min_frames": 7, "folds": 5}}, "at most frame_mixup.videos.min_frames = 7"),
+        ({"seeds": []}, "seeds"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(change: dict[str, Any], words: str) -> None:
+    content = load_params(ROOT / "params.yaml").frame_mixup.model_dump()
+    with pytest.raises(ValidationError, match=words):
+        FrameMixupSettings.model_validate({**content, **change})
+
+
+def test_every_cell_is_trained_once_and_the_repeated_ones_more_often() -> None:
+    study = load_params(ROOT / "params.yaml").frame_mixup
+    runs = study.runs()
+    assert len(runs) == len(set(runs))
+    assert [seed for _, cell, seed in runs if cell == "harmonic-all"] == [0, 1, 2, 0]
+    assert [seed for _, cell, seed in runs if cell == "last"] == [0]

@@ -1,0 +1,83 @@
+"""Paper B's study as its users run it: real DVC in a copy of the project, with the test profile."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import Project, stages_run
+
+REPRO = "dvc repro frame_mixup/dvc.yaml"
+REPORTS = ("reports/table_b.md", "reports/direction.png", "reports/frame_mixup.json")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.fresh(tmp_path_factory.mktemp("study"))
+    project.run(REPRO)
+    return project
+
+
+def ran(project: Project, command: str = REPRO) -> list[str]:
+    """The names of the study's stages that a command ran, sorted: DVC chooses among the ready."""
+    return sorted(
+        name.removeprefix("frame_mixup/dvc.yaml:") for name in stages_run(project.run(command))
+    )
+
+
+def test_one_repro_leaves_table_plot_and_figures(finished: Project) -> None:
+    for report in REPORTS:
+        assert (finished.folder / report).is_file()
+    figures = json.loads((finished.folder / "reports/frame_mixup.json").read_text())
+    assert figures["short"].keys() == {"none", "average-all"}
+    assert figures["short"]["none"]["seeds"] == [0, 1]
+    assert figures["long"].keys() == {"linear-all"}
+    assert figures["checks"]["average_equal_segments"]["value"] == 0.5
+    assert "| average-all |" in (finished.folder / "reports/table_b.md").read_text()
+
+
+def test_second_repro_runs_nothing(finished: Project) -> None:
+    assert ran(finished) == []
+
+
+def test_the_main_pipeline_is_left_alone(finished: Project) -> None:
+    assert "frame_mixup" not in finished.run("dvc stage list --name-only")
+    assert "frame_mixup" not in finished.run("dvc metrics show")
+
+
+def test_a_changed_cell_reruns_that_cell_alone(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(frame_mixup__cells=["none", "harmonic-2"])
+    assert ran(project) == ["mix@harmonic-2", "report", "train@short-harmonic-2-0"]
+
+
+def test_the_recipe_trains_anew_and_mixes_nothing(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(frame_mixup__train__learning_rate=0.001)
+    stages = ran(project, f"{REPRO} --dry")
+    assert {stage.split("@")[0] for stage in stages} == {"train", "train-more", "train-long"}
+
+
+def test_other_short_videos_leave_the_long_ones_alone(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(frame_mixup__data__short="data/sample/arrow/long")
+    assert ran(project, f"{REPRO} --dry") == ["mix@average-all", "mix@none", "videos"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cells": ["linaer-all"]}, ["frame_mixup.cells", "linaer-all", "allowed"]),
+        ({"data__short": "/nowhere/videos"}, ["/nowhere/videos"]),
+        ({"data__short": "data/raw/ucf101"}, ["data/raw/ucf101", "no usable video"]),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    change: dict[str, object], words: list[str], finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(**{f"frame_mixup__{key}": value for key, value in change.items()})
+    output = project.run(REPRO, fails=True)
+    line = next(line for line in output.splitlines() if line.lower().startswith("error"))
+    assert all(word in line for word in words), output
+    assert "Traceback" not in output
