@@ -216,7 +216,7 @@ def test_pretraining_starts_from_them_and_prediction_does_without(
             PretrainModel.model_validate(
                 {**TRAINING, "epochs": 1, "learning_rate": 1e-9, "model": model | weights}
             ),
-            seed=0,
+            seeds=[0],
             target=tmp_path,
             machine=machine(tmp_path / "scratch"),
         )
