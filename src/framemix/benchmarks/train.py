@@ -330,6 +330,7 @@ def _random_store(folder: Path, sizes: Sizes, pixel_format: PixelFormat) -> Mixe
             "size": sizes.network.image_size,
             "fit": "squeeze",
             "pixel_format": pixel_format,
+            "variants": 1,
         }
     )
     shape = (settings.segments, *settings.frame_shape)
