@@ -75,11 +75,7 @@ def predict(
             save_figure(draw_timeline(result.predictions, classifier.classes), plot)
         if annotate:
             write_annotated(result.video, annotate, result.predictions, classifier.classes, top)
-    failed = [result for result in results if result.error is not None]
-    for result in failed:
-        typer.echo(f"error: {result.error}", err=True)
-    if failed:
-        raise typer.Exit(1)
+    _end_with([result.error for result in results if result.error is not None])
 
 
 def watch(
@@ -212,3 +208,11 @@ def demo(
     from framemix.inference.videos import find_videos
 
     serve(model, find_videos(clips or []), host=host, port=port, window=window)
+
+
+def _end_with(errors: list[str]) -> None:
+    """Report what could not be used, a line each; the exit code tells that there was any."""
+    for error in errors:
+        typer.echo(f"error: {error}", err=True)
+    if errors:
+        raise typer.Exit(1)
