@@ -8,11 +8,11 @@ from statistics import median
 import numpy as np
 import torch
 
+from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.inference.classifier import Classifier, classifier_of
 from framemix.inference.clips import Sliding, rolling_mix
 from framemix.mixing import MixSettings
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model
-from framemix.models.config import ViViTConfig
 
 FPS = 30.0
 WINDOW = 5.0  # seconds: 150 frames
@@ -62,22 +62,7 @@ def bench_live(classifier: Classifier) -> LiveCost:
 
 def paper_vivit() -> Classifier:
     """Return paper A's ViViT with random weights, which take as long as trained ones."""
-    config = ViViTConfig(
-        attention="factorised_encoder",
-        tokeniser="tubelet",
-        image_size=PAPER_SIZE,
-        image_patch_size=40,
-        frames=PAPER_FRAMES,
-        frame_patch_size=10,
-        num_classes=PAPER_CLASSES,
-        dim=1024,
-        spatial_depth=6,
-        temporal_depth=6,
-        heads=8,
-        dim_head=64,
-        mlp_dim=2048,
-        dropout=0.0,
-    )
+    config = PAPER_VIVIT
     mix = MixSettings(
         method="none",
         segments=PAPER_FRAMES,

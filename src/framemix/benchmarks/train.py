@@ -19,6 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.benchmarks.turns import Comparison, Cost, Task, speeds, table, take_turns
 from framemix.errors import ModelError
 from framemix.mixing import MixSettings
@@ -94,24 +95,8 @@ class Sizes:
 def paper_sizes(device: torch.device) -> Sizes:
     """Paper A's network and clips, of which a GPU takes several at a time to be busy."""
     cuda = device.type == "cuda"
-    network = ViViTConfig(
-        attention="factorised_encoder",
-        tokeniser="tubelet",
-        image_size=(240, 320),
-        image_patch_size=40,
-        frames=150,
-        frame_patch_size=10,
-        num_classes=99,
-        dim=1024,
-        spatial_depth=6,
-        temporal_depth=6,
-        heads=8,
-        dim_head=64,
-        mlp_dim=2048,
-        dropout=0.0,
-    )
     return Sizes(
-        network=network,
+        network=PAPER_VIVIT,
         clips=8 if cuda else 1,
         product=8192 if cuda else 2048,
         turns=7,
