@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from framemix.training.data import ClipDataset, batch_loader, ordered_loader
+from framemix.errors import StoreError
+from framemix.training.data import Batch, BatchLoader, ClipDataset, ordered_loader
 from tests.tiny_store import ACTIONS, VARIANTS, clips, examples_of, make_store
 
 
@@ -49,13 +50,45 @@ def test_the_views_of_a_clip_follow_one_another(tmp_path: Path) -> None:
         assert np.array_equal(clip.numpy(), written)
 
 
-def test_worker_processes_give_the_same_batches(dataset: ClipDataset) -> None:
+def test_batches_that_are_read_ahead_are_the_same(dataset: ClipDataset) -> None:
     places = [[3, 1, 4], [1, 5], [11, 2, 6, 5]]
-    alone, shared = (list(batch_loader(dataset, places, workers)) for workers in (0, 2))
-    assert len(alone) == len(shared) == 3
-    for (a, a_labels), (b, b_labels) in zip(alone, shared, strict=True):
+    alone, ahead = (list(BatchLoader(dataset, places, workers)) for workers in (0, 2))
+    assert len(alone) == len(ahead) == 3
+    for (a, a_labels), (b, b_labels) in zip(alone, ahead, strict=True):
         assert torch.equal(a, b)
         assert torch.equal(a_labels, b_labels)
+
+
+class Counted:
+    """Counts the batches that were read; the one at `broken` cannot be."""
+
+    def __init__(self, broken: int = -1) -> None:
+        self.read: list[int] = []
+        self.broken = broken
+
+    def __getitems__(self, places: list[int]) -> Batch:
+        self.read += places
+        if self.broken in places:
+            raise StoreError("has changed")
+        return torch.tensor(places), torch.tensor(places)
+
+
+def test_a_loader_reads_a_few_batches_ahead_and_none_that_nobody_wants() -> None:
+    dataset = Counted()
+    batches = iter(BatchLoader(dataset, [[place] for place in range(100)], 2))
+    assert next(batches)[0].tolist() == [0]
+    assert 1 < len(dataset.read) <= 5
+    batches.close()  # type: ignore[attr-defined]
+    assert sorted(dataset.read) == list(range(len(dataset.read)))
+    assert len(dataset.read) <= 5
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_cannot_be_read_is_told_in_its_turn(workers: int) -> None:
+    batches = iter(BatchLoader(Counted(broken=1), [[0], [1], [2]], workers))
+    assert next(batches)[0].tolist() == [0]
+    with pytest.raises(StoreError, match="has changed"):
+        next(batches)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

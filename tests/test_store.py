@@ -254,7 +254,7 @@ def test_a_shard_that_was_compressed_afterwards_is_named(folder):
         )
         data.attrs["crc32"] = [0, 0, 0]
     store = MixedStore(folder)
-    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: is compressed or not a chunk a clip"):
+    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: cannot be read: compressed, or not a"):
         store.read(store.index)
 
 

@@ -89,11 +89,20 @@ class MixedStore:
     @property
     def clip_shape(self) -> tuple[int, ...]:
         """The shape of every clip: (S, H, W, 3) for rgb24, (S, 3H/2, W) for yuv420p."""
-        shape: tuple[int, ...] = self._shard(self.index[0].shard).clips.shape[1:]
-        return shape
+        return self._shard(self.index[0].shard).clip_shape
 
     def read(self, rows: Sequence[IndexRow], variant: int = 0) -> Pixels:
         """Return that variant of those clips as uint8 (len(rows), *clip_shape).
+
+        Raises StoreError as `read_into` does.
+        """
+        batch = np.empty((len(rows), *self.clip_shape), np.uint8)
+        for row, clip in zip(rows, batch, strict=True):
+            self.read_into(clip, row, variant)
+        return batch
+
+    def read_into(self, clip: Pixels, row: IndexRow, variant: int = 0) -> None:
+        """Fill `clip`, uint8 `clip_shape` in one piece, with that variant of that clip.
 
         Raises StoreError for a clip that is not there or not what was written; the check, dearer
         than the read, is made once for a clip and process.
@@ -103,31 +112,27 @@ class MixedStore:
                 f"{self.folder}: view {variant + 1} of a clip: allowed: at most "
                 f"mix.variants = {self.settings.variants}"
             )
-        batch = np.empty((len(rows), *self.clip_shape), np.uint8)
-        for place, row in enumerate(rows):
-            number = row.row + variant
-            self._read_chunk(row, number, batch[place].reshape(-1))
-            if (row.shard, number) not in self._checked:
-                if zlib.crc32(batch[place].data) != self._shard(row.shard).checksums[number]:
-                    raise self._damaged(row.shard, f"row {number} ({row.clip}) has changed")
-                self._checked.add((row.shard, number))
-        return batch
+        number = row.row + variant
+        self._read_bytes(row, number, clip.reshape(-1))
+        if (row.shard, number) not in self._checked:
+            if zlib.crc32(clip.data) != self._shard(row.shard).checksums[number]:
+                raise self._damaged(row.shard, f"row {number} ({row.clip}) has changed")
+            self._checked.add((row.shard, number))
 
-    def _read_chunk(self, row: IndexRow, number: int, target: Pixels) -> None:
+    def _read_bytes(self, row: IndexRow, number: int, target: Pixels) -> None:
         shard = self._shard(row.shard)
         if not 0 <= number < len(shard.checksums):
             raise StoreError(
                 f"{self.folder / 'index.csv'}: {row.clip}: {row.shard} has no row {number}; "
                 f"delete {self.folder} and run dvc repro"
             )
-        # A clip is one raw chunk: straight into its place, at half the time of a selection.
-        start = (number, *[0] * len(self.clip_shape))
+        # Past HDF5, whose lock lets one thread read at a time: a clip's bytes are in one piece.
         try:
-            _, chunk = shard.clips.id.read_direct_chunk(start, out=target)
-        except (OSError, ValueError) as error:
+            count = os.preadv(shard.descriptor, [target.data], shard.offsets[number])
+        except (OSError, OverflowError) as error:
             raise self._damaged(row.shard, f"cannot be read: {one_line(error)}") from None
-        if len(chunk) != target.size:
-            raise StoreError(f"{self.folder / row.shard}: is compressed or not a chunk a clip")
+        if count != target.size:
+            raise self._damaged(row.shard, f"ends before row {number} ({row.clip}) does")
 
     def checksums(self) -> dict[str, list[int]]:
         """Return the CRC-32 of every clip by shard: the store's content in a few bytes."""
@@ -161,9 +166,12 @@ def _reserve(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Shard:
-    """An open shard: its dataset of clips, their CRC-32 and how they were mixed."""
+    """An open shard: where in the file its clips are, their CRC-32 and how they were mixed."""
 
-    clips: Any
+    file: h5py.File  # whose descriptor it is
+    descriptor: int
+    offsets: list[int]
+    clip_shape: tuple[int, ...]
     checksums: list[int]
     settings: MixSettings
 
@@ -175,8 +183,21 @@ def _open_shard(path: Path) -> _Shard:
     if attributes["window"] != "all":
         attributes["window"] = json.loads(attributes["window"])
     attributes["size"] = attributes["size"].tolist()
-    settings = MixSettings.model_validate(attributes)
-    return _Shard(file["clips"], file["clips"].attrs["crc32"].tolist(), settings)
+    clips = file["clips"]
+    if clips.chunks != (1, *clips.shape[1:]) or clips.id.get_create_plist().get_nfilters():
+        raise ValueError("compressed, or not a chunk a clip")
+    corner = [0] * (clips.ndim - 1)
+    chunks = [clips.id.get_chunk_info_by_coord((row, *corner)) for row in range(len(clips))]
+    if any(chunk.byte_offset is None for chunk in chunks):
+        raise ValueError("rows without a clip")
+    return _Shard(
+        file=file,
+        descriptor=file.id.get_vfd_handle(),
+        offsets=[chunk.byte_offset for chunk in chunks],
+        clip_shape=clips.shape[1:],
+        checksums=clips.attrs["crc32"].tolist(),
+        settings=MixSettings.model_validate(attributes),
+    )
 
 
 def _attributes(settings: MixSettings) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
-from framemix.training.data import Batch, ClipDataset, batch_loader
+from framemix.training.data import Batch, BatchLoader, ClipDataset, ordered_loader
 from framemix.training.settings import Sampling, TrainingSettings
 
 Resident = Literal["auto"] | bool
@@ -123,7 +123,7 @@ def _in_turn(clips: int, epoch: int) -> range:
     return range(clips)
 
 
-class ResidentClips(Dataset[Batch]):
+class ResidentClips:
     """Clips (N, ...) and labels int64 (N,) that lie in the memory of the device that trains."""
 
     def __init__(self, clips: Tensor, labels: Tensor) -> None:
@@ -169,12 +169,12 @@ class ClipBatches(pl.LightningDataModule):
         on_disk = [side for side in self.sides.values() if isinstance(side, ClipDataset)]
         size = sum(side.nbytes for side in on_disk)
         if self.frozen or _is_resident(self.resident, size, device, self.trainer.world_size):
-            self.workers = 0
             self.sides = {
                 name: self._read(side, device)
                 for name, side in self.sides.items()
                 if isinstance(side, ClipDataset)
             }
+            self.workers = 0
 
     def _read(self, clips: ClipDataset, device: torch.device) -> ResidentClips:
         """Return the clips, or what frozen layers make of them, on the device."""
@@ -182,25 +182,26 @@ class ClipBatches(pl.LightningDataModule):
         first = self.frozen.to(device) if self.frozen else nn.Identity()
         read: Tensor | None = None
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-            for start in range(0, len(clips), READ_CLIPS):
-                places = range(start, min(start + READ_CLIPS, len(clips)))
-                made = first(clips.__getitems__(list(places))[0].to(device))
+            start = 0
+            for stored, _ in ordered_loader(clips, READ_CLIPS, self.workers):
+                made = first(stored.to(device, non_blocking=True))
                 if read is None:  # whole at once: joining the pieces would take it twice
                     read = made.new_empty(len(clips), *made.shape[1:])
                 read[start : start + len(made)] = made
+                start += len(made)
         assert read is not None
         return ResidentClips(read, clips.labels.to(device))
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> BatchLoader:
         """Return the batches of the epoch that the order is set to."""
         return self._loader("train", self.orders.train)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> BatchLoader:
         """Return all validation clips in their order."""
         return self._loader("val", self.orders.val)
 
-    def _loader(self, side: str, order: BatchOrder) -> DataLoader[Batch]:
-        return batch_loader(self.sides[side], order, self.workers)
+    def _loader(self, side: str, order: BatchOrder) -> BatchLoader:
+        return BatchLoader(self.sides[side], order, self.workers)
 
 
 def _is_resident(resident: Resident, size: int, device: torch.device, processes: int) -> bool:

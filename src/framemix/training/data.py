@@ -1,14 +1,15 @@
 """Labelled clips of mixed stores as batches."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from framemix.datasets.records import LabelledVideo, SplitVideo, Subset
 from framemix.errors import StoreError
@@ -17,6 +18,7 @@ from framemix.store import IndexRow, MixedStore
 # Shapes: B clips of a batch.
 
 Batch = tuple[Tensor, Tensor]
+READY = 2  # batches, beside those that are being read
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,13 @@ class ClipDataset(Dataset[Batch]):
     """Reads whole batches: uint8 (B, *clip_shape of the store) and labels int64 (B,).
 
     The first `views` variants of each example, one after the other: an example's number times
-    `views` is the place of its first.
+    `views` is the place of its first. `pinned` clips go to a GPU while it computes.
     """
 
-    def __init__(self, examples: Sequence[Example], views: int = 1) -> None:
-        self.examples, self.views = list(examples), views
+    def __init__(
+        self, examples: Sequence[Example], views: int = 1, *, pinned: bool = False
+    ) -> None:
+        self.examples, self.views, self.pinned = list(examples), views, pinned
 
     def __len__(self) -> int:
         return len(self.examples) * self.views
@@ -79,11 +83,11 @@ class ClipDataset(Dataset[Batch]):
     def __getitems__(self, places: list[int]) -> Batch:
         """Return the clips at `places` as one batch."""
         chosen = [self.examples[place // self.views] for place in places]
-        clips = [
-            example.store.read([example.row], place % self.views)
-            for example, place in zip(chosen, places, strict=True)
-        ]
-        return torch.from_numpy(np.concatenate(clips)), labels_of(chosen)
+        shape = (len(places), *self.examples[0].store.clip_shape)
+        clips = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pinned)
+        for clip, example, place in zip(clips.numpy(), chosen, places, strict=True):
+            example.store.read_into(clip, example.row, place % self.views)
+        return clips, labels_of(chosen)
 
 
 def labels_of(examples: Sequence[Example]) -> Tensor:
@@ -91,27 +95,48 @@ def labels_of(examples: Sequence[Example]) -> Tensor:
     return torch.tensor([example.label for example in examples], dtype=torch.int64)
 
 
-def ordered_loader(dataset: ClipDataset, batch_size: int, workers: int) -> DataLoader[Batch]:
+class BatchDataset(Protocol):
+    """What has clips at places and gives several as one batch."""
+
+    def __getitems__(self, places: list[int]) -> Batch:
+        """Return the clips at `places` as one batch."""
+
+
+class BatchLoader:
+    """The clips at those places, batch after batch; `workers` threads read ahead, 0 do not.
+
+    Threads and not processes as torch's DataLoader has: reading a clip holds no lock of Python's,
+    and what a process has read must be copied twice on its way to the one that trains.
+    """
+
+    def __init__(
+        self, dataset: BatchDataset, batches: Sampler[list[int]] | list[list[int]], workers: int
+    ) -> None:
+        self.dataset, self.batches, self.workers = dataset, batches, workers
+
+    def __len__(self) -> int:
+        return len(self.batches)  # type: ignore[arg-type]  # a Sampler need not have one; ours do
+
+    def __iter__(self) -> Iterator[Batch]:
+        read = self.dataset.__getitems__
+        return self._ahead() if self.workers else map(read, self.batches)
+
+    def _ahead(self) -> Iterator[Batch]:
+        threads = ThreadPoolExecutor(self.workers)
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for places in self.batches:
+                waiting.append(threads.submit(self.dataset.__getitems__, places))
+                if len(waiting) > self.workers + READY:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def ordered_loader(dataset: ClipDataset, batch_size: int, workers: int) -> BatchLoader:
     """Return batches in the order of the dataset."""
     places = range(len(dataset))
     batches = [list(places[i : i + batch_size]) for i in range(0, len(places), batch_size)]
-    return batch_loader(dataset, batches, workers)
-
-
-def batch_loader(
-    dataset: Dataset[Batch], batches: Sampler[list[int]] | list[list[int]], workers: int
-) -> DataLoader[Batch]:
-    """Return the clips at those places, batch after batch; for CUDA, in pinned memory."""
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_as_is,
-        # What is on the device already cannot be pinned.
-        pin_memory=torch.cuda.is_available() and isinstance(dataset, ClipDataset),
-        persistent_workers=workers > 0,
-    )
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
+    return BatchLoader(dataset, batches, workers)

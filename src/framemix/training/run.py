@@ -128,9 +128,10 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     variants = run.train[0].store.settings.variants
     orders = Orders.of(labels, variants, len(run.val), run.settings, run.seed)
     frozen, trained = split_frozen(run.network, run.settings.augment)
+    pinned = machine.device.type == "cuda"
     data = ClipBatches(
-        ClipDataset(run.train, views=variants),
-        ClipDataset(run.val),
+        ClipDataset(run.train, views=variants, pinned=pinned),
+        ClipDataset(run.val, pinned=pinned),
         orders,
         workers=machine.workers,
         resident=machine.resident,
