@@ -93,11 +93,11 @@ class Sizes:
 
 
 def paper_sizes(device: torch.device) -> Sizes:
-    """Paper A's network and clips, of which a GPU takes several at a time to be busy."""
+    """Paper A's network and clips, of which a GPU takes many at a time to be busy."""
     cuda = device.type == "cuda"
     return Sizes(
         network=PAPER_VIVIT,
-        clips=8 if cuda else 1,
+        clips=32 if cuda else 1,
         product=8192 if cuda else 2048,
         turns=7,
         batch=8,

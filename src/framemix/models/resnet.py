@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from einops import repeat
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from framemix.models.checks import check_choice
@@ -158,9 +158,23 @@ def inflate(kernel: Tensor, frames: int) -> Tensor:
 
 
 def max_pool(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
-    """Stride 2 and padding 1 along each axis that the kernel spans."""
-    stride = [(size + 1) // 2 for size in kernel]
-    return F.max_pool3d(x, kernel, stride=stride, padding=[size // 2 for size in kernel])
+    """Stride 2 and padding 1 along each axis that the kernel, of ones and threes, spans.
+
+    Space and time in turn, each by a pooling of images: on a GPU, the gradient of `max_pool3d` adds
+    up in an order of chance.
+    """
+    time, height, width = kernel
+    batch, rows = x.shape[0], x.shape[3]
+    if (height, width) != (1, 1):
+        images = rearrange(x, "b c t h w -> (b t) c h w")
+        images = F.max_pool2d(images, (height, width), stride=2, padding=1)
+        x = rearrange(images, "(b t) c h w -> b c t h w", b=batch)
+        rows = x.shape[3]
+    if time != 1:
+        images = rearrange(x, "b c t h w -> b c t (h w)")
+        images = F.max_pool2d(images, (time, 1), stride=(2, 1), padding=(1, 0))
+        x = rearrange(images, "b c t (h w) -> b c t h w", h=rows)
+    return x
 
 
 def _stage(

@@ -8,9 +8,12 @@ encoder (model 2) has layers and parameters as in vit-pytorch, so that weights t
 # T' = T / frame patch, N = (H / patch) * (W / patch) tokens, D = dim
 # L tokens of any one transformer, h heads of d = dim_head
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
 from typing import Any, ClassVar, cast, get_args
 
 import torch
@@ -220,11 +223,27 @@ class TubeletEmbedding(nn.Module):
         processor's cache, where memory is what takes the time.
         """
         norm, frame_patch = self.pixel_norm, self.every * self.frame_patch
+        colours = affine(IMAGENET_MEAN, IMAGENET_STD)
+        if pixels.is_cuda and norm.weight.dtype == torch.float32 and _compiles_kernels():
+            # Here: no other machine has Triton.
+            from framemix.models.fused import normed_tubelets
+
+            return normed_tubelets(
+                pixels,
+                colours,
+                gain,
+                shift,
+                patch=self.patch,
+                frame_patch=self.frame_patch,
+                every=self.every,
+                eps=norm.eps,
+                dtype=dtype,
+            )
         scales, shifts = (
             torch.tensor(values, dtype=norm.weight.dtype, device=pixels.device).repeat(
                 norm.weight.numel() // COLOURS
             )
-            for values in affine(IMAGENET_MEAN, IMAGENET_STD)
+            for values in colours
         )
         frame_patches = rearrange(pixels, "b (t f) h w c -> (b t) f h w c", f=frame_patch)
         size = max(1, PIECE[pixels.device.type] // frame_patches[0].numel())
@@ -242,6 +261,13 @@ class TubeletEmbedding(nn.Module):
                 x, norm.normalized_shape, gain, shift, norm.eps
             )
         return rearrange(normed, "(b t) n k -> b t n k", b=len(pixels))
+
+
+@cache
+def _compiles_kernels() -> bool:
+    """Whether Triton is here, and a C compiler for it."""
+    compilers = (os.environ.get("CC", "cc"), "gcc", "clang")
+    return find_spec("triton") is not None and any(map(shutil.which, compilers))
 
 
 class NormedProjection(torch.autograd.Function):

@@ -43,6 +43,8 @@ from framemix.training.settings import TrainingSettings
 for library in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(library).setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
+# On a GPU, attention may add up in an order of chance: equal bits are promised on CPUs alone.
+warnings.filterwarnings("ignore", message=".*defaults to a non-deterministic algorithm")
 # It is: see BatchOrder.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", module="lightning")
 
