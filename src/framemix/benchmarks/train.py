@@ -97,8 +97,8 @@ def paper_sizes(device: torch.device) -> Sizes:
     cuda = device.type == "cuda"
     return Sizes(
         network=PAPER_VIVIT,
-        clips=32 if cuda else 1,
-        product=8192 if cuda else 2048,
+        clips=48 if cuda else 1,
+        product=16384 if cuda else 2048,
         turns=7,
         batch=8,
         steps=3,

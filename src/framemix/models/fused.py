@@ -13,9 +13,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-BLOCK = 2048  # values at a time, eight for each of a program's threads
-WARPS = 8
-
 
 def normed_tubelets(
     pixels: Tensor,
@@ -39,8 +36,9 @@ def normed_tubelets(
     steps, across = frames // (every * frame_patch), width // patch
     patches = height // patch * across
     pixels = pixels.contiguous()[:, every // 2 :]
-    shape = (batch, steps, patches, patch * patch * frame_patch * 3)
-    out = torch.empty(shape, dtype=dtype, device=pixels.device)
+    line = patch * frame_patch * 3
+    block = triton.next_power_of_2(line)
+    out = torch.empty((batch, steps, patches, patch * line), dtype=dtype, device=pixels.device)
     with torch.cuda.device(pixels.device):
         _kernel[(batch * steps * patches,)](
             pixels,
@@ -57,27 +55,10 @@ def normed_tubelets(
             patches=patches,
             patch=patch,
             frames=frame_patch,
-            block=BLOCK,
-            first=min(BLOCK, shape[-1]),
-            num_warps=WARPS,
+            block=block,
+            num_warps=min(max(block // 256, 1), 8),
         )
     return out
-
-
-@triton.jit
-def _colours(pixels, place, k, end, s0, s1, s2, t0, t1, t2):  # type: ignore[no-untyped-def]
-    """Normalised values of the bytes at `place`, whose colours go round with k."""
-    value = tl.load(pixels + place, k < end, 0).to(tl.float32)
-    scale = tl.where(k % 3 == 0, s0, tl.where(k % 3 == 1, s1, s2))
-    shift = tl.where(k % 3 == 0, t0, tl.where(k % 3 == 1, t1, t2))
-    return value * scale + shift
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def _place(k, patch: tl.constexpr, frame_stride, row_stride):  # type: ignore[no-untyped-def]
-    """Where the tubelet's values are, one after the other by frame, row, column and colour."""
-    row = k // (3 * patch)
-    return row // patch * frame_stride + row % patch * row_stride + k % (3 * patch)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -101,38 +82,44 @@ def _kernel(  # type: ignore[no-untyped-def]
     patch: tl.constexpr,
     frames: tl.constexpr,
     block: tl.constexpr,
-    first: tl.constexpr,
 ):
-    """One tubelet a program; it reads the bytes from memory once, and then from its cache."""
-    values: tl.constexpr = patch * patch * frames * 3
+    """One tubelet a program, line by line: a row of pixels in all of its frames.
+
+    The bytes come from memory once, and then from the processor's cache.
+    """
+    row: tl.constexpr = patch * 3
+    line: tl.constexpr = frames * row
+    values: tl.constexpr = patch * line
     tubelet = tl.program_id(0)
-    place_of_patch = tubelet % patches
+    place = tubelet % patches
     pixels += (tubelet // patches).to(tl.int64) * frame_patch_stride
-    pixels += place_of_patch // across * patch * row_stride + place_of_patch % across * patch * 3
+    pixels += place // across * patch * row_stride + place % across * row
     out += tubelet.to(tl.int64) * values
 
-    # Mean and variance in one round, around the mean of the first block: around 0, the variance
-    # would be a small difference of large numbers.
     k = tl.arange(0, block)
-    place = _place(k, patch, frame_stride, row_stride)
-    x = _colours(pixels, place, k, values, s0, s1, s2, t0, t1, t2)
-    middle = tl.sum(tl.where(k < values, x, 0.0)) / first
+    here = k < line
+    byte = k // row * frame_stride + k % row  # in the order of memory: frame, column, colour
+    scale = tl.where(k % 3 == 0, s0, tl.where(k % 3 == 1, s1, s2))
+    offset = tl.where(k % 3 == 0, t0, tl.where(k % 3 == 1, t1, t2))
+
+    # Mean and variance in one round, around the first line's mean: around 0, the variance would be
+    # a small difference of large numbers.
+    x = tl.load(pixels + byte, here, 0).to(tl.float32) * scale + offset
+    middle = tl.sum(tl.where(here, x, 0.0)) / line
     total, squares = tl.zeros([block], tl.float32), tl.zeros([block], tl.float32)
-    for start in range(0, values, block):
-        k = start + tl.arange(0, block)
-        place = _place(k, patch, frame_stride, row_stride)
-        x = _colours(pixels, place, k, values, s0, s1, s2, t0, t1, t2) - middle
-        x = tl.where(k < values, x, 0.0)
+    for i in range(patch):
+        x = tl.load(pixels + i * row_stride + byte, here, 0).to(tl.float32) * scale + offset
+        x = tl.where(here, x - middle, 0.0)
         total += x
         squares += x * x
     off = tl.sum(total) / values
     mean, rate = middle + off, 1 / tl.sqrt(tl.sum(squares) / values - off * off + eps)
 
-    for start in range(0, values, block):  # in the order of the tubelet: row, column, frame, colour
-        k = start + tl.arange(0, block)
-        place = k // 3 % frames * frame_stride + k // (3 * frames * patch) * row_stride
-        place += k // (3 * frames) % patch * 3 + k % 3
-        y = (_colours(pixels, place, k, values, s0, s1, s2, t0, t1, t2) - mean) * rate
+    # A tubelet's order is column, frame, colour.
+    taken = tl.where(here, k // 3 % frames * row + k // (3 * frames) * 3 + k % 3, 0)
+    for i in range(patch):
+        x = tl.load(pixels + i * row_stride + byte, here, 0).to(tl.float32) * scale + offset
+        y = tl.gather((x - mean) * rate, taken, 0)
         if gain is not None:
-            y = y * tl.load(gain + k, k < values, 0) + tl.load(shift + k, k < values, 0)
-        tl.store(out + k, y.to(out.dtype.element_ty), k < values)
+            y = y * tl.load(gain + i * line + k, here, 0) + tl.load(shift + i * line + k, here, 0)
+        tl.store(out + i * line + k, y.to(out.dtype.element_ty), here)
