@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -157,6 +157,28 @@ def measure_training(
 
     where = resolve_device(device)
     typer.echo(bench_train(vit_pytorch, where, paper_sizes(where)))
+
+
+@bench.command("networks")
+def measure_networks(
+    root: Annotated[Path, typer.Argument(help="Videos: <Class>/v_<Class>_gNN_cNN.avi.")],
+    folds: Annotated[int, typer.Option(min=2, help="Parts that the groups gNN divide into.")] = 6,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of training, for each run.")] = 20.0,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each network on each fold.")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+) -> None:
+    """Compare all networks after equal training time, and ViViT on mixed clips with plain frames.
+
+    Recipes, sizes and mix are those of params.yaml.
+    """
+    # Here, as above.
+    from framemix.benchmarks.networks import Options, bench_networks
+    from framemix.devices import resolve_device
+
+    params, where = load_params(), resolve_device(device)
+    options = Options(folds, seconds, seeds, processes, where)
+    typer.echo(bench_networks(root, params.pretrain, params.mix, options))
 
 
 def _report(name: str, text: str) -> None:

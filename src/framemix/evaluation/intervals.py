@@ -67,9 +67,10 @@ def estimate(metric: str, statistic: Statistic, clusters: Sequence[str]) -> Esti
     return _widest(metric, statistic, clusters, {"bootstrap of clips": of_clips})
 
 
-def estimate_share(metric: str, hits: Bools, clusters: Sequence[str]) -> Estimate | None:
+def estimate_share(metric: str, hits: Bools | Floats, clusters: Sequence[str]) -> Estimate | None:
     """Return the share of `hits` (N,) with the wider of its intervals; None without clips.
 
+    Of a clip that several networks judged, the share that was right: it is still one clip.
     These are Wilson's of the clips and the bootstrap of clusters. Where every cluster is all
     right, or all wrong, resamples do not differ: then each cluster is one of Wilson's trials.
     """
@@ -82,7 +83,7 @@ def estimate_share(metric: str, hits: Bools, clusters: Sequence[str]) -> Estimat
     return _widest(metric, share(hits), clusters, others)
 
 
-def share(hits: Bools) -> Statistic:
+def share(hits: Bools | Floats) -> Statistic:
     """Return the share of clips that are hits (N,)."""
     return lambda weights: _ratio(weights @ hits, weights.sum(1))
 

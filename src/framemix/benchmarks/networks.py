@@ -1,0 +1,288 @@
+"""How accurate each network is after equal training time, and what mixing does to ViViT.
+
+Clips are real ones, in UCF101's layout, and `gNN` is a person: folds divide the persons, so that
+each clip is judged once a seed, by a network that never saw who is in it. Every run trains for
+about as many seconds, whatever the network: a short one before it tells how many epochs these are.
+What counts are the answers of the last epoch's network; none of its val clips is looked at before.
+
+Dask and ffmpeg are not needed here: videos are decoded alone, in the processes that train.
+"""
+
+import os
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, product
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from framemix.benchmarks.candidates import (
+    Candidate,
+    frames_needed,
+    mix_candidates,
+    network_candidates,
+)
+from framemix.benchmarks.runs import Job, Outcome, run_job
+from framemix.datasets.mix import mix_variants, video_sources
+from framemix.datasets.records import SplitVideo, Video
+from framemix.datasets.splits import group_split
+from framemix.datasets.ucf101 import NAME
+from framemix.errors import DatasetError, VideoError
+from framemix.evaluation.intervals import estimate_share
+from framemix.lifeline import end_with_parent
+from framemix.mixing import MixSettings
+from framemix.store import IndexRow, write_shard
+from framemix.tables import write_table
+from framemix.training.settings import PretrainSettings
+from framemix.video.reading import count_frames
+
+# Shapes: K seeds, N clips.
+
+FOLD_SEED = 0
+SHARD = "clips.h5"
+HEAD = (
+    "parameters",
+    "epochs in the time",
+    "seconds",
+    "clips/s training",
+    "clips/s predicting",
+    "accuracy, %",
+    "95 % interval",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long each run trains (seconds), how many there are, and on what they compute."""
+
+    folds: int
+    seconds: float
+    seeds: int
+    processes: int  # side by side
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Data:
+    """The videos, the sides that they are on in each fold, and a store for each way to mix."""
+
+    videos: Sequence[Video]
+    splits: Sequence[Sequence[SplitVideo]]
+    stores: Mapping[MixSettings, Path]
+
+
+def bench_networks(
+    root: Path, pretrain: PretrainSettings, mix: MixSettings, options: Options
+) -> str:
+    """Train all candidates on the videos in `root`; return two tables: of networks and of mixes.
+
+    Recipes and sizes are those of `pretrain`. Says on stderr when a run is done. Raises
+    DatasetError where there is no video or are too few groups, VideoError for a video that is too
+    short or cannot be decoded, ModelError for networks that do not fit the clips.
+    """
+    tables = [network_candidates(pretrain, mix), mix_candidates(pretrain, mix)]
+    names: dict[Candidate, str] = {}
+    for name, candidate in chain.from_iterable(table.items() for table in tables):
+        names.setdefault(candidate, name)  # one that is in both tables is trained once
+    videos = find_videos(root, max(frames_needed(candidate.mix) for candidate in names))
+    splits = fold_splits(videos, options.folds)
+    with tempfile.TemporaryDirectory() as folder, _pool(options.processes) as pool:
+        mixes = list(dict.fromkeys(candidate.mix for candidate in names))
+        stores = [Path(folder) / str(number) for number in range(len(mixes))]
+        list(pool.map(partial(_write_store, videos, root), mixes, stores))
+        data = Data(videos, splits, dict(zip(mixes, stores, strict=True)))
+        outcomes = _train_all(pool, names, data, options)
+    shown = [_table(table, outcomes, videos) for table in tables]
+    return "\n\n".join([_caption(videos, options), *shown])
+
+
+def find_videos(root: Path, frames: int) -> list[Video]:
+    """Return the videos in `root`, by path. Raises DatasetError, or VideoError for a bad one."""
+    videos = [
+        _described(path, root, name["group"].lower(), frames)
+        for path in sorted(root.glob("*/*"))
+        if (name := NAME.fullmatch(path.name))
+    ]
+    if not videos:
+        raise DatasetError(
+            f"{root}: no video in it; allowed: a folder with <Class>/v_<Class>_gNN_cNN.avi files"
+        )
+    return videos
+
+
+def _described(path: Path, root: Path, group: str, least: int) -> Video:
+    frames = count_frames(path)
+    if frames < least:
+        raise VideoError(f"{path}: {frames} frames; allowed: at least {least}")
+    return Video(
+        video=path.relative_to(root).as_posix(),
+        class_name=path.parent.name,
+        group=group,
+        frames=frames,
+        kept=True,
+    )
+
+
+def fold_splits(videos: Sequence[Video], folds: int) -> list[list[SplitVideo]]:
+    """Return the sides of all videos in each fold; the val sides divide the groups between them.
+
+    Raises DatasetError where a fold would have no group.
+    """
+    groups = [video.group for video in videos]
+    if len(set(groups)) < folds:
+        raise DatasetError(
+            f"--folds = {folds}: the videos have {len(set(groups))} groups (gNN); "
+            f"allowed: at most a fold a group"
+        )
+    classes = [video.class_name for video in videos]
+    how: dict[str, Any] = {"scope": "dataset", "folds": folds, "seed": FOLD_SEED}
+    return [
+        [
+            SplitVideo(video=v.video, class_name=v.class_name, group=v.group, subset=side)
+            for v, side in zip(videos, group_split(classes, groups, fold=fold, **how), strict=True)
+        ]
+        for fold in range(folds)
+    ]
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[Executor]:
+    """Yield that many fresh processes, which share the cores."""
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=_begin, initargs=(threads,)
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # where one run failed, the others are of no use
+
+
+def _begin(threads: int) -> None:
+    """Make this process one of the pool's."""
+    end_with_parent()
+    torch.set_num_threads(threads)
+
+
+def _write_store(videos: Sequence[Video], root: Path, mix: MixSettings, folder: Path) -> None:
+    """Mix the videos in `root` into a store of one shard."""
+    folder.mkdir()
+    sources = video_sources(videos, root)
+    clips = chain.from_iterable(mix_variants(s.path, s.frames, mix) for s in sources)
+    write_shard(folder / SHARD, clips, len(sources) * mix.variants, mix)
+    rows = [
+        IndexRow(
+            clip=source.clip,
+            class_name=source.class_name,
+            label=source.label,
+            shard=SHARD,
+            row=number * mix.variants,
+            frames=source.frames,
+        )
+        for number, source in enumerate(sources)
+    ]
+    write_table(folder / "index.csv", IndexRow, rows)
+
+
+def _train_all(
+    pool: Executor, names: Mapping[Candidate, str], data: Data, options: Options
+) -> dict[Candidate, list[Outcome]]:
+    """Train each candidate on each fold with each seed; says on stderr when a run is done."""
+    jobs = [
+        Job(
+            name=names[candidate],
+            candidate=candidate,
+            seconds=options.seconds,
+            store=data.stores[candidate.mix],
+            split=data.splits[fold],
+            fold=fold,
+            seed=seed,
+            device=options.device,
+        )
+        for candidate, fold, seed in product(names, range(options.folds), range(options.seeds))
+    ]
+    futures = {pool.submit(run_job, job): job for job in jobs}
+    for done, future in enumerate(as_completed(futures), 1):
+        line = _line(futures[future], future.result())
+        print(f"{done}/{len(jobs)}: {line}", file=sys.stderr)
+    outcomes: dict[Candidate, list[Outcome]] = defaultdict(list)
+    for future, job in futures.items():
+        outcomes[job.candidate].append(future.result())
+    return outcomes
+
+
+def _line(job: Job, outcome: Outcome) -> str:
+    right = f"{sum(outcome.hits.values())} of {len(outcome.hits)} right"
+    run = f"{job.name}, fold {job.fold + 1}, seed {job.seed}"
+    return f"{run}: {outcome.epochs} epochs in {outcome.seconds:.1f} s, {right}"
+
+
+def hits_of(outcomes: Sequence[Outcome], videos: Sequence[Video]) -> NDArray[np.bool_]:
+    """Return whether each seed's networks, one a fold, have each video right, bool (K, N)."""
+    seeds: dict[int, dict[str, bool]] = defaultdict(dict)
+    for outcome in outcomes:
+        seeds[outcome.seed].update(outcome.hits)
+    return np.array([[hits[video.video] for video in videos] for hits in seeds.values()])
+
+
+def _table(
+    candidates: Mapping[str, Candidate],
+    outcomes: Mapping[Candidate, Sequence[Outcome]],
+    videos: Sequence[Video],
+) -> str:
+    rows = [[name, *_cells(outcomes[one], videos)] for name, one in candidates.items()]
+    lines = [["network", *HEAD], ["---", *["---:"] * len(HEAD)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cells(outcomes: Sequence[Outcome], videos: Sequence[Video]) -> list[str]:
+    hits = hits_of(outcomes, videos)
+    return [
+        f"{outcomes[0].parameters:,}",
+        f"{median(outcome.epochs for outcome in outcomes):.0f}",
+        f"{fmean(outcome.seconds for outcome in outcomes):.1f}",
+        f"{median(outcome.trained for outcome in outcomes):.1f}",
+        f"{median(outcome.predicted for outcome in outcomes):.1f}",
+        _over_seeds(100 * hits.mean(1)),
+        _interval(hits, [video.group for video in videos]),
+    ]
+
+
+def _over_seeds(values: NDArray[np.float64]) -> str:
+    """Return mean and sample deviation of the seeds' figures (K,); of one seed, the figure."""
+    deviation = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{values.mean():.1f}{deviation}"
+
+
+def _interval(hits: NDArray[np.bool_], groups: Sequence[str]) -> str:
+    """Return the interval of the mean over the seeds of `hits` (K, N).
+
+    Of each clip the mean over the seeds counts: judged three times, it is still one clip.
+    """
+    found = estimate_share("top-1", hits.mean(0), groups)
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+
+
+def _caption(videos: Sequence[Video], options: Options) -> str:
+    classes, groups = ({getattr(v, of) for v in videos} for of in ("class_name", "group"))
+    cuda = options.device.type == "cuda"
+    where = torch.cuda.get_device_name(options.device) if cuda else "CPU"
+    return (
+        f"{len(videos)} clips of {len(classes)} classes and {len(groups)} groups; "
+        f"`--folds {options.folds} --seconds {options.seconds:g} --seeds {options.seeds} "
+        f"--processes {options.processes}` on {where}"
+    )
