@@ -12,11 +12,11 @@ from typer.testing import CliRunner, Result
 
 from framemix.cli import app
 from framemix.errors import ModelError
-from framemix.inference.explain.attention import attention_weights, rollout, vivit_relevance
-from framemix.inference.explain.explanation import explain_clip
-from framemix.inference.explain.gradcam import grad_cam
-from framemix.inference.explain.links import affinity, strongest_links
-from framemix.inference.explain.pictures import draw_explanation
+from framemix.explain.attention import attention_weights, rollout, vivit_relevance
+from framemix.explain.explanation import explain_clip
+from framemix.explain.gradcam import grad_cam
+from framemix.explain.links import affinity, strongest_links
+from framemix.explain.pictures import draw_explanation
 from framemix.models import build_model
 from framemix.models.config import Pairwise
 from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet

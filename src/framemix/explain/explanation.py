@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from framemix.errors import ModelError
-from framemix.inference.explain.attention import vivit_relevance
-from framemix.inference.explain.gradcam import grad_cam
-from framemix.inference.explain.links import Links, strongest_links
+from framemix.explain.attention import vivit_relevance
+from framemix.explain.gradcam import grad_cam
+from framemix.explain.links import Links, strongest_links
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel, normalise
 from framemix.models.input import to_rgb
