@@ -182,6 +182,7 @@ def test_grad_cam_of_a_linear_head_is_its_weighted_maps(nonlocal_net: NonLocalNe
 
 def test_explaining_leaves_the_network_as_it_was(nonlocal_net: NonLocalNet) -> None:
     grad_cam(nonlocal_net, video(), 0)
+    assert torch.is_grad_enabled()
     assert all(parameter.grad is None for parameter in nonlocal_net.parameters())
     assert not nonlocal_net.layer4._forward_hooks
 

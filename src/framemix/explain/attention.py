@@ -2,13 +2,13 @@
 
 # B clips, T' frame patches, N tokens of one (h rows of w), L tokens of a transformer, d = dim_head
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange, reduce
-from torch import Tensor, nn
+from torch import Tensor
 
+from framemix.explain.watching import inputs_of
 from framemix.models.vivit import Attention, FactorisedAttention, ViViT
 
 
@@ -58,13 +58,16 @@ def vivit_relevance(network: ViViT, video: Tensor) -> Tensor:
     """
     height, width = (side // network.embedding.patch for side in video.shape[3:])
     if network.attention == "factorised_encoder":
-        with _inputs_of(network.spatial) as spatial, _inputs_of(network.temporal) as temporal:
+        with (
+            inputs_of(network.spatial, Attention) as spatial,
+            inputs_of(network.temporal, Attention) as temporal,
+        ):
             network(video)
         of_frames = _from_cls(temporal)[0]  # (T',)
         of_tokens = _from_cls(spatial)  # (T', N), because the frame patches are its batch
         relevance = of_frames[:, None] * of_tokens
     else:
-        with _inputs_of(network.encoder) as inputs:
+        with inputs_of(network.encoder, Attention) as inputs:
             network(video)
         joint = network.attention == "spatio_temporal"
         relevance = _from_cls(inputs)[0] if joint else _from_mean(inputs)  # (T' * N,)
@@ -109,19 +112,3 @@ def _along_time(time: Tensor) -> Tensor:
     same = torch.eye(len(time)).to(time)
     joint = torch.einsum("nhqk,nm->hqnkm", time, same)
     return rearrange(joint, "h q n k m -> 1 h (q n) (k m)")
-
-
-@contextmanager
-def _inputs_of(transformer: nn.Module) -> Iterator[list[tuple[Attention, Tensor]]]:
-    """Collect each attention layer and what it sees, while the network runs."""
-    seen: list[tuple[Attention, Tensor]] = []
-    hooks = [
-        layer.register_forward_pre_hook(lambda module, args: seen.append((module, args[0])))
-        for layer in transformer.modules()
-        if isinstance(layer, Attention)
-    ]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
