@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny_store import make_store
+from tests.tiny_store import VARIANTS, make_store
 
 ROOT = Path(__file__).resolve().parents[1]
 # Each of the two processes runs all of it, as each runs a stage.
@@ -105,6 +105,20 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_same_batches(folder: 
         assert together == pytest.approx(alone, abs=2e-5)  # float32, summed in another order
     timing = json.loads((folder / "two/out/timing.json").read_text())
     assert timing["device"] == "2 x CPU"
+
+
+def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
+    make_store(folder / "windows", **VARIANTS)
+    job: dict[str, Any] = {
+        "store": str(folder / "windows"),
+        "settings": {"batch_size": 6, "augment": PLAIN, "epochs": 2},
+    }
+    assert run(folder, "one of windows", devices=1, **job) == 0
+    assert run(folder, "two of windows", **job) == 0
+    one, two = history(folder, "one of windows"), history(folder, "two of windows")
+    for alone, together in zip(one, two, strict=True):
+        # Far below what another variant, which is other noise, makes of a loss.
+        assert together == pytest.approx(alone, abs=2e-5)
 
 
 @pytest.mark.slow

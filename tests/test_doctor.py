@@ -8,7 +8,8 @@ import yaml
 from typer.testing import CliRunner
 
 from framemix.cli import app
-from framemix.doctor import Finding, examine_disk, examine_rldd, examine_ucf101
+from framemix.doctor import Finding, Places, examine, examine_disk, examine_rldd, examine_ucf101
+from framemix.params import load_params
 from tests.bad_videos import encode
 from tests.tiny_store import mix_settings
 
@@ -128,6 +129,26 @@ def test_two_file_systems_each_need_the_room(tmp_path):
     findings = examine_disk(10**9, mix_settings(), {"store": tmp_path, "scratch": other})
     assert [finding.well for finding in findings] == [False, False]
     assert findings[1].line.startswith("scratch: ")
+
+
+def test_the_disk_is_judged_by_the_clips_that_the_stages_kept(tmp_path):
+    params = load_params(ROOT / "params.yaml")
+    places = Places(
+        sample=params.data.ucf101.parent,
+        videos=tmp_path / "videos.csv",
+        clips=tmp_path / "clips.csv",
+        store=tmp_path,
+        cache=tmp_path,
+        scratch=tmp_path,
+    )
+    *datasets, disk = examine(params, places, decode=False)
+    assert [finding.line.split(" = ")[0] for finding in datasets] == ["data.ucf101", "data.rldd"]
+    assert ": 7688 clips of " in disk.line  # before anything has run
+    header = "video,class,group,frames,width,height,fps,kept,reason"
+    rows = ["a.avi,A,g1,150,8,8,25.0,true,", "b.avi,A,g1,9,8,8,25.0,false,short"]
+    places.videos.write_text("\n".join([header, *rows, ""]))
+    *_, disk = examine(params, places, decode=False)
+    assert ": 1 clips of " in disk.line
 
 
 def test_the_exit_code_says_whether_all_is_well(tmp_path, monkeypatch):

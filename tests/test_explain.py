@@ -12,15 +12,20 @@ from typer.testing import CliRunner, Result
 
 from framemix.cli import app
 from framemix.errors import ModelError
-from framemix.inference.explain.attention import attention_weights, rollout, vivit_relevance
-from framemix.inference.explain.explanation import explain_clip
-from framemix.inference.explain.gradcam import grad_cam
-from framemix.inference.explain.links import affinity, strongest_links
-from framemix.inference.explain.pictures import draw_explanation
+from framemix.explain.attention import (
+    attention_weights,
+    factorised_weights,
+    rollout,
+    vivit_relevance,
+)
+from framemix.explain.explanation import explain_clip
+from framemix.explain.gradcam import grad_cam
+from framemix.explain.links import affinity, strongest_links
+from framemix.explain.pictures import draw_explanation
 from framemix.models import build_model
-from framemix.models.config import Pairwise
+from framemix.models.config import AttentionScheme, Pairwise
 from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
-from framemix.models.vivit import Attention, ViViT
+from framemix.models.vivit import Attention, FactorisedAttention, ViViT
 from framemix.video.reading import count_frames, describe
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, SEGMENTS, WIDTH, clips, nonlocal_config, vivit_config
@@ -78,20 +83,46 @@ def test_vivits_relevance_is_shared_out_among_its_tokens(vivit: ViViT) -> None:
     assert float(relevance.min()) >= 0
 
 
-def test_the_joint_encoder_has_the_same_kind_of_relevance() -> None:
+@pytest.mark.parametrize("attention", get_args(AttentionScheme))
+def test_every_encoder_has_the_same_kind_of_relevance(attention: Any) -> None:
     torch.manual_seed(0)
-    network = build_model(vivit_config(attention="spatio_temporal"))
+    network = build_model(vivit_config(attention=attention))
     assert isinstance(network, ViViT)
     relevance = vivit_relevance(network.eval(), video())
     assert relevance.shape == (SEGMENTS // 2, HEIGHT // 8, WIDTH // 8)
     assert float(relevance.sum()) == pytest.approx(1.0)
+    assert float(relevance.min()) >= 0
 
 
-def test_an_encoder_without_cls_tokens_is_told() -> None:
+@pytest.mark.parametrize(("kind", "kept"), [("attention", 1), ("temporal_attention", 0)])
+def test_model_3_moves_relevance_within_frames_and_along_time(kind: str, kept: int) -> None:
+    """Attention within frames leaves each frame its share, attention along time each place."""
     network = build_model(vivit_config(attention="factorised_self_attention"))
     assert isinstance(network, ViViT)
-    with pytest.raises(ModelError, match="allowed: factorised_encoder, spatio_temporal"):
-        vivit_relevance(network.eval(), video())
+    block = network.encoder.blocks[0]
+    with torch.no_grad():
+        for layer in (block.attention, block.temporal_attention):
+            layer.qkv.weight.zero_()  # looks evenly at all
+        getattr(block, kind).qkv.weight.normal_(std=9.0)
+    seen = vivit_relevance(network.eval(), video()).flatten(1)  # (T', N)
+    assert float(seen.sum(dim=kept).std()) < 1e-6
+    assert float(seen.sum(dim=1 - kept).std()) > 1e-2
+
+
+def test_factorised_attention_times_values_is_what_the_layer_computes() -> None:
+    torch.manual_seed(0)
+    layer = FactorisedAttention(dim=24, heads=4, dim_head=8, dropout=0.0)
+    x = torch.randn(1, 3, 5, 24)
+    halves = rearrange(layer.qkv(x), "1 t n (qkv two h d) -> qkv two h t n d", qkv=3, two=2, h=2)
+    (in_space, in_time), (space, time) = halves[2], factorised_weights(layer, x)
+    mixed = torch.cat(
+        [
+            torch.einsum("thqk,htkd->tqhd", space, in_space).flatten(2),
+            torch.einsum("nhqk,hknd->qnhd", time, in_time).flatten(2),
+        ],
+        dim=-1,
+    )
+    torch.testing.assert_close(layer.out(mixed)[None], layer(x))
 
 
 def test_vivits_relevance_moves_with_what_is_attended(vivit: ViViT) -> None:
@@ -151,6 +182,7 @@ def test_grad_cam_of_a_linear_head_is_its_weighted_maps(nonlocal_net: NonLocalNe
 
 def test_explaining_leaves_the_network_as_it_was(nonlocal_net: NonLocalNet) -> None:
     grad_cam(nonlocal_net, video(), 0)
+    assert torch.is_grad_enabled()
     assert all(parameter.grad is None for parameter in nonlocal_net.parameters())
     assert not nonlocal_net.layer4._forward_hooks
 

@@ -111,6 +111,8 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
         ("mix.size", [60, 80, 3], "mix.size = [60, 80, 3]: allowed: at most 2 values"),
         ("mix.size", [1, 80], "mix.size.0 = 1: allowed: greater than or equal to 2"),
         ("resize.states", [0, 3], "resize.states.1 = 3: allowed: 0, 5 or 10"),
+        ("resize.states", [False, 10], "resize.states.0 = False: allowed: an integer"),
+        ("resize.states", [0, 10.0], "resize.states.1 = 10.0: allowed: an integer"),
         ("resize.states", [], "resize.states = []: allowed: 1 or more values"),
         ("resize.clips", "many", "resize.clips = 'many': allowed: an integer"),
         ("finetune.learning_rate", "fast", "finetune.learning_rate = 'fast': allowed: a number"),
@@ -126,6 +128,24 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
             18,
             "pretrain.nonlocal.model.depth = 18: allowed: 10, 50 or 101",
         ),
+        (
+            "pretrain.nonlocal.model.nonlocal_blocks",
+            True,
+            "pretrain.nonlocal.model.nonlocal_blocks = True: allowed: an integer",
+        ),
+        (
+            "frame_mixup.train.model.depth",
+            10.0,
+            "frame_mixup.train.model.depth = 10.0: allowed: an integer",
+        ),
+        ("seeds", [True], "seeds.0 = True: allowed: an integer"),
+        ("mix.size", [60.0, 80], "mix.size.0 = 60.0: allowed: an integer"),
+        (
+            "frame_mixup.more_seeds",
+            [False],
+            "frame_mixup.more_seeds.0 = False: allowed: an integer",
+        ),
+        ("runtime.resident", 1, "runtime.resident = 1: allowed: 'auto' or true or false"),
         (
             "mix",
             None,

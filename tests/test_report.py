@@ -20,6 +20,7 @@ from framemix.evaluation.figures import (
     reliability_plot,
 )
 from framemix.evaluation.intervals import Estimate, wilson
+from framemix.evaluation.judging import Judge
 from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import ModelEstimate, write_report
 from framemix.evaluation.settings import EvaluateSettings
@@ -59,7 +60,7 @@ PNGS = [
     "loss_curves.png",
     "mixed_frames.png",
     "reliability.png",
-    *(f"confusion_{name}.png" for name in VAL_CLIPS),
+    *(f"{kind}_{name}.png" for kind in ("confusion", "explained") for name in VAL_CLIPS),
 ]
 
 
@@ -243,6 +244,23 @@ def test_pictures_do_not_depend_on_where_their_clips_lie_in_the_index(
     ).read_bytes()
     name = "confusion_finetuned.png"
     assert (tmp_path / name).read_bytes() == (reports / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", list(VAL_CLIPS))
+def test_the_clip_that_is_explained_is_the_one_whose_class_is_likeliest(
+    data: FinetuneData, models: Path, name: str
+) -> None:
+    judge = Judge(data, "class", 4, CPU, VIEWS)
+    evaluation = (judge.finetuned if name == "finetuned" else judge.pretrained)(models / name)
+    own = [
+        float(probabilities[example.label])
+        for example, probabilities in zip(
+            evaluation.examples, evaluation.probabilities, strict=True
+        )
+        if name != "finetuned" or example.row.class_name == "drowsy"
+    ]
+    place = evaluation.examples.index(evaluation.surest)
+    assert float(evaluation.probabilities[place, evaluation.surest.label]) == max(own)
 
 
 def row(top1: float, device: str = "CPU") -> TrainedRow:

@@ -1,5 +1,7 @@
 """What users may rely on in the scratch folder: finished work is kept, and only what still fits."""
 
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ import pytest
 
 from framemix import scratch
 from framemix.cluster import Cluster
-from framemix.errors import FramemixError
+from framemix.errors import DatasetError, FramemixError
 from framemix.scratch import Unit, finish_all, link, locked, scratch_root
 
 # Another run: holds the lock for a moment, and writes a file just before it lets go.
@@ -236,6 +238,32 @@ def test_a_second_run_waits_for_the_lock_and_says_which(tmp_path, capsys):
         with locked(lock):
             assert done.exists()
     assert capsys.readouterr().err == f"waiting for another run that holds {lock}\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_told_in_a_line_that_helps(tmp_path, monkeypatch, number):
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(DatasetError) as caught:
+        unit_in(tmp_path).finish()
+    line = str(caught.value)
+    assert line.startswith(f"{tmp_path}/")
+    assert f".lock: this file system has no locks ({os.strerror(number)}); put scratch on " in line
+    assert line.endswith("another with FRAMEMIX_SCRATCH or runtime.scratch")
+    assert "\n" not in line
+
+
+def test_another_error_of_a_lock_is_not_taken_for_a_file_system_without_locks(
+    tmp_path, monkeypatch
+):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="Input/output error"), locked(tmp_path / "a.lock"):
+        pass
 
 
 # Links

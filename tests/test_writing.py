@@ -1,10 +1,13 @@
 """What users may rely on when videos are written: whole files of the same bytes, or none."""
 
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 
 from framemix.errors import VideoError
@@ -181,3 +184,33 @@ def test_a_source_that_is_no_video_is_an_error_that_is_the_same_each_time(tmp_pa
     (message,) = messages
     assert "\n" not in message
     assert not (tmp_path / "clip.mp4").exists()
+
+
+# Killed
+
+
+def test_ffmpeg_dies_with_the_process_that_cuts_a_clip(tmp_path):
+    """At the speed of playing the cut would take a minute."""
+    source = write_ramp(tmp_path / "source.avi", fps=1)
+    job = f"""
+from pathlib import Path
+from framemix.video import writing
+writing.FFMPEG.append("-re")
+writing.cut_clip(
+    Path({str(source)!r}), Path({str(tmp_path / "clip.mp4")!r}),
+    start=0, frames=60, fps=1, width=64, height=48,
+)
+"""
+    worker = psutil.Popen([sys.executable, "-c", job])
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / ".clip.mp4.partial").exists():
+            assert worker.poll() is None
+            assert time.monotonic() < deadline, "ffmpeg did not start"
+            time.sleep(0.02)
+        (encoder,) = worker.children()
+        assert encoder.is_running()
+    finally:
+        worker.kill()
+        worker.wait()
+    assert psutil.wait_procs([encoder], timeout=5)[1] == []

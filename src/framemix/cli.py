@@ -6,19 +6,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from framemix.datasets.records import Clip, Video
+from framemix.benchmarks.commands import bench
 from framemix.errors import FramemixError, ParamsError
 from framemix.inference import commands
 from framemix.params import apply_profile, load_params
 from framemix.scratch import scratch_root
-from framemix.tables import RowType, read_table
 from framemix.training.finetune_settings import Task
 
 PROFILES, REPORTS = Path("profiles"), Path("reports")
-SAMPLE = Path("data/sample")
-STORE, CACHE = Path("data/mixed"), Path(".dvc/cache")
-VIDEOS, CLIPS = Path("data/ucf101/videos.csv"), Path("data/rldd/clips.csv")
-UCF101_KEPT = 7688  # of at least 150 frames: what the filter will keep, before it has run
+PLACES = {  # in the checkout, as the stages write them
+    "sample": Path("data/sample"),
+    "videos": Path("data/ucf101/videos.csv"),
+    "clips": Path("data/rldd/clips.csv"),
+    "store": Path("data/mixed"),
+    "cache": Path(".dvc/cache"),
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",  # lines of a paragraph are one
 )
-bench = typer.Typer(no_args_is_help=True)
 app.add_typer(bench, name="bench")
 for command in (commands.predict, commands.watch, commands.explain, commands.export, commands.demo):
     app.command()(command)
@@ -94,117 +95,20 @@ def doctor(
     The exit code is 0 when all is well, else 1.
     """
     # Here: other commands need not wait for what decodes.
-    from framemix import doctor
+    from framemix.doctor import Places, examine
 
     params = load_params()
-    data, stores = params.data, {"store": STORE, "scratch": scratch_root(params.runtime.scratch)}
-    videos = [video for video in _rows(VIDEOS, Video) if video.kept]
-    clips = [clip for clip in _rows(CLIPS, Clip) if clip.kept]
-    findings = [
-        *(
-            [doctor.Finding(True, f"data.ucf101 = {data.ucf101}: the sample, made by dvc repro")]
-            if data.ucf101.is_relative_to(SAMPLE)
-            else doctor.examine_ucf101(data.ucf101, data.ucf101_lists, decode=decode)
-        ),
-        *(
-            [doctor.Finding(True, f"data.rldd = {data.rldd}: the sample, made by dvc repro")]
-            if data.rldd.is_relative_to(SAMPLE)
-            else doctor.examine_rldd(data.rldd, decode=decode)
-        ),
-        *doctor.examine_disk(
-            (len(videos) or UCF101_KEPT) + len(clips), params.mix, {**stores, "DVC cache": CACHE}
-        ),
-    ]
+    places = Places(**PLACES, scratch=scratch_root(params.runtime.scratch))
+    findings = list(examine(params, places, decode=decode))
     for finding in findings:
         typer.echo(f"{'ok ' if finding.well else 'BAD'} {finding.line}")
     raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
-
-
-@bench.callback()
-def benchmarks() -> None:
-    """Measure what parts of the pipeline cost, as ratios that hold on any machine."""
-
-
-@bench.command("data")
-def measure_data(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Videos to mix; without any, some that are rendered."),
-    ] = None,
-) -> None:
-    """Compare mixing with decoding, a store with a plain file and with decoding anew, and so on."""
-    # Here: other commands need not wait for what decodes.
-    from framemix.benchmarks.data import bench_data
-    from framemix.benchmarks.turns import table
-
-    typer.echo(table(bench_data(files or [])))
-
-
-@bench.command("train")
-def measure_training(
-    vit_pytorch: Annotated[
-        Path,
-        typer.Option(
-            help="vit_pytorch/vivit.py in FOLDER after "
-            "`pip install --no-deps --target FOLDER vit-pytorch==1.2.9`."
-        ),
-    ],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-) -> None:
-    """Compare ViViT with vit-pytorch's and with a matrix product, and modes of fine-tuning."""
-    from framemix.benchmarks.train import bench_train, paper_sizes
-    from framemix.devices import resolve_device
-
-    where = resolve_device(device)
-    typer.echo(bench_train(vit_pytorch, where, paper_sizes(where)))
-
-
-@bench.command("networks")
-def measure_networks(
-    root: Annotated[Path, typer.Argument(help="Videos: <Class>/v_<Class>_gNN_cNN.avi.")],
-    folds: Annotated[int, typer.Option(min=2, help="Parts that the groups gNN divide into.")] = 6,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Of training, for each run.")] = 20.0,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each network on each fold.")] = 3,
-    processes: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
-) -> None:
-    """Compare all networks after equal training time, and ViViT on mixed clips with plain frames.
-
-    Recipes, sizes and mix are those of params.yaml.
-    """
-    # Here, as above.
-    from framemix.benchmarks.networks import Options, bench_networks
-    from framemix.devices import resolve_device
-
-    params, where = load_params(), resolve_device(device)
-    options = Options(folds, seconds, seeds, processes, where)
-    typer.echo(bench_networks(root, params.pretrain, params.mix, options))
 
 
 def _report(name: str, text: str) -> None:
     REPORTS.mkdir(exist_ok=True)
     (REPORTS / name).write_text(text, encoding="utf-8")
     typer.echo(text)
-
-
-def _rows(table: Path, row_type: type[RowType]) -> list[RowType]:
-    return read_table(table, row_type) if table.is_file() else []
-
-
-@bench.command("live")
-def bench_live(
-    models: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Model files; without any, paper A's ViViT with random weights."),
-    ] = None,
-) -> None:
-    """Measure how many windows a second a model answers, and how late, on this CPU."""
-    from framemix.benchmarks import live
-    from framemix.inference.classifier import load_classifier
-
-    classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
-    named = classifiers or {"paper A's ViViT": live.paper_vivit()}
-    typer.echo(live.table({name: live.bench_live(of) for name, of in named.items()}))
 
 
 def _profile_file(name: str) -> Path:

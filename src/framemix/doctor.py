@@ -11,12 +11,14 @@ from math import prod
 from pathlib import Path
 
 from framemix.datasets.files import Entry, list_entries
-from framemix.datasets.records import STATES
+from framemix.datasets.records import STATES, Clip, Video
 from framemix.datasets.rldd import NAME, SUBJECTS
 from framemix.datasets.splits import read_official_split
 from framemix.errors import DatasetError, VideoError
 from framemix.mixing import MixSettings
+from framemix.params import Params
 from framemix.progress import track
+from framemix.tables import read_table
 from framemix.video.containers import require_video_file
 from framemix.video.reading import count_frames
 
@@ -24,6 +26,7 @@ UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
 RLDD_PAGE = "https://sites.google.com/view/utarldd/home (111 GB)"
 NAMED = 10  # of many files; the others are counted
+UCF101_KEPT = 7688  # of at least 150 frames: what the filter will keep, before it has run
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,34 @@ class Finding:
 
     well: bool
     line: str
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a checkout has the sample, the tables of videos and of clips, and what takes room."""
+
+    sample: Path
+    videos: Path
+    clips: Path
+    store: Path
+    cache: Path
+    scratch: Path
+
+
+def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding]:
+    """Look at both datasets and the disk; with `decode` at every frame of the videos."""
+    data = params.data
+    if data.ucf101.is_relative_to(places.sample):
+        yield _rendered("ucf101", data.ucf101)
+    else:
+        yield from examine_ucf101(data.ucf101, data.ucf101_lists, decode=decode)
+    if data.rldd.is_relative_to(places.sample):
+        yield _rendered("rldd", data.rldd)
+    else:
+        yield from examine_rldd(data.rldd, decode=decode)
+    clips = (_kept(places.videos, Video) or UCF101_KEPT) + _kept(places.clips, Clip)
+    folders = {"store": places.store, "scratch": places.scratch, "DVC cache": places.cache}
+    yield from examine_disk(clips, params.mix, folders)
 
 
 def examine_ucf101(root: Path, lists: Path, *, decode: bool) -> Iterator[Finding]:
@@ -110,6 +141,15 @@ def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path])
         advice = "" if well else "; make room, or lower mix.variants, mix.segments or mix.size"
         findings.append(Finding(well, line + advice))
     return findings
+
+
+def _rendered(name: str, root: Path) -> Finding:
+    return Finding(True, f"data.{name} = {root}: the sample, made by dvc repro")
+
+
+def _kept(table: Path, row_type: type[Video | Clip]) -> int:
+    """Return how many rows of the table are kept: 0 where a stage has yet to write it."""
+    return sum(row.kept for row in read_table(table, row_type)) if table.is_file() else 0
 
 
 def _files(root: Path, videos: Sequence[Entry], decode: bool, what: str) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ Each thread keeps one such subprocess for all its files, so that a file costs a 
 a start. It dies with the thread that it works for.
 """
 
-import ctypes
 import mmap
 import os
 import pickle
@@ -21,10 +20,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from framemix.errors import VideoError
+from framemix.lifeline import die_with
 
 Result = TypeVar("Result")
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # An arena a thread would take address space by the number of cores; numpy's threads likewise.
 FRUGAL = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Dask's workers set this one: memory would go back after each frame, and be paged in for the next.
@@ -129,9 +128,7 @@ class _Child:
 def serve(fd: int, parent: int, memory_mb: int) -> None:
     """Be the subprocess: answer requests from the socket `fd` until its other end closes."""
     # By the kernel, because a decoder that hangs may keep all of Python's threads from running.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        return
+    die_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     channel = socket.socket(fileno=fd)
     _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out

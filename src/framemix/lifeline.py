@@ -1,5 +1,6 @@
 """Ends a process when the one it works for is gone: killing `dvc` does not kill its stage."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -8,6 +9,9 @@ from collections.abc import Callable
 
 import psutil
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Looked up here: between fork and exec, where other threads' locks stay locked, it is too late.
+prctl = ctypes.CDLL(None).prctl
 POLL_SECONDS = 0.2
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
@@ -19,6 +23,17 @@ def end_with_parent() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _watch(psutil.Process().parent(), lambda: os._exit(1))
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when `parent`, the process that started it, dies.
+
+    For one that may not run Python when that happens: a decoder that hangs, or what is run next in
+    its place. It dies even earlier where the thread that started it ends.
+    """
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # dead before the kernel knew
+        os._exit(1)
 
 
 def stop_with_dvc() -> None:

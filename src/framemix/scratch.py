@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from framemix.cluster import Cluster, map_tasks
 from framemix.errors import DatasetError
@@ -28,6 +28,7 @@ FULLY_HASHED_BYTES = 256 * 2**20
 END_BYTES = 2**20
 ATTEMPTS = 3
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -151,15 +152,30 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Hold the lock `file`; wait, saying so, while another process holds it."""
+    """Hold the lock `file`; wait, saying so, while another process holds it.
+
+    Raises DatasetError where the file system has no locks.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another run that holds {file}", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock, file)
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise
+            raise DatasetError(
+                f"{file}: this file system has no locks ({error.strerror}); put scratch on another "
+                f"with FRAMEMIX_SCRATCH or runtime.scratch"
+            ) from None
         yield
+
+
+def _lock(lock: IO[str], file: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another run that holds {file}", file=sys.stderr)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _fingerprint(settings: Mapping[str, Any], files: Sequence[Path], code: str) -> str:

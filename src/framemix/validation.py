@@ -1,14 +1,17 @@
-"""Turns what pydantic finds into one line: which key, which value, what is allowed."""
+"""What pydantic lets through and shall not, and what it finds as one line.
+
+The line has which key, which value, what is allowed.
+"""
 
 import re
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticKnownError
 
 # Parts of a location that name a type of a union, not a key.
-UNION_BRANCH = re.compile(r"literal\[|constrained|function-|int$|float$|str$|none$|[A-Z]")
+UNION_BRANCH = re.compile(r"literal\[|constrained|function-|bool$|int$|float$|str$|none$|[A-Z]")
 # The key that chooses the branch of a union; pydantic puts its value into the location.
 TAG = "architecture"
 # What pydantic says in terms of Python.
@@ -20,6 +23,16 @@ PLAIN = {
     "string_type": "text",
     "tuple_type": "a list",
 }
+
+
+def _integer(value: Any) -> Any:
+    if type(value) is not int:
+        raise PydanticKnownError("int_type")
+    return value
+
+
+# Before a Literal of integers, which takes what equals one of them: false for 0, 10.0 for 10.
+Integer = BeforeValidator(_integer)
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

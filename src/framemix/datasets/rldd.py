@@ -23,6 +23,7 @@ from framemix.errors import DatasetError, VideoError
 from framemix.isolation import Limits, isolated
 from framemix.scratch import Unit, finish_all, link
 from framemix.tables import read_table, write_table
+from framemix.validation import Integer
 from framemix.video.reading import VideoInfo, count_frames, describe
 from framemix.video.writing import cut_clip
 
@@ -39,7 +40,7 @@ class ResizeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    states: list[Literal[0, 5, 10]] = Field(min_length=1)
+    states: list[Annotated[Literal[0, 5, 10], Integer]] = Field(min_length=1)
     orientation: Literal["landscape", "any"]
     frames: int = Field(ge=1)
     fps: float = Field(gt=0)

@@ -1,4 +1,4 @@
-"""Pictures of what was trained: loss curves, confusion matrices, mixed frames."""
+"""Pictures of what was trained: loss curves, confusion matrices, mixed frames, explanations."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from framemix.evaluation.drowsiness import Bin
+from framemix.explain.explanation import Explanation
+from framemix.explain.pictures import draw_explanation
 
 # Shapes: K classes, S segments, H height, W width.
 
@@ -98,6 +100,11 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
         axes.set_xlabel(f"segment {segment + 1} of {segments}", fontsize=7)
     figure.suptitle(how, fontsize=9)
     _save(figure, path)
+
+
+def explained(explanation: Explanation, path: Path) -> None:
+    """Show what in a clip an answer draws on."""
+    _save(draw_explanation(explanation), path)
 
 
 def _panels(figure: Figure, count: int) -> Sequence[mpl.axes.Axes]:

@@ -37,7 +37,7 @@ WITH_LIMITS = ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model said of its val clips (N, K), and of driver clips, from `views` of each.
+    """What a model said of its val clips, (N, K) of N, and of driver clips, from `views` of each.
 
     `clusters` names the group or subject of each val clip. `drivers` is None unless the model was
     fine-tuned. Leak shares: val clips, and driver clips, whose group or subject is in train too.
@@ -45,6 +45,7 @@ class Evaluation:
 
     model: TrainedModel
     views: int
+    examples: Sequence[Example]
     probabilities: Tensor
     labels: Tensor
     clusters: list[str]
@@ -81,6 +82,14 @@ class Evaluation:
         """How often each class (rows) was taken for each (columns), (K, K)."""
         counts: NDArray[np.int64] = confusion(self.probabilities, self.labels).numpy()
         return counts
+
+    @property
+    def surest(self) -> Example:
+        """The val clip whose class was thought likeliest; a drowsy one, where there are any."""
+        classes = self.model.classes
+        own = self.probabilities.gather(1, self.labels[:, None])[:, 0]  # (N,)
+        drowsy = self.labels == (classes.index(DROWSY) if DROWSY in classes else -1)
+        return self.examples[int((own + drowsy).argmax())]
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -135,6 +144,7 @@ class Judge:
         return Evaluation(
             model=model,
             views=self.views,
+            examples=val,
             probabilities=self._predict(model, val),
             labels=labels_of(val),
             clusters=[self._cluster(example) for example in val],

@@ -10,6 +10,7 @@ import torch
 from framemix.evaluation.drowsiness import Driver, SubjectRow, by_subject, reliability
 from framemix.evaluation.figures import (
     confusion_matrix,
+    explained,
     loss_curves,
     mixed_frames,
     reliability_plot,
@@ -27,6 +28,7 @@ from framemix.evaluation.tables import (
     table1,
     table1_note,
 )
+from framemix.explain.explanation import explain_clip
 from framemix.mixing import Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
@@ -66,6 +68,7 @@ def write_report(
     _write_table1(pretrained, target / "table1.md")
     for name, evaluation in evaluations.items():
         _write_confusion(name, evaluation, target)
+        _picture_explanation(evaluation, target / f"explained_{name}.png")
     loss_curves({NAMES[n]: e.history for n, e in evaluations.items()}, target / "loss_curves.png")
     reliability_plot(
         reliability(evaluations["finetuned"].drivers or []), target / "reliability.png"
@@ -137,6 +140,13 @@ def _write_confusion(name: str, evaluation: Evaluation, target: Path) -> None:
             evaluation.labels.tolist(), evaluation.probabilities.argmax(1).tolist(), strict=True
         ):
             writer.writerow([classes[label], classes[best]])
+
+
+def _picture_explanation(evaluation: Evaluation, path: Path) -> None:
+    """Picture what the model draws on for the class of the val clip that it is surest of."""
+    clip = evaluation.surest
+    mixed = clip.store.read([clip.row])[0]
+    explained(explain_clip(evaluation.model, mixed, evaluation.model.classes[clip.label]), path)
 
 
 def _picture_clips(data: FinetuneData, count: int, path: Path) -> None:

@@ -166,10 +166,11 @@ def explain(
     OUTPUT.png has the segments as the network sees them and what of them its answer draws on,
     OUTPUT.mp4 the whole video under it.
     """
+    from framemix.explain.explanation import explain_clip
+    from framemix.explain.pictures import draw_explanation
     from framemix.inference.classifier import mix_of
     from framemix.inference.clips import USUAL_LIMITS, isolated_clips
-    from framemix.inference.explain.explanation import explain_clip
-    from framemix.inference.explain.pictures import draw_explanation, write_film
+    from framemix.inference.film import write_film
     from framemix.inference.timeline import save_figure
     from framemix.models import load_model
 

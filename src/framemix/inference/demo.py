@@ -20,10 +20,10 @@ from PIL import Image
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
 from framemix.datasets.sample.faces import FaceVideo
 from framemix.errors import FramemixError, ModelError, VideoError
+from framemix.explain.explanation import explain_clip
+from framemix.explain.pictures import draw_explanation
 from framemix.inference.classifier import Probabilities, classifier_of
 from framemix.inference.clips import Clip, Sliding, isolated_clips
-from framemix.inference.explain.explanation import explain_clip
-from framemix.inference.explain.pictures import draw_explanation
 from framemix.inference.prediction import Prediction, predict_clips
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import SUFFIXES

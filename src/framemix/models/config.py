@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from framemix.validation import Integer
+
 AttentionScheme = Literal[
     "spatio_temporal",
     "factorised_encoder",
@@ -64,7 +66,7 @@ class ImageWeights(_Model):
 
 
 class _ResNetSizes(_Model):
-    depth: Depth
+    depth: Annotated[Depth, Integer]
     width: PositiveInt
     dropout: DropoutRate
 
@@ -72,7 +74,7 @@ class _ResNetSizes(_Model):
 class _NonLocalSizes(_ResNetSizes):
     architecture: Literal["nonlocal"] = "nonlocal"
     pairwise: Pairwise
-    nonlocal_blocks: NonLocalBlocks
+    nonlocal_blocks: Annotated[NonLocalBlocks, Integer]
     subsample: bool
 
 

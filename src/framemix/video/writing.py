@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError
+from framemix.lifeline import die_with
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Codec = Literal["xvid", "h264", "ffv1"]
@@ -53,6 +55,7 @@ def video_writer(
             encode.compile(cmd=FFMPEG, overwrite_output=True),
             stdin=subprocess.PIPE,
             stderr=log,
+            preexec_fn=_tied(),
         )
         try:
             with process:
@@ -83,8 +86,7 @@ def cut_clip(
     video = video.filter("fps", fps=fps).filter("scale", width, height, flags="bilinear")
     with _complete_only(target) as partial, tempfile.TemporaryFile() as log:
         encode = _encode(video.filter("setsar", 1), partial, "h264", **{"frames:v": frames})
-        command = encode.compile(cmd=FFMPEG, overwrite_output=True)
-        _check(subprocess.run(command, stderr=log, check=False).returncode, source, log)
+        _run(encode, source, log)
 
 
 @contextmanager
@@ -124,9 +126,23 @@ def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
         f"file:{turned}", c="copy", format="mp4", fflags="+bitexact", map_metadata=-1
     )
     with tempfile.TemporaryFile() as log:
-        command = copy.compile(cmd=FFMPEG, overwrite_output=True)
-        _check(subprocess.run(command, stderr=log, check=False).returncode, path, log)
+        _run(copy, path, log)
     turned.replace(partial)
+
+
+def _run(node: Any, path: Path, log: IO[bytes]) -> None:
+    """Run an ffmpeg-python node to its end. Raises what `_check` does, about `path`."""
+    command = node.compile(cmd=FFMPEG, overwrite_output=True)
+    done = subprocess.run(command, stderr=log, check=False, preexec_fn=_tied())
+    _check(done.returncode, path, log)
+
+
+def _tied() -> Callable[[], None]:
+    """Return what ffmpeg does first: it then dies with this process.
+
+    That of a killed stage would go on writing where the next run begins.
+    """
+    return partial(die_with, os.getpid())
 
 
 def _check(returncode: int, path: Path, log: IO[bytes]) -> None:

@@ -1,8 +1,6 @@
-"""Draws explanations: a picture of the clip's segments, and a film of the whole video."""
+"""Draws explanations: the segments of a clip, and over them where its answer comes from."""
 
 # S segments, H x W pixels, T' frames of h x w places of a network
-
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -12,17 +10,12 @@ from matplotlib.patches import ConnectionPatch
 from numpy.typing import NDArray
 from PIL import Image
 
-from framemix.inference.clips import Clip, frame_rate
-from framemix.inference.explain.explanation import Explanation
-from framemix.inference.explain.links import Links, Place
-from framemix.inference.overlay import write_lines
-from framemix.mixing import MixSettings, Pixels
-from framemix.video.reading import stream_frames
-from framemix.video.writing import video_writer
+from framemix.explain.explanation import Explanation
+from framemix.explain.links import Links, Place
+from framemix.mixing import Pixels
 
 MOST_SEGMENTS = 8
 MOST_COVER = 0.65  # of the picture by the colour where relevance is highest
-SMALLEST_HEIGHT = 240  # of the film, in pixels
 
 
 def draw_explanation(explanation: Explanation) -> Figure:
@@ -34,7 +27,7 @@ def draw_explanation(explanation: Explanation) -> Figure:
     grid = figure.subplots(rows, len(shown), squeeze=False)
     for column, segment in enumerate(shown):
         frame = explanation.clip[segment]
-        for row, picture in enumerate((frame, _under_heat(explanation, frame, segment), frame)):
+        for row, picture in enumerate((frame, under_heat(explanation, frame, segment), frame)):
             if row < rows:
                 _show(grid[row][column], picture)
         grid[1][column].set_title(f"{_share(explanation, segment):.0%}", fontsize=7)
@@ -48,27 +41,7 @@ def draw_explanation(explanation: Explanation) -> Figure:
     return figure
 
 
-def write_film(
-    path: Path, target: Path, clip: Clip, explanation: Explanation, mix: MixSettings
-) -> None:
-    """Write the video, fitted as the network sees it but larger, under its segments' relevance.
-
-    Raises VideoError.
-    """
-    scale = -(-SMALLEST_HEIGHT // mix.size[0])
-    height, width = (2 * (side * scale // 2) for side in mix.size)
-    fps = frame_rate(path)
-    first, last = round(clip.start * fps), round(clip.end * fps)
-    caption = [f"{explanation.probability:4.0%}  {explanation.class_name}"]
-    with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
-        for number, frame in enumerate(stream_frames(path, size=(height, width), fit=mix.fit)):
-            if first <= number < last:
-                segment = (number - first) * len(explanation.clip) // (last - first)
-                frame = write_lines(_under_heat(explanation, frame, segment), caption)
-            write(frame)
-
-
-def _under_heat(explanation: Explanation, frame: Pixels, segment: int) -> Pixels:
+def under_heat(explanation: Explanation, frame: Pixels, segment: int) -> Pixels:
     """Return the frame (H, W, 3) with the colour of its segment's relevance over it."""
     heat = explanation.relevance[_time(explanation, segment)].numpy().astype(np.float32)
     height, width = frame.shape[:2]

@@ -4,7 +4,7 @@
 
 import torch
 from einops import reduce
-from torch import Tensor
+from torch import Tensor, nn
 
 from framemix.models.resnet import ResNet
 
@@ -16,12 +16,19 @@ def grad_cam(network: ResNet, video: Tensor, label: int) -> Tensor:
     speaks against it left out (equations 1 and 2), with time as a third axis of the places.
     """
     maps: list[Tensor] = []
-    hook = network.layer4.register_forward_hook(lambda module, args, out: maps.append(out))
+
+    def begin_graph(module: nn.Module, args: tuple[Tensor], out: Tensor) -> Tensor:
+        # Only here: a graph of all before would hold gigabytes of a clip of paper A's size.
+        torch.set_grad_enabled(True)
+        maps.append(out.requires_grad_())
+        return out
+
+    hook = network.layer4.register_forward_hook(begin_graph)
     try:
-        with torch.enable_grad():
-            score = network(video.requires_grad_())[0, label]
-            (gradient,) = torch.autograd.grad(score, maps[0])
+        with torch.no_grad():  # whose end gives back the mode that the hook changes
+            score = network(video)[0, label]
     finally:
         hook.remove()
+    (gradient,) = torch.autograd.grad(score, maps[0])
     weights = reduce(gradient, "1 c t h w -> c 1 1 1", "mean")
     return (weights * maps[0][0]).sum(dim=0).relu().detach()

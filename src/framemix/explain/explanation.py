@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from framemix.errors import ModelError
-from framemix.inference.explain.attention import vivit_relevance
-from framemix.inference.explain.gradcam import grad_cam
-from framemix.inference.explain.links import Links, strongest_links
+from framemix.explain.attention import vivit_relevance
+from framemix.explain.gradcam import grad_cam
+from framemix.explain.links import Links, strongest_links
+from framemix.explain.watching import inputs_of
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel, normalise
 from framemix.models.input import to_rgb
@@ -35,14 +36,15 @@ class Explanation:
 
 
 def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = None) -> Explanation:
-    """Explain a class, or the likeliest, for a mixed clip uint8 (S, *frame_shape), on the CPU.
+    """Explain a class, or the likeliest, for a mixed clip uint8 (S, *frame_shape).
 
-    Raises ModelError for a class that the model does not have.
+    On the CPU, where the network is then left. Raises ModelError for a class that the model does
+    not have.
     """
-    network = model.network.eval()
+    network = model.network.eval().cpu()
     stored = torch.from_numpy(mixed[None])
     video = normalise(stored, model.mean, model.std)
-    with torch.inference_mode():
+    with torch.inference_mode(), inputs_of(network, NonLocalBlock) as inputs:
         probabilities = network(video)[0].softmax(dim=0)
     label = _label(model, class_name) if class_name else int(probabilities.argmax())
     method, relevance = _relevance(network, video, label)
@@ -52,7 +54,7 @@ def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = No
         probability=float(probabilities[label]),
         method=method,
         relevance=relevance / relevance.max().clamp_min(1e-12),
-        links=_links(network, video),
+        links=strongest_links(*inputs[-1]) if inputs else None,
     )
 
 
@@ -68,18 +70,3 @@ def _relevance(network: nn.Module, video: Tensor, label: int) -> tuple[str, Tens
     if isinstance(network, ResNet):
         return "Grad-CAM", grad_cam(network, video, label)
     raise ModelError(f"explain: {type(network).__name__}; allowed: ViViT and the ResNets")
-
-
-def _links(network: nn.Module, video: Tensor) -> Links | None:
-    """Return the links of the last non-local block, where there is one."""
-    blocks = [module for module in network.modules() if isinstance(module, NonLocalBlock)]
-    if not blocks:
-        return None
-    inputs: list[Tensor] = []
-    hook = blocks[-1].register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
-    try:
-        with torch.inference_mode():
-            network(video)
-    finally:
-        hook.remove()
-    return strongest_links(blocks[-1], inputs[0])

@@ -1,0 +1,87 @@
+"""The commands that measure.
+
+What they measure is imported when a command runs: others need not wait for what decodes.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(no_args_is_help=True)
+
+
+@bench.callback()
+def benchmarks() -> None:
+    """Measure what parts of the pipeline cost, as ratios that hold on any machine."""
+
+
+@bench.command("data")
+def measure_data(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Videos to mix; without any, some that are rendered."),
+    ] = None,
+) -> None:
+    """Compare mixing with decoding, a store with a plain file and with decoding anew, and so on."""
+    from framemix.benchmarks.data import bench_data
+    from framemix.benchmarks.turns import table
+
+    typer.echo(table(bench_data(files or [])))
+
+
+@bench.command("train")
+def measure_training(
+    vit_pytorch: Annotated[
+        Path,
+        typer.Option(
+            help="vit_pytorch/vivit.py in FOLDER after "
+            "`pip install --no-deps --target FOLDER vit-pytorch==1.2.9`."
+        ),
+    ],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Compare ViViT with vit-pytorch's and with a matrix product, and modes of fine-tuning."""
+    from framemix.benchmarks.train import bench_train, paper_sizes
+    from framemix.devices import resolve_device
+
+    where = resolve_device(device)
+    typer.echo(bench_train(vit_pytorch, where, paper_sizes(where)))
+
+
+@bench.command("networks")
+def measure_networks(
+    root: Annotated[Path, typer.Argument(help="Videos: `Class/v_Class_gNN_cNN.avi`.")],
+    folds: Annotated[int, typer.Option(min=2, help="Parts that the groups gNN divide into.")] = 6,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of training, for each run.")] = 20.0,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each network on each fold.")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Compare all networks after equal training time, and ViViT on mixed clips with plain frames.
+
+    Recipes, sizes and mix are those of params.yaml.
+    """
+    from framemix.benchmarks.networks import Options, bench_networks
+    from framemix.devices import resolve_device
+    from framemix.params import load_params
+
+    params, where = load_params(), resolve_device(device)
+    options = Options(folds, seconds, seeds, processes, where)
+    typer.echo(bench_networks(root, params.pretrain, params.mix, options))
+
+
+@bench.command("live")
+def bench_live(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Model files; without any, paper A's ViViT with random weights."),
+    ] = None,
+) -> None:
+    """Measure how many windows a second a model answers, and how late, on this CPU."""
+    from framemix.benchmarks import live
+    from framemix.inference.classifier import load_classifier
+
+    classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
+    named = classifiers or {"paper A's ViViT": live.paper_vivit()}
+    typer.echo(live.table({name: live.bench_live(of) for name, of in named.items()}))

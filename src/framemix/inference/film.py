@@ -1,0 +1,33 @@
+"""The film of an explanation: the whole video, under what its answer draws on."""
+
+from pathlib import Path
+
+from framemix.explain.explanation import Explanation
+from framemix.explain.pictures import under_heat
+from framemix.inference.clips import Clip, frame_rate
+from framemix.inference.overlay import write_lines
+from framemix.mixing import MixSettings
+from framemix.video.reading import stream_frames
+from framemix.video.writing import video_writer
+
+SMALLEST_HEIGHT = 240  # pixels
+
+
+def write_film(
+    path: Path, target: Path, clip: Clip, explanation: Explanation, mix: MixSettings
+) -> None:
+    """Write the video, fitted as the network sees it but larger, under its segments' relevance.
+
+    Raises VideoError.
+    """
+    scale = -(-SMALLEST_HEIGHT // mix.size[0])
+    height, width = (2 * (side * scale // 2) for side in mix.size)
+    fps = frame_rate(path)
+    first, last = round(clip.start * fps), round(clip.end * fps)
+    caption = [f"{explanation.probability:4.0%}  {explanation.class_name}"]
+    with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
+        for number, frame in enumerate(stream_frames(path, size=(height, width), fit=mix.fit)):
+            if first <= number < last:
+                segment = (number - first) * len(explanation.clip) // (last - first)
+                frame = write_lines(under_heat(explanation, frame, segment), caption)
+            write(frame)
