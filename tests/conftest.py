@@ -7,6 +7,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pipelines first: they take longest, and no process shall be left alone with one."""
+    items.sort(key=lambda item: "pipeline" not in item.path.name)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real videos and reference outputs beside the checkout."""

@@ -24,6 +24,23 @@ from framemix.video.writing import video_writer
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 
+# Says how many threads a large product of matrices starts in a worker.
+THREADS = """
+import os
+import numpy as np
+from framemix.cluster import Cluster, map_tasks
+
+
+def threads(side):
+    before = len(os.listdir("/proc/self/task"))
+    np.ones((side, side)) @ np.ones((side, side))
+    return len(os.listdir("/proc/self/task")) - before
+
+
+if __name__ == "__main__":
+    print(list(map_tasks(threads, [500], cluster=Cluster(1), label="p")))
+"""
+
 # The main process of a run, to be killed: its workers write their ids and then sleep.
 RUN = """
 import sys
@@ -274,13 +291,28 @@ def test_a_scheduler_that_is_lost_is_one_line(dask_cluster):
         list(results)
 
 
-def test_a_scheduler_that_cannot_be_reached_is_named_within_seconds():
+def test_numpy_has_one_thread_in_each_worker_of_this_machine(tmp_path):
+    script = tmp_path / "threads.py"
+    script.write_text(THREADS)
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**environment, "PYTHONPATH": str(SRC)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[0]\n"
+
+
+def test_a_scheduler_that_cannot_be_reached_is_named_within_seconds(monkeypatch):
+    monkeypatch.setattr("framemix.cluster.CONNECT_SECONDS", 1)
     start = time.monotonic()
     with pytest.raises(ClusterError) as caught:
         list(map_tasks(pause, [1], cluster=Cluster(1, "tcp://127.0.0.1:9"), label="p"))
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 9
     assert str(caught.value) == (
-        "runtime.scheduler = tcp://127.0.0.1:9: cannot be reached within 10 s; "
+        "runtime.scheduler = tcp://127.0.0.1:9: cannot be reached within 1 s; "
         "allowed: null for this machine, or a running dask scheduler's (tcp://host:8786)"
     )
 

@@ -170,6 +170,19 @@ def test_equal_models_are_equal_bytes_in_any_process(tmp_path):
     assert digest(files[0]) == digest(files[1])
 
 
+def test_loading_a_model_does_not_load_torchs_compiler(tmp_path):
+    for config in (VIVIT, NONLOCAL, TSN_, TSM_):
+        save_model(tmp_path / config.architecture, trained(config))
+    code = (
+        "import sys\n"
+        "from framemix.models import load_model\n"
+        "assert [load_model(file) for file in sys.argv[1:]]\n"
+        "assert not {'torch._dynamo', 'sympy'} & sys.modules.keys()"
+    )
+    files = list(tmp_path.iterdir())
+    subprocess.run([sys.executable, "-c", code, *files], check=True, env=ENVIRONMENT)
+
+
 def test_saves_odd_tensors_as_plain_fp32(tmp_path):
     model = trained(NONLOCAL)
     network = model.network.to(memory_format=torch.channels_last_3d).bfloat16()

@@ -1,5 +1,7 @@
 """The `framemix` command."""
 
+import atexit
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -122,6 +124,8 @@ def _profile_file(name: str) -> Path:
 
 def main() -> None:
     """Run the command line: a user's error is one line and exit code 1."""
+    # What was loaded stays: Python would look through all of it again before it ends.
+    atexit.register(gc.freeze)
     try:
         app()
     except FramemixError as error:

@@ -5,6 +5,7 @@ A shared cluster must see the same files under the same paths, and run the same 
 
 import logging
 import multiprocessing.forkserver
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,8 @@ ON_ONE_MACHINE = {
     # Dask is imported once and not once a worker. The server of forks has no threads or locks.
     "distributed.worker.multiprocessing-method": "forkserver",
 }
+# Dask sets these for its workers, but forked ones come with a numpy that has been loaded.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,8 @@ def map_tasks(
 
 @contextmanager
 def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
-    # Started first: it loads dask while this process does.
-    multiprocessing.forkserver.set_forkserver_preload(["distributed"])
     if cluster.scheduler is None:
-        multiprocessing.forkserver.ensure_running()
+        _start_fork_server()  # first: it loads dask while this process does
     import dask.config
     from distributed import Client, LocalCluster
 
@@ -96,6 +97,18 @@ def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
     else:
         with _reach(cluster.scheduler) as client:
             yield client
+
+
+def _start_fork_server() -> None:
+    """Start what workers are forked from: with dask loaded, and for numpy of one thread."""
+    multiprocessing.forkserver.set_forkserver_preload(["distributed"])
+    own = dict(os.environ)
+    os.environ.update({**ONE_THREAD, **own})
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        for name in ONE_THREAD.keys() - own.keys():
+            del os.environ[name]
 
 
 def _reach(address: str) -> "Client":

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from framemix.errors import ModelError
 from framemix.models.config import ModelConfig
@@ -89,7 +90,8 @@ def load_model(path: Path | str) -> TrainedModel:
     try:
         metadata, weights = _read(path)
         config = parse_config(metadata.config)
-        with torch.device("meta"):  # the weights come from the file: no time to draw others
+        # The weights come from the file: no memory for others, and no time to draw them.
+        with torch.device("meta"), _NothingDrawn():
             network = build_model(config)
         _load_weights(network, weights)
         return TrainedModel(
@@ -102,6 +104,18 @@ def load_model(path: Path | str) -> TrainedModel:
         )
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out normal draws: of tensors without data they load torch's compiler, for seconds."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in (torch.Tensor.normal_, nn.init.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return (torch.empty if function is torch.randn else function)(*args, **kwargs)
 
 
 def _stored(tensor: Tensor) -> Tensor:
