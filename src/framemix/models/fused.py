@@ -102,18 +102,9 @@ def _kernel(  # type: ignore[no-untyped-def]
     scale = tl.where(k % 3 == 0, s0, tl.where(k % 3 == 1, s1, s2))
     offset = tl.where(k % 3 == 0, t0, tl.where(k % 3 == 1, t1, t2))
 
-    # Mean and variance in one round, around the first line's mean: around 0, the variance would be
-    # a small difference of large numbers.
-    x = tl.load(pixels + byte, here, 0).to(tl.float32) * scale + offset
-    middle = tl.sum(tl.where(here, x, 0.0)) / line
-    total, squares = tl.zeros([block], tl.float32), tl.zeros([block], tl.float32)
-    for i in range(patch):
-        x = tl.load(pixels + i * row_stride + byte, here, 0).to(tl.float32) * scale + offset
-        x = tl.where(here, x - middle, 0.0)
-        total += x
-        squares += x * x
-    off = tl.sum(total) / values
-    mean, rate = middle + off, 1 / tl.sqrt(tl.sum(squares) / values - off * off + eps)
+    mean, rate = _statistics(
+        pixels + byte, here, scale, offset, eps, row_stride, patch, line, block
+    )
 
     # A tubelet's order is column, frame, colour.
     taken = tl.where(here, k // 3 % frames * row + k // (3 * frames) * 3 + k % 3, 0)
@@ -123,3 +114,32 @@ def _kernel(  # type: ignore[no-untyped-def]
         if gain is not None:
             y = y * tl.load(gain + i * line + k, here, 0) + tl.load(shift + i * line + k, here, 0)
         tl.store(out + i * line + k, y.to(out.dtype.element_ty), here)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _statistics(  # type: ignore[no-untyped-def]
+    places,
+    here,
+    scale,
+    offset,
+    eps,
+    row_stride,
+    patch: tl.constexpr,
+    line: tl.constexpr,
+    block: tl.constexpr,
+):
+    """Mean and 1 / deviation of a tubelet's values, in one round, around its first line's mean.
+
+    Around 0, the variance would be a small difference of large numbers.
+    """
+    x = tl.load(places, here, 0).to(tl.float32) * scale + offset
+    middle = tl.sum(tl.where(here, x, 0.0)) / line
+    total, squares = tl.zeros([block], tl.float32), tl.zeros([block], tl.float32)
+    for i in range(patch):
+        x = tl.load(places + i * row_stride, here, 0).to(tl.float32) * scale + offset
+        x = tl.where(here, x - middle, 0.0)
+        total += x
+        squares += x * x
+    values: tl.constexpr = patch * line
+    off = tl.sum(total) / values
+    return middle + off, 1 / tl.sqrt(tl.sum(squares) / values - off * off + eps)
