@@ -26,7 +26,7 @@ repro: $(READY) ## run the pipeline: what changed, from raw video to report
 	dvc repro
 
 test: $(READY) ## run the tests
-	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY) ## run the long tests: the full sample, full-size models
 	pytest -m slow
