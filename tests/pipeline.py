@@ -26,6 +26,10 @@ ENVIRONMENT = {
 }
 
 
+class EndedEarly(AssertionError):
+    """A run was over before it could be killed."""
+
+
 class Project:
     """A checkout with a Git history, in the test profile where none else is asked for."""
 
@@ -111,7 +115,8 @@ class Project:
             stderr=subprocess.DEVNULL,
         )
         while not when():
-            assert dvc.poll() is None, "dvc repro ended before it could be killed"
+            if dvc.poll() is not None:
+                raise EndedEarly("dvc repro ended before it could be killed")
             time.sleep(0.005)
         (os.killpg if group else os.kill)(dvc.pid, 9)
         dvc.wait()
