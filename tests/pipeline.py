@@ -26,7 +26,7 @@ ENVIRONMENT = {
 }
 
 
-class EndedEarly(AssertionError):
+class EndedEarlyError(AssertionError):
     """A run was over before it could be killed."""
 
 
@@ -116,7 +116,7 @@ class Project:
         )
         while not when():
             if dvc.poll() is not None:
-                raise EndedEarly("dvc repro ended before it could be killed")
+                raise EndedEarlyError("dvc repro ended before it could be killed")
             time.sleep(0.005)
         (os.killpg if group else os.kill)(dvc.pid, 9)
         dvc.wait()

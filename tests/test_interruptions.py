@@ -17,7 +17,7 @@ from framemix.errors import DatasetError
 from framemix.isolation import Limits
 from framemix.store import MixedStore
 from tests.bad_videos import encode
-from tests.pipeline import EndedEarly, Project
+from tests.pipeline import EndedEarlyError, Project
 from tests.tiny_store import mix_settings
 
 LIMITS = Limits(seconds=60, memory_mb=1024)
@@ -136,7 +136,7 @@ MOMENTS = 20
 
 
 def killed(rendered: Project, folder: Path, after: float, *, group: bool) -> Project:
-    """Return a copy in which `dvc repro` was killed after so many seconds. Raises EndedEarly."""
+    """Return a copy in which `dvc repro` was killed after so many seconds. Raises EndedEarlyError."""
     shutil.rmtree(folder, ignore_errors=True)
     project, begun = rendered.copy(folder), time.monotonic()
     project.kill_repro(lambda: time.monotonic() - begun >= after, group=group, stages=STAGES)
@@ -156,7 +156,7 @@ def test_killed_at_twenty_moments_the_data_stages_go_on_to_the_same_bytes(tmp_pa
         moment, group = shares[0] * seconds, len(shares) % 2 == 0
         try:
             project = killed(rendered, tmp_path / "project", moment, group=group)
-        except EndedEarly:  # the machine has less else to do than before
+        except EndedEarlyError:  # the machine has less else to do than before
             seconds *= 0.9
             continue
         del shares[0]
