@@ -136,7 +136,7 @@ MOMENTS = 20
 
 
 def killed(rendered: Project, folder: Path, after: float, *, group: bool) -> Project:
-    """Return a copy in which `dvc repro` was killed after so many seconds. Raises EndedEarlyError."""
+    """Return a copy in which `dvc repro` was killed `after` seconds. Raises EndedEarlyError."""
     shutil.rmtree(folder, ignore_errors=True)
     project, begun = rendered.copy(folder), time.monotonic()
     project.kill_repro(lambda: time.monotonic() - begun >= after, group=group, stages=STAGES)
