@@ -19,6 +19,7 @@ from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Classifier, load_classifier
 from framemix.inference.clips import Sliding, clips_of
 from framemix.inference.live import Window, _Handover, watch
+from framemix.inference.output import live_summary
 from framemix.inference.prediction import predict_clips
 from framemix.mixing import Pixels
 from framemix.video.live import LiveFrame, constant_rate, opened_live
@@ -213,3 +214,14 @@ def test_ctrl_c_ends_it_with_the_summary(here: Path) -> None:
     rest, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "windows, " in rest.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("latencies", "median", "late"),
+    [([0.08], 80, 80), ([0.08, 0.02], 50, 80), ([0.001 * n for n in range(1, 21)], 10, 19)],
+)
+def test_the_latency_of_95_percent_is_one_that_so_many_windows_keep(
+    latencies: list[float], median: int, late: int
+) -> None:
+    words = live_summary(latencies, 0)
+    assert f"latency {median} ms in the median, {late} ms for 95 %" in words
