@@ -19,7 +19,7 @@ DOCUMENTS = [
 # What the documents show beside plain commands: a file to write, or changes to apply.
 BLOCK = re.compile(r"```(?P<kind>sh|diff|python (?P<file>\S+))\n(?P<text>.*?)```", re.DOTALL)
 # There is no camera here: a file stands in.
-CAMERA, STAND_IN = "/dev/video0", "data/rldd/clips/01_10_0.mp4 --window 0.5 --as-fast-as-possible"
+CAMERA, STAND_IN = "/dev/video0", "data/rldd/clips/01_10_0.mp4 --window 0.3 --as-fast-as-possible"
 
 
 def commands(document: str) -> list[str]:
