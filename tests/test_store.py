@@ -59,6 +59,16 @@ def test_clips_are_read_as_they_were_written_in_any_order(folder):
     assert store.read([]).shape == (0, *SHAPE)
 
 
+def test_a_clip_is_read_into_its_place_or_not_at_all(folder):
+    store = MixedStore(folder)
+    place = np.zeros((2, *SHAPE), np.uint8)
+    store.read_into(place[1], store.index[6])
+    assert np.array_equal(place[1], clips_of(1, 3)[1])
+    assert not place[0].any()
+    with pytest.raises(BufferError, match="contiguous"):
+        store.read_into(place[0][..., ::-1], store.index[6])
+
+
 def test_planes_are_read_as_they_were_written(tmp_path):
     settings = settings_with(pixel_format="yuv420p")
     planes = np.random.default_rng(0).integers(0, 256, (2, 4, 9, 8), np.uint8)

@@ -113,7 +113,7 @@ class MixedStore:
                 f"mix.variants = {self.settings.variants}"
             )
         number = row.row + variant
-        self._read_bytes(row, number, clip.reshape(-1))
+        self._read_bytes(row, number, clip)
         if (row.shard, number) not in self._checked:
             if zlib.crc32(clip.data) != self._shard(row.shard).checksums[number]:
                 raise self._damaged(row.shard, f"row {number} ({row.clip}) has changed")

@@ -15,11 +15,11 @@ from framemix.benchmarks.candidates import Candidate
 from framemix.datasets.records import SplitVideo
 from framemix.evaluation.metrics import parameter_counts
 from framemix.evaluation.prediction import predict
-from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model
+from framemix.models import build_model
 from framemix.store import MixedStore
 from framemix.training.data import Example, class_names, labels_of, split_examples
 from framemix.training.pretrain import model_config
-from framemix.training.run import Machine, Run, train
+from framemix.training.run import Machine, Run, train, trained_model
 
 CALIBRATION_EPOCHS = 3  # of which the median counts: the first one warms up
 SHORTEST_EPOCH = 0.001  # seconds: timing.json knows no less
@@ -124,14 +124,7 @@ def _judge(
 
     That is the last epoch's network; the best epoch's is in the file that training wrote.
     """
-    model = TrainedModel(
-        network=run.network,
-        config=run.config,
-        classes=run.classes,
-        mix=run.train[0].store.settings.model_dump(mode="json"),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-    )
+    model = trained_model(run)
     for _ in range(2):  # the second time counts, when all is loaded
         start = time.perf_counter()
         answers = predict(

@@ -141,7 +141,7 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     )
     interrupt = Interrupt()
     classifier = Classifier(trained, run.settings, orders, run.seed, interrupt)
-    save_best = partial(save_model, folder / "model.safetensors", _trained(run))
+    save_best = partial(save_model, folder / "model.safetensors", trained_model(run))
     trainer = _trainer(run.settings, machine, _Keep(folder / LAST, save_best, interrupt))
     with interrupt:
         trainer.fit(classifier, data, ckpt_path=folder / LAST if (folder / LAST).exists() else None)
@@ -307,7 +307,8 @@ def _identity(run: Run) -> dict[str, Any]:
     }
 
 
-def _trained(run: Run) -> TrainedModel:
+def trained_model(run: Run) -> TrainedModel:
+    """Return the run's network, as it is now, with what prediction needs beside it."""
     return TrainedModel(
         network=run.network,
         config=run.config,
