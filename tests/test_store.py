@@ -183,12 +183,12 @@ def test_a_shard_says_how_it_was_mixed(tmp_path):
         attributes = dict(file.attrs)
     assert attributes.pop("size").tolist() == [6, 8]
     assert attributes == {
-        "method": "linear",
+        "method": b"linear",
         "segments": 4,
         "frames_per_segment": 3,
-        "window": "all",
-        "fit": "squeeze",
-        "pixel_format": "rgb24",
+        "window": b"all",
+        "fit": b"squeeze",
+        "pixel_format": b"rgb24",
     }
 
 
@@ -284,16 +284,12 @@ def read_all(folder: Path) -> tuple[dict[str, object], np.ndarray]:
     return store.settings.model_dump(), store.read(store.index)
 
 
-# A prime: the places come to lie on each byte of HDF5's fields. The slow one tries them all.
-@pytest.mark.parametrize("step", [211, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_flipped_bit_anywhere_in_a_shard_is_refused_with_its_name_or_changes_nothing(
-    tmp_path, step
-):
+def test_a_flipped_bit_anywhere_in_a_shard_is_refused_with_its_name_or_changes_nothing(tmp_path):
     folder = make_store(tmp_path / "store", {"Archery": 2}, settings_with())
     shard = folder / "archery-0-000.h5"
     whole, (settings, clips) = shard.read_bytes(), read_all(folder)
     refusals = []
-    for place in range(0, len(whole), step):
+    for place in range(len(whole)):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         shard.write_bytes(damaged)
@@ -303,7 +299,7 @@ def test_a_flipped_bit_anywhere_in_a_shard_is_refused_with_its_name_or_changes_n
             assert np.array_equal(found[1], clips)
         except StoreError as error:
             refusals.append(str(error))
-    assert len(refusals) > clips.size / step * 0.9
+    assert len(refusals) > clips.size * 0.9
     assert all(line.startswith(f"{shard}: ") and "\n" not in line for line in refusals)
 
 

@@ -179,13 +179,16 @@ class _Shard:
 def _open_shard(path: Path) -> _Shard:
     """Open a shard. Raises all kinds of errors for a damaged one, as HDF5 happens to find it."""
     file = h5py.File(path, "r")
-    attributes = {"variants": 1, **file.attrs}
+    attributes = {"variants": 1, **{name: _text(value) for name, value in file.attrs.items()}}
     if attributes["window"] != "all":
         attributes["window"] = json.loads(attributes["window"])
     attributes["size"] = attributes["size"].tolist()
     clips = file["clips"]
     if clips.chunks != (1, *clips.shape[1:]) or clips.id.get_create_plist().get_nfilters():
         raise ValueError("compressed, or not a chunk a clip")
+    checksums = clips.attrs["crc32"].tolist()
+    if len(clips) != len(checksums):  # before anything is done for each of what may be 2**63 rows
+        raise ValueError(f"{len(clips)} rows, but {len(checksums)} checksums")
     corner = [0] * (clips.ndim - 1)
     chunks = [clips.id.get_chunk_info_by_coord((row, *corner)) for row in range(len(clips))]
     if any(chunk.byte_offset is None for chunk in chunks):
@@ -195,7 +198,7 @@ def _open_shard(path: Path) -> _Shard:
         descriptor=file.id.get_vfd_handle(),
         offsets=[chunk.byte_offset for chunk in chunks],
         clip_shape=clips.shape[1:],
-        checksums=clips.attrs["crc32"].tolist(),
+        checksums=checksums,
         settings=MixSettings.model_validate(attributes),
     )
 
@@ -206,4 +209,9 @@ def _attributes(settings: MixSettings) -> dict[str, Any]:
         attributes["window"] = json.dumps(attributes["window"])
     if settings.variants == 1:  # a store of one variant is the same bytes as before there were more
         del attributes["variants"]
-    return attributes
+    # Of fixed length: other text lies in a heap, through whose damage HDF5 walks for minutes.
+    return {k: np.bytes_(v) if isinstance(v, str) else v for k, v in attributes.items()}
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
