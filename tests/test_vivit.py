@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from framemix.errors import ModelError
-from framemix.models import IMAGENET_MEAN, IMAGENET_STD, normalise, vivit
+from framemix.models import IMAGENET_MEAN, IMAGENET_STD, normalise, tubelets
 from framemix.models.config import AttentionScheme, FinetuneMode
 from framemix.models.vivit import (
     FactorisedAttention,
@@ -149,7 +149,7 @@ def gradients(model, video):
 def test_bytes_give_what_their_normalised_values_give_gradients_included(
     tokeniser, piece, monkeypatch
 ):
-    monkeypatch.setitem(vivit.PIECE, "cpu", piece)
+    monkeypatch.setitem(tubelets.PIECE, "cpu", piece)
     model = ViViT(**SMALL, tokeniser=tokeniser).double()
     for parameter in model.embedding.pixel_norm.parameters():  # neither 1 nor 0
         torch.nn.init.normal_(parameter)
@@ -160,6 +160,38 @@ def test_bytes_give_what_their_normalised_values_give_gradients_included(
     torch.testing.assert_close(logits, expected)
     for name in theirs:
         torch.testing.assert_close(ours[name], theirs[name], msg=name)
+
+
+def test_tubelets_in_the_order_of_a_gpus_kernel_give_the_same_tokens_and_gradients(monkeypatch):
+    model = ViViT(**SMALL).double()
+    for parameter in model.embedding.pixel_norm.parameters():
+        torch.nn.init.normal_(parameter)
+    clips = torch.randint(0, 256, (2, 6, 16, 24, 3), dtype=torch.uint8)
+    expected, theirs = gradients(model, clips)
+    embedding, normed = model.embedding, model.embedding._normed
+
+    def by_kernel(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        return embedding._by_row(normed(pixels, None, None, dtype)).flatten(3)
+
+    monkeypatch.setattr(tubelets, "_has_kernel", lambda pixels, weight: True)
+    monkeypatch.setattr(embedding, "_normed_by_kernel", by_kernel)
+    logits, ours = gradients(model, clips)
+    torch.testing.assert_close(logits, expected)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], msg=name)
+    assert not torch.equal(
+        by_kernel(clips, torch.float64), normed(clips, None, None, torch.float64)
+    )
+
+
+def test_without_gradients_bytes_give_the_same_as_with_them():
+    model = ViViT(**SMALL).double()
+    for parameter in model.embedding.pixel_norm.parameters():
+        torch.nn.init.normal_(parameter)
+    clips = torch.randint(0, 256, (2, 6, 16, 24, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        alone = model(clips)
+    torch.testing.assert_close(alone, model(clips).detach())
 
 
 def test_bytes_under_autocast_give_what_their_normalised_values_give_to_its_rounding():

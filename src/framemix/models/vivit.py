@@ -1,6 +1,6 @@
 """ViViT, with its two ways to make tokens of a clip and its four encoders.
 
-Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), sections 3.2 and 3.3. The factorised
+Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), section 3.3. The factorised
 encoder (model 2) has layers and parameters as in vit-pytorch, so that weights trained with it fit.
 """
 
@@ -8,12 +8,8 @@ encoder (model 2) has layers and parameters as in vit-pytorch, so that weights t
 # T' = T / frame patch, N = (H / patch) * (W / patch) tokens, D = dim
 # L tokens of any one transformer, h heads of d = dim_head
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
-from importlib.util import find_spec
 from typing import Any, ClassVar, cast, get_args
 
 import torch
@@ -24,13 +20,7 @@ from torch import Tensor, nn
 from framemix.errors import ModelError
 from framemix.models.checks import check_choice
 from framemix.models.config import AttentionScheme, FinetuneMode, Tokeniser
-from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, affine, normalise
-
-COLOURS = 3
-# Values worked on at a time: on the CPU what its cache holds, on a GPU what keeps all of it busy.
-PIECE = {"cpu": 2**21, "cuda": 2**28}
-
-Normed = Callable[[Tensor | None, Tensor | None, torch.dtype], Tensor]
+from framemix.models.tubelets import TubeletEmbedding
 
 
 class ViViT(nn.Module):
@@ -136,176 +126,6 @@ class ViViT(nn.Module):
         self.requires_grad_(False)
         for part in trainable[mode]:
             part.requires_grad_(True)
-
-
-class TubeletEmbedding(nn.Module):
-    """Cuts clips into tubelets and projects each: (B, C, T, H, W) -> (B, T', N, D), section 3.2.
-
-    With `uniform_frames` a token sees the middle frame of its frame patch alone, as in an image
-    ViT: T' frames sampled uniformly.
-    """
-
-    def __init__(
-        self,
-        *,
-        image_size: tuple[int, int],
-        image_patch_size: int,
-        frames: int,
-        frame_patch_size: int,
-        dim: int,
-        tokeniser: Tokeniser,
-    ) -> None:
-        super().__init__()
-        height, width = image_size
-        if height % image_patch_size or width % image_patch_size:
-            raise ModelError(
-                f"image_size = {height} x {width}: "
-                f"not divisible by image_patch_size = {image_patch_size}"
-            )
-        if frames % frame_patch_size:
-            raise ModelError(
-                f"frames = {frames}: not divisible by frame_patch_size = {frame_patch_size}"
-            )
-        self.input_shape = (COLOURS, frames, height, width)
-        tubelet = tokeniser == "tubelet"
-        self.patch = image_patch_size
-        self.every, self.frame_patch = (1, frame_patch_size) if tubelet else (frame_patch_size, 1)
-        pixels = image_patch_size**2 * self.frame_patch * COLOURS
-        patches = (height // image_patch_size) * (width // image_patch_size)
-        self.pixel_norm = nn.LayerNorm(pixels)
-        self.projection = nn.Linear(pixels, dim)
-        self.token_norm = nn.LayerNorm(dim)
-        # Of unit variance, as the normalised patches are: ViT's 0.02 drowns in them, and training
-        # from scratch then stays at chance for many epochs.
-        self.positions = nn.Parameter(torch.randn(1, frames // frame_patch_size, patches, dim))
-
-    def forward(self, video: Tensor) -> Tensor:
-        """Tokens (B, T', N, D) with learned positions added; of uint8, normalised ones."""
-        if video.dtype == torch.uint8 and video.ndim == 4:  # yuv420p
-            video = normalise(video, IMAGENET_MEAN, IMAGENET_STD)
-        stored = video.dtype == torch.uint8
-        pixels = video if stored else rearrange(video, "b c t h w -> b t h w c")
-        self._check(pixels)
-        if stored:
-            norm, linear = self.pixel_norm, self.projection
-            projected = NormedProjection.apply(  # type: ignore[no-untyped-call]
-                partial(self._normed, pixels), norm.weight, norm.bias, linear.weight, linear.bias
-            )
-        else:
-            projected = self.projection(self.pixel_norm(self._cut(pixels)))
-        tokens: Tensor = self.token_norm(projected)
-        return tokens + self.positions
-
-    def _check(self, pixels: Tensor) -> None:
-        frames, height, width, colours = pixels.shape[1:]
-        if (colours, frames, height, width) != self.input_shape:
-            raise ModelError(
-                f"clips of shape {(colours, frames, height, width)} (C, T, H, W): "
-                f"this ViViT takes {self.input_shape}"
-            )
-
-    def _cut(self, pixels: Tensor) -> Tensor:
-        """Frames (B, T, H, W, C), a whole number of frame patches -> tubelets (B, T', N, K)."""
-        return rearrange(
-            pixels[:, self.every // 2 :: self.every],
-            "b (t pf) (h p1) (w p2) c -> b t (h w) (p1 p2 pf c)",
-            pf=self.frame_patch,
-            p1=self.patch,
-            p2=self.patch,
-        )  # (B, T', N, patch * patch * frame patch * C)
-
-    def _normed(
-        self, pixels: Tensor, gain: Tensor | None, shift: Tensor | None, dtype: torch.dtype
-    ) -> Tensor:
-        """Tubelets (B, T', N, K) of pixels uint8 (B, T, H, W, C), normalised and through a norm.
-
-        Piece by piece, cut while they are bytes: what is between bytes and result stays in the
-        processor's cache, where memory is what takes the time.
-        """
-        norm, frame_patch = self.pixel_norm, self.every * self.frame_patch
-        colours = affine(IMAGENET_MEAN, IMAGENET_STD)
-        if pixels.is_cuda and norm.weight.dtype == torch.float32 and _compiles_kernels():
-            # Here: no other machine has Triton.
-            from framemix.models.fused import normed_tubelets
-
-            return normed_tubelets(
-                pixels,
-                colours,
-                gain,
-                shift,
-                patch=self.patch,
-                frame_patch=self.frame_patch,
-                every=self.every,
-                eps=norm.eps,
-                dtype=dtype,
-            )
-        scales, shifts = (
-            torch.tensor(values, dtype=norm.weight.dtype, device=pixels.device).repeat(
-                norm.weight.numel() // COLOURS
-            )
-            for values in colours
-        )
-        frame_patches = rearrange(pixels, "b (t f) h w c -> (b t) f h w c", f=frame_patch)
-        size = max(1, PIECE[pixels.device.type] // frame_patches[0].numel())
-        normed = torch.empty(
-            len(frame_patches),
-            self.positions.shape[2],
-            norm.weight.numel(),
-            dtype=dtype,
-            device=pixels.device,
-        )
-        for start in range(0, len(normed), size):
-            x = self._cut(frame_patches[start : start + size])[:, 0].to(scales.dtype)  # (., N, K)
-            torch.addcmul(shifts, x, scales, out=x)
-            normed[start : start + size] = F.layer_norm(
-                x, norm.normalized_shape, gain, shift, norm.eps
-            )
-        return rearrange(normed, "(b t) n k -> b t n k", b=len(pixels))
-
-
-@cache
-def _compiles_kernels() -> bool:
-    """Whether Triton is here, and a C compiler for it."""
-    compilers = (os.environ.get("CC", "cc"), "gcc", "clang")
-    return find_spec("triton") is not None and any(map(shutil.which, compilers))
-
-
-class NormedProjection(torch.autograd.Function):
-    """LayerNorm and Linear of what needs no gradient itself: (..., K) -> (..., D).
-
-    `normed(gain, shift, dtype)` makes the LayerNorm's output, of gain 1 and shift 0 where they are
-    None. Its gain g and shift s are the weight's business: with u the output of gain 1 and
-    P = dY^T u, dW = P * g + dy s^T, dg = sum over rows of P * W, ds = W^T dy. So a backward pass
-    has one product of matrices, where LayerNorm's own takes a second for all of its output.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, normed: Normed, gain: Tensor, shift: Tensor, weight: Tensor, bias: Tensor
-    ) -> Tensor:
-        """Linear(LayerNorm), in autocast's type where it is on."""
-        ctx.normed = normed
-        ctx.save_for_backward(gain, shift, weight)
-        kind = weight.device.type
-        short = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        return F.linear(normed(gain, shift, short), weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, Tensor, Tensor]:
-        """Gradients of gain, shift, weight and bias."""
-        gain, shift, weight = ctx.saved_tensors
-        flat = grad.flatten(0, -2)  # (M, D)
-        # Made again: kept from the forward pass, it would take two to four times the clips' memory.
-        plain = ctx.normed(None, None, grad.dtype).flatten(0, -2)  # (M, K)
-        d_weight = (flat.T @ plain).to(weight.dtype)  # (D, K)
-        d_bias = flat.sum(0, dtype=weight.dtype)
-        d_gain = torch.zeros_like(gain)
-        size = max(1, PIECE[weight.device.type] // weight.shape[1])
-        for start in range(0, len(weight), size):
-            rows = slice(start, start + size)
-            d_gain += (d_weight[rows] * weight[rows]).sum(0)
-            d_weight[rows].mul_(gain).addr_(d_bias[rows], shift)
-        return None, d_gain, d_bias @ weight, d_weight, d_bias
 
 
 class Transformer(nn.Module):
