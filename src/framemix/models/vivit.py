@@ -191,13 +191,13 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, queries: int | None = None) -> Tensor:
         """(B, L, D) -> (B, L, D), or what the first `queries` tokens become (B, queries, D)."""
+        # In chunks, whose gradients are put together in one copy.
         if queries is None:
-            qkv = rearrange(self.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=self.heads)
+            parts = self.qkv(x).chunk(3, dim=-1)
         else:
             to_q, to_kv = self.qkv.weight.tensor_split([self.out.in_features])
-            q = rearrange(F.linear(x[:, :queries], to_q), "b q (h d) -> b h q d", h=self.heads)
-            kv = rearrange(F.linear(x, to_kv), "b l (kv h d) -> kv b h l d", kv=2, h=self.heads)
-            qkv = (q, *kv)
+            parts = (F.linear(x[:, :queries], to_q), *F.linear(x, to_kv).chunk(2, dim=-1))
+        qkv = [rearrange(part, "b l (h d) -> b h l d", h=self.heads) for part in parts]
         return self._project(rearrange(self._attend(qkv), "b h l d -> b l (h d)"))
 
     def _attend(self, qkv: Iterable[Tensor]) -> Tensor:
