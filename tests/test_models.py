@@ -163,6 +163,17 @@ def test_a_saved_model_predicts_as_before(tmp_path, config):
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.parametrize("config", [config for config, _ in NETWORKS])
+@pytest.mark.parametrize("frame_shape", [(16, 24, 3), (24, 24)])
+def test_a_model_takes_stored_clips_in_the_colours_that_it_was_trained_on(config, frame_shape):
+    model = trained(config)
+    model.network.eval()
+    clips = torch.randint(0, 256, (2, 4, *frame_shape), dtype=torch.uint8)
+    for own in (model, replace(model, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))):
+        expected = own.network(normalise(clips, own.mean, own.std))
+        torch.testing.assert_close(own.logits(clips), expected)
+
+
 def test_equal_models_are_equal_bytes_in_any_process(tmp_path):
     files = [tmp_path / name for name in ("a", "b")]
     for file in files:

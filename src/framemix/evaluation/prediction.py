@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import reduce
 from torch import Tensor
 
-from framemix.models import TrainedModel, normalise
+from framemix.models import TrainedModel
 from framemix.training.data import ClipDataset, Example, ordered_loader
 
 
@@ -25,9 +25,8 @@ def predict(
     Each clip's are the mean over its first `views` variants; StoreError where it has fewer. In
     fp32 whatever the training's precision, so that figures agree between devices.
     """
-    network = model.network.eval().to(device)
+    model.network.eval().to(device)
     probabilities = [torch.zeros(0, len(model.classes))]
     for clips, _ in ordered_loader(ClipDataset(examples, views), batch_size, workers=0):
-        logits = network(normalise(clips.to(device), model.mean, model.std))
-        probabilities.append(F.softmax(logits, dim=1).cpu())
+        probabilities.append(F.softmax(model.logits(clips.to(device)), dim=1).cpu())
     return reduce(torch.cat(probabilities), "(n views) k -> n k", "mean", views=views)

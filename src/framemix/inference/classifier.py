@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from framemix.devices import resolve_device
 from framemix.errors import ModelError
 from framemix.mixing import MixSettings, Pixels
-from framemix.models import TrainedModel, load_model, normalise
+from framemix.models import TrainedModel, load_model
 from framemix.validation import explain
 
 Probabilities = NDArray[np.float32]
@@ -49,11 +49,11 @@ def load_classifier(path: Path, device: str = "auto") -> Classifier:
 def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classifier:
     """Return a model's classifier, computing in fp32 on `device`; errors call it `name`."""
     place = resolve_device(device)
-    network = model.network.eval().to(place)
+    model.network.eval().to(place)
 
     @torch.inference_mode()
     def probabilities(clips: Pixels) -> Probabilities:
-        logits = network(normalise(torch.from_numpy(clips).to(place), model.mean, model.std))
+        logits = model.logits(torch.from_numpy(clips).to(place))
         said: Probabilities = logits.softmax(dim=1).cpu().numpy()
         return said
 

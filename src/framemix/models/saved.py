@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from framemix.errors import ModelError
 from framemix.models.config import ModelConfig
+from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise
 from framemix.models.registry import build_model, parse_config
 from framemix.validation import explain
 
@@ -25,6 +26,7 @@ from framemix.validation import explain
 METADATA_KEY = "framemix"
 
 Colour = tuple[float, float, float]
+IMAGENET: tuple[Colour, Colour] = (IMAGENET_MEAN, IMAGENET_STD)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class TrainedModel:
             raise ModelError(
                 f"classes = {len(self.classes)} names: the network has {self.config.num_classes}"
             )
+
+    def logits(self, clips: Tensor) -> Tensor:
+        """Logits (B, classes) of clips as a store holds them, uint8, on the network's device."""
+        # ViViT does it itself, in fewer passes.
+        as_is = self.config.architecture == "vivit" and (self.mean, self.std) == IMAGENET
+        logits: Tensor = self.network(clips if as_is else normalise(clips, self.mean, self.std))
+        return logits
 
 
 class Metadata(BaseModel):
