@@ -18,17 +18,30 @@ from framemix.explain.attention import (
     rollout,
     vivit_relevance,
 )
-from framemix.explain.explanation import explain_clip
+from framemix.explain.explanation import Explanation, explain_clip
 from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import affinity, strongest_links
 from framemix.explain.pictures import draw_explanation
+from framemix.inference.clips import Clip
+from framemix.inference.film import write_film
+from framemix.mixing import mix_windows
 from framemix.models import build_model
 from framemix.models.config import AttentionScheme, Pairwise
 from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
 from framemix.models.vivit import Attention, FactorisedAttention, ViViT
-from framemix.video.reading import count_frames, describe
+from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.video.writing import video_writer
 from tests.tiny_model import write_model, write_video
-from tests.tiny_store import ACTIONS, HEIGHT, SEGMENTS, WIDTH, clips, nonlocal_config, vivit_config
+from tests.tiny_store import (
+    ACTIONS,
+    HEIGHT,
+    SEGMENTS,
+    WIDTH,
+    clips,
+    mix_settings,
+    nonlocal_config,
+    vivit_config,
+)
 
 
 def test_attention_times_values_is_what_the_layer_computes() -> None:
@@ -201,6 +214,28 @@ def test_command_writes_a_picture_and_a_film(
     assert count_frames(tmp_path / "out.mp4") == 25
     info = describe(tmp_path / "out.mp4")
     assert (info.height, info.width) == (240, 360)
+
+
+@pytest.mark.parametrize(("frames", "segments", "times"), [(10, 3, 3), (29, 8, 4)])
+def test_the_film_shows_a_segments_relevance_on_the_frames_that_were_mixed_into_it(
+    frames: int, segments: int, times: int, tmp_path: Path
+) -> None:
+    source = tmp_path / "grey.avi"
+    with video_writer(source, width=WIDTH, height=HEIGHT, fps=25, codec="ffv1") as write:
+        for _ in range(frames):
+            write(np.full((HEIGHT, WIDTH, 3), 60, np.uint8))
+    mix = mix_settings(segments=segments, method="average")
+    seen = (2 * times) // 3
+    relevance = torch.zeros(times, 1, 1)
+    relevance[seen] = 1.0
+    clip = np.full((segments, *mix.frame_shape), 60, np.uint8)
+    explanation = Explanation(clip, "a", 0.5, "made up", relevance, None)
+    write_film(source, tmp_path / "film.mp4", Clip(0, frames / 25, clip), explanation, mix)
+    film = stream_frames(tmp_path / "film.mp4", size=(HEIGHT, WIDTH), fit="squeeze")
+    heated = [number for number, frame in enumerate(film) if frame[HEIGHT // 2 :].mean() > 100]
+    windows = mix_windows(frames, segments=segments, method="average", frames_per_segment="all")
+    into = [window for place, window in enumerate(windows) if place * times // segments == seen]
+    assert heated == [number for window in into for number in window]
 
 
 def run(*arguments: object) -> Result:

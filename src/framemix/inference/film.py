@@ -6,7 +6,7 @@ from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import under_heat
 from framemix.inference.clips import Clip, frame_rate
 from framemix.inference.overlay import write_lines
-from framemix.mixing import MixSettings
+from framemix.mixing import MixSettings, mix_windows
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
 
@@ -25,9 +25,16 @@ def write_film(
     fps = frame_rate(path)
     first, last = round(clip.start * fps), round(clip.end * fps)
     caption = [f"{explanation.probability:4.0%}  {explanation.class_name}"]
+    windows = mix_windows(
+        last - first,
+        segments=len(explanation.clip),
+        method="average",
+        frames_per_segment="all",
+    )
+    segment_of = [segment for segment, window in enumerate(windows) for _ in window]
     with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
         for number, frame in enumerate(stream_frames(path, size=(height, width), fit=mix.fit)):
             if first <= number < last:
-                segment = (number - first) * len(explanation.clip) // (last - first)
-                frame = write_lines(under_heat(explanation, frame, segment), caption)
+                heated = under_heat(explanation, frame, segment_of[number - first])
+                frame = write_lines(heated, caption)
             write(frame)
