@@ -108,3 +108,15 @@ def test_layer_decay_goes_down_the_stages_of_a_convolutional_network_too() -> No
     rates = [rate[id(network.get_parameter(f"layer{n}.0.conv1.weight"))] for n in (1, 2, 3, 4)]
     assert rates == pytest.approx([RATE / 16, RATE / 8, RATE / 4, RATE / 2])
     assert rate[id(network.fc.weight)] == RATE
+
+
+def test_a_non_local_block_learns_as_the_residual_block_that_it_comes_before() -> None:
+    config = nonlocal_config().model_copy(update={"depth": 50, "nonlocal_blocks": 5})
+    network = build_model(config)
+    optimizer = classifier(network, layer_decay=0.5).configure_optimizers()["optimizer"]
+    rate = {id(p): g["initial_lr"] for g in optimizer.param_groups for p in g["params"]}
+    for name, block in network.nonlocal_blocks.items():
+        stage, number = name.split("_")
+        after = network.layer3 if stage == "layer2" else network.layer4
+        beside = [*getattr(network, stage), after[0]][int(number)].conv1.weight
+        assert {rate[id(p)] for p in block.parameters()} == {rate[id(beside)]}, name

@@ -49,6 +49,11 @@ def test_figures_agree_with_a_count_by_hand() -> None:
     assert found["calibration_error"] == pytest.approx((0.1 + 0.7 + 0.4 + 0.1) / 4)
 
 
+def test_the_calibration_error_claims_no_interval() -> None:
+    (found,) = (e for e in drowsiness_estimates(FOUR) if e.metric == "calibration_error")
+    assert (found.low, found.high, found.interval) == (None, None, "")
+
+
 def test_figures_that_a_models_own_stage_finds_too_are_the_same() -> None:
     generator = np.random.default_rng(0)
     states = [["drowsy", "alert", "low_vigilant"][i % 3] for i in range(60)]

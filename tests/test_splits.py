@@ -72,7 +72,8 @@ def test_no_group_is_on_both_sides(clips, scope, folds, seed, data):
     for name, group, subset in zip(classes, groups, subsets, strict=True):
         sides[(name, group) if scope == "class" else group].add(subset)
     assert all(len(side) == 1 for side in sides.values())
-    assert leak_share(classes, groups, subsets) in (0.0, None)
+    clusters = list(zip(classes, groups, strict=True)) if scope == "class" else groups
+    assert leak_share(clusters, subsets) in (0.0, None)
 
 
 @given(datasets, fold_counts, seeds, st.data())
@@ -162,10 +163,32 @@ def test_a_random_split_is_the_same_each_time():
 
 
 def test_the_leak_share_counts_val_clips_with_a_sibling_in_train():
-    classes = ["A", "A", "A", "B", "B"]
-    groups = ["g01", "g01", "g02", "g01", "g01"]
-    assert leak_share(classes, groups, ["train", "val", "val", "val", "val"]) == 0.25
-    assert leak_share(classes, groups, ["train"] * 5) is None
+    groups = ["A/g01", "A/g01", "A/g02", "B/g01", "B/g01"]
+    assert leak_share(groups, ["train", "val", "val", "val", "val"]) == 0.25
+    assert leak_share(groups, ["train"] * 5) is None
+
+
+@pytest.mark.parametrize(("scope", "share"), [("class", 0.0), ("dataset", 1.0)])
+def test_of_one_person_in_all_classes_every_val_clip_has_a_sibling_in_train(scope, share):
+    videos = [
+        Video(video=f"{name}/{person}.avi", class_name=name, group=person, kept=True)
+        for name in "ABCDEFGH"
+        for person in ("p1", "p2", "p3")
+    ]
+    settings = settings_with(strategy="random", group_scope=scope)
+    _, figures = split_videos(videos, settings, Path("nowhere"))
+    assert figures["leak_share"] == share
+
+
+def test_more_folds_than_groups_are_refused_where_a_group_is_of_all_classes():
+    videos = [
+        Video(video=f"{name}/{person}.avi", class_name=name, group=person, kept=True)
+        for name in "AB"
+        for person in ("p1", "p2", "p3")
+    ]
+    settings = settings_with(group_scope="dataset", folds=4)
+    with pytest.raises(DatasetError, match=r"split\.folds = 4: 3 groups; allowed: at most one"):
+        split_videos(videos, settings, Path("nowhere"))
 
 
 # UCF101 at full scale: its frame counts and its official lists

@@ -43,6 +43,8 @@ PAPER_TABLE_2 = {
 }
 DRIVER_METRICS = [metric for metric in METRICS if metric not in OF_VAL]
 MODES = get_args(FinetuneMode)
+# Sections of params.yaml that no figure of a fine-tuned model depends on, but evaluate's views.
+OF_NO_MODEL = ("runtime", "evaluate", "frame_mixup")
 FOLDS = tuple(f"fold{number}" for number in range(1, 6))
 METRICS_FILE, DRIVERS_FILE = "reports/metrics.json", "reports/drivers.csv"
 
@@ -236,6 +238,6 @@ def _params(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without(params: Mapping[str, Any], section: str, key: str) -> dict[str, Any]:
-    rest = {k: v for k, v in params.items() if k not in ("runtime", "evaluate")}
+    rest = {k: v for k, v in params.items() if k not in OF_NO_MODEL}
     rest["evaluate"] = {"views": params.get("evaluate", {}).get("views")}
     return {**rest, section: {k: v for k, v in rest.get(section, {}).items() if k != key}}

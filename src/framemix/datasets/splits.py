@@ -44,10 +44,13 @@ def split_videos(
     """Return every kept video with its subset, and figures about the split.
 
     The figures: clips on each side, the share of val clips with a sibling of the same group
-    in train, and the classes that one side lacks. Raises DatasetError when a side is empty.
+    (by `group_scope`) in train, and the classes that one side lacks. Raises DatasetError when a
+    side is empty.
     """
     kept = [video for video in videos if video.kept]
     classes, groups = [v.class_name for v in kept], [v.group for v in kept]
+    scoped = settings.group_scope == "class"
+    clusters = list(zip(classes, groups, strict=True)) if scoped else groups
     subsets = _video_subsets(kept, settings, lists)
     if len(set(subsets)) < 2:
         raise DatasetError(
@@ -57,7 +60,7 @@ def split_videos(
     figures = {
         "train_clips": subsets.count("train"),
         "val_clips": subsets.count("val"),
-        "leak_share": leak_share(classes, groups, subsets),
+        "leak_share": leak_share(clusters, subsets),
         "classes_without_train": ", ".join(classes_without("train", classes, subsets)),
         "classes_without_val": ", ".join(classes_without("val", classes, subsets)),
     }
@@ -126,13 +129,11 @@ def group_split(
     return ["val" if key in validating else "train" for key in zip(scopes, groups, strict=True)]
 
 
-def leak_share(
-    classes: Sequence[str], groups: Sequence[str], subsets: Sequence[Subset]
-) -> float | None:
-    """Return the share of val clips with a clip of the same class and group in train."""
-    keys = list(zip(classes, groups, subsets, strict=True))
-    trained = {(c, g) for c, g, subset in keys if subset == "train"}
-    leaks = [(c, g) in trained for c, g, subset in keys if subset == "val"]
+def leak_share(clusters: Sequence[Hashable], subsets: Sequence[Subset]) -> float | None:
+    """Return the share of val clips whose cluster, a group or a subject, is in train too."""
+    pairs = list(zip(clusters, subsets, strict=True))
+    trained = {cluster for cluster, subset in pairs if subset == "train"}
+    leaks = [cluster in trained for cluster, subset in pairs if subset == "val"]
     return sum(leaks) / len(leaks) if leaks else None
 
 
@@ -167,6 +168,11 @@ def _video_subsets(videos: Sequence[Video], settings: SplitSettings, lists: Path
     if settings.strategy == "random":
         return random_split(classes, **chosen)
     if settings.strategy == "group":
+        there = len(set(groups))
+        if settings.group_scope == "dataset" and settings.folds > there:
+            raise DatasetError(
+                f"split.folds = {settings.folds}: {there} groups; allowed: at most one fold a group"
+            )
         return group_split(classes, groups, scope=settings.group_scope, **chosen)
     official = read_official_split(lists, int(settings.strategy.removeprefix("official")))
     unlisted = [video.video for video in videos if video.video.lower() not in official]

@@ -169,7 +169,8 @@ class Judge:
             Driver(
                 **rows[example.row.clip].model_dump(exclude={"subset"}),
                 predicted=model.classes[int(probabilities.argmax())],
-                p_drowsy=round(float(probabilities[model.classes.index(DROWSY)]), 6),
+                # Not rounded: the surest would be ties.
+                p_drowsy=float(probabilities[model.classes.index(DROWSY)]),
             )
             for example, probabilities in zip(examples, said, strict=True)
         ]
@@ -191,9 +192,9 @@ class Judge:
         return group if self.scope == "dataset" and class_name else f"{class_name}/{group}"
 
     def _leak(self, train: Sequence[Example], val: Sequence[Example]) -> float | None:
-        origins = [self._origins[example.row.clip] for example in (*train, *val)]
+        clusters = [self._cluster(example) for example in (*train, *val)]
         subsets: list[Any] = ["train"] * len(train) + ["val"] * len(val)
-        share = leak_share([c for c, _ in origins], [g for _, g in origins], subsets)
+        share = leak_share(clusters, subsets)
         return None if share is None else round(share, 6)
 
 

@@ -11,6 +11,8 @@ from framemix.training.settings import TrainingSettings
 
 # What makes a network one deeper: a transformer's block, a ResNet's, and the last layer.
 DEEPER = re.compile(r"(?:.*\.)?(?:blocks|layer\d)\.\d+|head|fc")
+# Stands before the residual block of that stage and number.
+NONLOCAL = re.compile(r"nonlocal_blocks\.(layer\d)_(\d+)\.")
 
 
 def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -41,11 +43,11 @@ def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.opt
 def _depths(network: nn.Module) -> dict[str, int]:
     """Return by parameter how many blocks its input has gone through, at least."""
     depths: dict[str, int] = {}
-    last = ""
+    blocks: dict[str, int] = {}
     for name, _ in network.named_parameters():
-        depth = max(depths.values(), default=0)
-        block = DEEPER.match(name)
-        if block and block[0] != last:
-            last, depth = block[0], depth + 1
-        depths[name] = depth
+        if block := DEEPER.match(name):
+            blocks.setdefault(block[0], len(blocks) + 1)
+        depths[name] = len(blocks)
+        if before := NONLOCAL.match(name):
+            depths[name] = blocks[f"{before[1]}.0"] + int(before[2])
     return depths
