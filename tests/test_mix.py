@@ -190,11 +190,12 @@ def test_a_video_no_longer_than_the_window_has_equal_variants(video):
 
 @pytest.mark.parametrize("method", ["none", "average", "linear"])
 @pytest.mark.parametrize("promised", [19, 21, 30, 12])
+@pytest.mark.parametrize("backward", [False, True])
 def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
-    video, method, promised
+    video, method, promised, backward
 ):
     with pytest.raises(VideoError) as caught:
-        list(mix_video(video, promised, settings_with(method=method)))
+        list(mix_video(video, promised, settings_with(method=method), backward=backward))
     message = str(caught.value)
     assert message.startswith(f"{video}: cannot be mixed: ")
     assert str(promised) in message

@@ -198,7 +198,8 @@ def _mixed(
             read(path, size=settings.size, fit=settings.fit), first, None
         )
         if backward:
-            stream = iter(list(islice(stream, total))[::-1])
+            # With what is behind them, which tells a video that is too long.
+            stream = chain(list(islice(stream, total))[::-1], stream)
         yield from mix_ranges(stream, ranges, total=total, method=settings.method)
     except MixingError as error:
         raise VideoError(f"{path}: cannot be mixed: {error}") from None
