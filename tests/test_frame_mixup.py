@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from pydantic import ValidationError
 from torch import nn
 
@@ -351,6 +352,16 @@ def test_the_study_leaves_the_same_table_plot_and_figures(tmp_path: Path) -> Non
     for name in ("table_b.md", "direction.png", "frame_mixup.json"):
         once, again = ((tmp_path / folder / name).read_bytes() for folder in ("once", "again"))
         assert once == again
+
+
+def test_short_and_long_videos_have_a_panel_each_even_if_they_are_equally_long(
+    tmp_path: Path,
+) -> None:
+    short = [cell("linear-all", 0.9)]
+    write_study(short, tmp_path / "one")
+    write_study([*short, cell("linear-5", 0.8, videos="long")], tmp_path / "two")
+    one, two = (imread(tmp_path / name / "direction.png").shape[1] for name in ("one", "two"))
+    assert two == 2 * one
 
 
 def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:
