@@ -1,16 +1,22 @@
 """What users may rely on in dvc.yaml: a stage reruns when its code changes, and only then."""
 
+import ast
+import inspect
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from framemix.codetree import EXEMPT, PACKAGE, code_fingerprint, source_files
+from framemix.params import Params, RuntimeSettings, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,6 +60,56 @@ def test_all_code_that_decides_a_stages_outputs_is_among_its_deps(name):
     files = {script, *closure(script)}
     missing = [str(f.relative_to(ROOT)) for f in files if not any(covers(d, f) for d in deps)]
     assert sorted(missing) == []
+
+
+@cache
+def attributes(file: Path) -> frozenset[str]:
+    nodes = ast.walk(ast.parse(file.read_text()))
+    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_in(field.annotation)
+    for part in get_args(annotation):
+        yield from models_in(part)
+
+
+def computed_by_settings() -> set[tuple[str, Path]]:
+    """Return the public methods and properties of all settings, each with its file."""
+    # Of the machine, which decides no output: no stage lists it.
+    models = set(models_in(Params)) - {RuntimeSettings}
+    return {
+        (name, Path(inspect.getfile(home)))
+        for model in models
+        for home in model.__mro__
+        if home.__module__.startswith("framemix.")
+        for name, member in vars(home).items()
+        if not name.startswith("_") and (inspect.isroutine(member) or isinstance(member, property))
+    }
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_a_stage_has_its_settings_compute_is_code_among_its_deps(name):
+    """Settings reach a stage through params.py, which is exempt: no import tells of their code."""
+    script = script_of(STAGES[name])
+    files = {script, *closure(script)}
+    used = frozenset().union(*map(attributes, files))
+    missing = {
+        f"{what} of {file.relative_to(PACKAGE)}"
+        for what, file in computed_by_settings()
+        if what in used and file not in files
+    }
+    assert sorted(missing) == []
+
+
+def test_settings_have_the_values_that_params_yaml_has():
+    """So the code that reads and checks them decides no output."""
+    file = ROOT / "params.yaml"
+    settings = load_params(file).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert settings == yaml.safe_load(file.read_text())
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -106,7 +162,12 @@ def test_stages_that_do_not_train_load_just_the_code_that_was_found_and_no_torch
 
 
 def test_only_files_that_exist_are_exempt():
-    assert {file for file in EXEMPT if not file.is_file()} <= {PACKAGE / "cli.py"}
+    assert {file for file in EXEMPT if not file.is_file()} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if not name.endswith("sample")])
+def test_a_stage_reruns_when_tables_are_written_or_read_otherwise(name):
+    assert PACKAGE / "tables.py" in code_deps(STAGES[name])
 
 
 def test_no_data_stage_reruns_for_a_change_to_a_model_or_its_training():

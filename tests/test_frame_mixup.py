@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from pydantic import ValidationError
 from torch import nn
 
@@ -16,7 +17,7 @@ from framemix.datasets.records import LabelledVideo, judged
 from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
-from framemix.frame_mixup.cells import parse_cell
+from framemix.frame_mixup.cells import parse_cell, training_runs
 from framemix.frame_mixup.intervals import difference_of, mean_of
 from framemix.frame_mixup.report import CellAnswers, checks, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
@@ -353,6 +354,16 @@ def test_the_study_leaves_the_same_table_plot_and_figures(tmp_path: Path) -> Non
         assert once == again
 
 
+def test_short_and_long_videos_have_a_panel_each_even_if_they_are_equally_long(
+    tmp_path: Path,
+) -> None:
+    short = [cell("linear-all", 0.9)]
+    write_study(short, tmp_path / "one")
+    write_study([*short, cell("linear-5", 0.8, videos="long")], tmp_path / "two")
+    one, two = (imread(tmp_path / name / "direction.png").shape[1] for name in ("one", "two"))
+    assert two == 2 * one
+
+
 def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:
     rows = [Answer(video="a", frames=9, top1=1, top5=1, forward=None, backward=None)]
     cells = [CellAnswers("short", name, SEGMENTS, {0: rows}) for name in ("none", "linear-all")]
@@ -402,7 +413,9 @@ def test_settings_that_do_not_fit_are_refused(change: dict[str, Any], words: str
 
 def test_every_cell_is_trained_once_and_the_repeated_ones_more_often() -> None:
     study = load_params(ROOT / "params.yaml").frame_mixup
-    runs = study.runs()
+    runs = training_runs(
+        **study.model_dump(include={"cells", "seeds", "repeated_cells", "more_seeds", "long_cells"})
+    )
     assert len(runs) == len(set(runs))
     assert [seed for _, cell, seed in runs if cell == "harmonic-all"] == [0, 1, 2, 0]
     assert [seed for _, cell, seed in runs if cell == "last"] == [0]

@@ -1,6 +1,7 @@
 """What users may rely on when a dataset is mixed: each kept video, exactly, when needed."""
 
 import csv
+import fcntl
 import os
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from framemix.datasets.records import Clip, Video
 from framemix.errors import FramemixError, VideoError
 from framemix.isolation import Limits
 from framemix.mixing import mix_frames
+from framemix.scratch import link
 from framemix.store import MixedStore
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames
@@ -188,11 +190,12 @@ def test_a_video_no_longer_than_the_window_has_equal_variants(video):
 
 @pytest.mark.parametrize("method", ["none", "average", "linear"])
 @pytest.mark.parametrize("promised", [19, 21, 30, 12])
+@pytest.mark.parametrize("backward", [False, True])
 def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
-    video, method, promised
+    video, method, promised, backward
 ):
     with pytest.raises(VideoError) as caught:
-        list(mix_video(video, promised, settings_with(method=method)))
+        list(mix_video(video, promised, settings_with(method=method), backward=backward))
     message = str(caught.value)
     assert message.startswith(f"{video}: cannot be mixed: ")
     assert str(promised) in message
@@ -330,6 +333,18 @@ def test_a_class_that_goes_shifts_labels_and_mixes_nothing_again(videos, tmp_pat
     store = build(videos, tmp_path, fewer)
     assert inodes(store) == {"a-0-000.h5": before["a-1-000.h5"], "b-1-000.h5": before["b-2-000.h5"]}
     assert len(store.read(store.index)) == 5
+
+
+def test_no_other_run_can_delete_a_shard_that_is_not_in_the_store_yet(
+    videos, tmp_path, monkeypatch
+):
+    def link_under_lock(shard: Path, target: Path) -> None:
+        with (shard.parents[1] / "stage.lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        link(shard, target)
+
+    monkeypatch.setattr(mix, "link", link_under_lock)
+    build(videos, tmp_path)
 
 
 def test_other_settings_mix_all_again(videos, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from framemix import scratch
 from framemix.cluster import Cluster
 from framemix.errors import DatasetError, FramemixError
-from framemix.scratch import Unit, finish_all, link, locked, scratch_root
+from framemix.scratch import Unit, finished, link, locked, scratch_root
 
 # Another run: holds the lock for a moment, and writes a file just before it lets go.
 HOLD = """
@@ -25,6 +25,19 @@ fcntl.flock(lock, fcntl.LOCK_EX)
 print("held", flush=True)
 time.sleep(0.4)
 open(sys.argv[2], "w").close()
+"""
+
+# Another run of the same stage with other settings: none of the first run's units are among its.
+OTHER = """
+import sys
+from functools import partial
+from pathlib import Path
+from framemix.cluster import Cluster
+from framemix.scratch import finished
+from tests.test_scratch import unit_in, write_one
+unit = unit_in(Path(sys.argv[1]), make=partial(write_one, "other"), settings={"size": 4})
+with finished(unit.folder, [unit], cluster=Cluster(1), label="other"):
+    pass
 """
 
 
@@ -219,15 +232,34 @@ def test_units_come_back_in_order_and_those_no_longer_asked_for_are_deleted(tmp_
     units = [
         unit_in(folder, make=partial(write_one, str(i)), settings={"number": i}) for i in range(4)
     ]
-    first = finish_all(folder, units, cluster=Cluster(2), label="test")
-    assert [names(done) for done in first] == [["0"], ["1"], ["2"], ["3"]]
-    inode = first[2].stat().st_ino
+    with finished(folder, units, cluster=Cluster(2), label="test") as first:
+        assert [names(done) for done in first] == [["0"], ["1"], ["2"], ["3"]]
+        inode = first[2].stat().st_ino
 
-    assert finish_all(folder, units[2:], cluster=Cluster(1), label="test") == first[2:]
+    with finished(folder, units[2:], cluster=Cluster(1), label="test") as second:
+        assert second == first[2:]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(
         done.name for done in first[2:]
     )
     assert first[2].stat().st_ino == inode
+
+
+def test_what_is_finished_stays_until_its_run_has_put_it_in_place(tmp_path):
+    folder = tmp_path / "stage"
+    with finished(folder, [unit_in(folder)], cluster=Cluster(1), label="test") as (done,):
+        other_run = subprocess.Popen(
+            [sys.executable, "-c", OTHER, folder],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        waiting = f"waiting for another run that holds {folder / 'stage.lock'}\n"
+        assert other_run.stderr.readline() == waiting
+        link(done / "out", tmp_path / "out")
+    other_run.communicate()
+    assert other_run.returncode == 0
+    assert (tmp_path / "out").read_text() == "out"
+    assert not done.exists()
 
 
 def test_a_second_run_waits_for_the_lock_and_says_which(tmp_path, capsys):

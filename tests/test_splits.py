@@ -391,6 +391,16 @@ def test_a_fold_of_the_dataset_validates_that_fold_and_trains_the_others(number)
     assert {row.fold for row in rows if row.subset == "train"} == {1, 2, 3, 4, 5} - {number}
 
 
+def test_a_fold_of_the_dataset_that_leaves_nothing_to_train_on_is_refused():
+    clips = [clip for clip in driver_clips(10) if clip.fold == 1]
+    with pytest.raises(DatasetError) as caught:
+        split_clips(clips, settings_with(rldd="fold1"))
+    assert str(caught.value) == (
+        "split.rldd = fold1: all 12 clips are in val; allowed: a split that leaves clips in train"
+    )
+    assert {row.subset for row in split_clips(clips, settings_with(rldd="fold2"))} == {"train"}
+
+
 def test_at_random_each_state_is_4_to_1():
     rows = split_clips(driver_clips(20), settings_with(rldd="random"))
     assert Counter((row.state, row.subset) for row in rows) == {

@@ -17,7 +17,7 @@ import time
 from functools import partial
 from pathlib import Path
 from framemix.cluster import Cluster
-from framemix.scratch import Unit, finish_all
+from framemix.scratch import Unit, finished
 from framemix.stage import run_stage
 
 def work(folder):
@@ -27,7 +27,8 @@ def work(folder):
 def main():
     scratch = Path("scratch").resolve()
     units = [Unit(scratch, work, {"number": i}, [], "code") for i in range(4)]
-    finish_all(scratch, units, cluster=Cluster(2), label="sleep")
+    with finished(scratch, units, cluster=Cluster(2), label="sleep"):
+        pass
 
 if __name__ == "__main__":
     run_stage(main)

@@ -8,22 +8,27 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-# What cannot change an output: a stage does not rerun when these change.
+# What decides no figure, picture or choice in an output: a stage does not rerun when these change.
 EXEMPT = frozenset(
     PACKAGE / f"{name}.py"
     for name in (
-        "cli",
-        "cluster",
+        # Whether finished work is used again; it is handed on as it is.
         "codetree",
-        "devices",
-        "errors",
-        "isolation",
-        "lifeline",
-        "params",
-        "progress",
         "scratch",
+        # Where and when work is done, as params.yaml's runtime says, which no stage lists either.
+        # As with that, it is the machine's part which file is too much for it, and what rounding a
+        # device has.
+        "cluster",
+        "devices",
+        "isolation",
+        # What is shown meanwhile, and how a stage ends early.
+        "lifeline",
+        "progress",
         "stage",
-        "tables",
+        # The words of an error. A table's column `reason` has them: no later stage reads it.
+        "errors",
+        # Refuse values or hand them on as they stand in params.yaml, which a test compares.
+        "params",
         "validation",
     )
 )

@@ -95,10 +95,14 @@ class Unit:
         return done, done.with_name(f"{done.name}.partial")
 
 
-def finish_all(folder: Path, units: Sequence[Unit], *, cluster: Cluster, label: str) -> list[Path]:
-    """Finish the units of a data stage side by side and return their folders in order.
+@contextmanager
+def finished(
+    folder: Path, units: Sequence[Unit], *, cluster: Cluster, label: str
+) -> Iterator[list[Path]]:
+    """Finish the units of a data stage side by side; provide their folders in order.
 
-    Units that are not among them are deleted: the next run can only use what the last one did.
+    Units that are not among them are deleted: the next run can only use what the last one did. So
+    what is in the folders is there for sure only inside the context: another run waits for its end.
     """
     with locked(folder / "stage.lock"):
         done = list(map_tasks(Unit.finish, units, cluster=cluster, label=label))
@@ -106,7 +110,7 @@ def finish_all(folder: Path, units: Sequence[Unit], *, cluster: Cluster, label: 
         for old in folder.iterdir():
             if old.name not in kept | {"stage.lock"}:
                 shutil.rmtree(old) if old.is_dir() else old.unlink()
-    return done
+        yield done
 
 
 def scratch_root(configured: Path | None) -> Path:

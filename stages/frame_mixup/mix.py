@@ -4,6 +4,8 @@ import sys
 
 from framemix.datasets.mix import build_store, labelled_sources
 from framemix.datasets.records import LabelledVideo
+from framemix.frame_mixup.cells import mix_settings
+from framemix.frame_mixup.classes import partners
 from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import run_stage
@@ -16,9 +18,9 @@ def main() -> None:
     study = params.frame_mixup
     rows = read_table(STUDY_VIDEOS[videos], LabelledVideo)
     build_store(
-        labelled_sources(rows, getattr(study.data, videos), study.partners),
+        labelled_sources(rows, getattr(study.data, videos), partners(study.reversed_classes)),
         STUDY_MIXED / videos / cell,
-        study.mix_settings(cell),
+        mix_settings(cell, study.mix),
         scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_mix@{videos}-{cell}",
         cluster=params.runtime.cluster,
         limits=params.runtime.limits,

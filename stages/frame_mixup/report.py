@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from framemix.frame_mixup.answers import Answer
-from framemix.frame_mixup.cells import Videos
+from framemix.frame_mixup.cells import Videos, training_runs
 from framemix.frame_mixup.report import CellAnswers, write_study
 from framemix.params import load_params
 from framemix.stage import run_stage
@@ -13,8 +13,15 @@ from stages.paths import REPORTS, STUDY_MODELS
 
 def main() -> None:
     study = load_params().frame_mixup
+    runs = training_runs(
+        cells=study.cells,
+        seeds=study.seeds,
+        repeated_cells=study.repeated_cells,
+        more_seeds=study.more_seeds,
+        long_cells=study.long_cells,
+    )
     answers: dict[tuple[Videos, str], dict[int, list[Answer]]] = defaultdict(dict)
-    for videos, cell, seed in study.runs():
+    for videos, cell, seed in runs:
         table = STUDY_MODELS / f"{videos}-{cell}-{seed}" / "answers.csv"
         answers[videos, cell][seed] = read_table(table, Answer)
     cells = [CellAnswers(*cell, study.mix.segments, of) for cell, of in answers.items()]

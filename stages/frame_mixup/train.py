@@ -6,6 +6,7 @@ from framemix.datasets.records import LabelledVideo
 from framemix.devices import resolve_device
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
+from framemix.frame_mixup.classes import partners
 from framemix.models import load_model
 from framemix.params import load_params
 from framemix.scratch import scratch_root
@@ -36,7 +37,7 @@ def main() -> None:
         load_model(target / "model.safetensors"),
         store,
         kept,
-        study.partners,
+        partners(study.reversed_classes),
         batch_size=study.train.batch_size,
         device=machine.device,
     )

@@ -24,7 +24,7 @@ from framemix.datasets.records import (
 from framemix.errors import MixingError, VideoError
 from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels, mix_ranges, mix_windows
-from framemix.scratch import Unit, finish_all, link
+from framemix.scratch import Unit, finished, link
 from framemix.store import IndexRow, shard_name, write_shard
 from framemix.tables import write_table
 from framemix.video.planes import stream_planes
@@ -133,9 +133,9 @@ def build_store(
         )
         for members in shards.values()
     ]
-    done = finish_all(scratch, units, cluster=cluster, label="mix shards")
-    for name, unit in zip(shards, done, strict=True):
-        link(unit / SHARD, folder / name)
+    with finished(scratch, units, cluster=cluster, label="mix shards") as done:
+        for name, unit in zip(shards, done, strict=True):
+            link(unit / SHARD, folder / name)
     rows = [
         IndexRow(
             clip=m.clip,
@@ -198,7 +198,8 @@ def _mixed(
             read(path, size=settings.size, fit=settings.fit), first, None
         )
         if backward:
-            stream = iter(list(islice(stream, total))[::-1])
+            # With what is behind them, which tells a video that is too long.
+            stream = chain(list(islice(stream, total))[::-1], stream)
         yield from mix_ranges(stream, ranges, total=total, method=settings.method)
     except MixingError as error:
         raise VideoError(f"{path}: cannot be mixed: {error}") from None

@@ -21,7 +21,7 @@ from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import STATES, Clip
 from framemix.errors import DatasetError, VideoError
 from framemix.isolation import Limits, isolated
-from framemix.scratch import Unit, finish_all, link
+from framemix.scratch import Unit, finished, link
 from framemix.tables import read_table, write_table
 from framemix.validation import Integer
 from framemix.video.reading import VideoInfo, count_frames, describe
@@ -93,13 +93,13 @@ def resize_clips(
     if not units:
         reasons = ", ".join(sorted({row.reason for row in rejected}))
         raise DatasetError(f"data.rldd = {root}: no video gives a clip ({reasons}); see resize")
-    done = finish_all(scratch, units, cluster=cluster, label="resize videos")
-    clips = [clip for folder in done for clip in read_table(folder / "clips.csv", Clip)]
-    if not any(clip.kept for clip in clips):
-        raise DatasetError(f"data.rldd = {root}: no clip came out whole ({clips[0].reason})")
-    for folder in done:
-        for file in folder.glob("*.mp4"):
-            link(file, target / file.name)
+    with finished(scratch, units, cluster=cluster, label="resize videos") as done:
+        clips = [clip for folder in done for clip in read_table(folder / "clips.csv", Clip)]
+        if not any(clip.kept for clip in clips):
+            raise DatasetError(f"data.rldd = {root}: no clip came out whole ({clips[0].reason})")
+        for folder in done:
+            for file in folder.glob("*.mp4"):
+                link(file, target / file.name)
     unused = [
         _rejected(source, f"resize.clips = {settings.clips} is reached")
         for source in sources

@@ -22,7 +22,7 @@ from framemix.datasets.records import LabelledVideo
 from framemix.datasets.splits import random_split
 from framemix.errors import DatasetError, VideoError
 from framemix.isolation import Limits, isolated
-from framemix.scratch import Unit, finish_all
+from framemix.scratch import Unit, finished
 from framemix.tables import read_table, write_table
 from framemix.video.reading import VideoInfo, count_frames, describe, video_files
 
@@ -80,8 +80,8 @@ def label_videos(
         )
         for videos in (found[i : i + VIDEOS_A_UNIT] for i in range(0, len(found), VIDEOS_A_UNIT))
     ]
-    done = finish_all(scratch, units, cluster=cluster, label="list videos")
-    rows = [row for folder in done for row in read_table(folder / "videos.csv", LabelledVideo)]
+    with finished(scratch, units, cluster=cluster, label="list videos") as done:
+        rows = [row for folder in done for row in read_table(folder / "videos.csv", LabelledVideo)]
     if not any(row.kept for row in rows):
         raise DatasetError(f"{root}: no usable video, {rows[0].video}: {rows[0].reason}")
     return _divided(rows, settings.folds)

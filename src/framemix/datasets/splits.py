@@ -72,8 +72,17 @@ def split_videos(
 
 
 def split_clips(clips: Sequence[Clip], settings: SplitSettings) -> list[SplitClip]:
-    """Return every kept clip with its subset: by subject, at random, or by the dataset's fold."""
+    """Return every kept clip with its subset: by subject, at random, or by the dataset's fold.
+
+    Raises DatasetError when all are in val. With none there, a network can still be trained.
+    """
     kept = [clip for clip in clips if clip.kept]
+    subsets = _clip_subsets(kept, settings)
+    if kept and "train" not in subsets:
+        raise DatasetError(
+            f"split.rldd = {settings.rldd}: all {len(kept)} clips are in val; "
+            f"allowed: a split that leaves clips in train"
+        )
     return [
         SplitClip(
             clip=clip.clip,
@@ -82,7 +91,7 @@ def split_clips(clips: Sequence[Clip], settings: SplitSettings) -> list[SplitCli
             state=clip.state,
             subset=subset,
         )
-        for clip, subset in zip(kept, _clip_subsets(kept, settings), strict=True)
+        for clip, subset in zip(kept, subsets, strict=True)
     ]
 
 

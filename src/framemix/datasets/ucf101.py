@@ -18,7 +18,7 @@ from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import Video
 from framemix.errors import DatasetError, VideoError
 from framemix.isolation import Limits, isolated
-from framemix.scratch import Unit, finish_all
+from framemix.scratch import Unit, finished
 from framemix.tables import read_table, write_table
 from framemix.video.reading import VideoInfo, count_frames, describe
 
@@ -57,8 +57,8 @@ def filter_videos(
         )
         for class_name, files in _by_class(entries).items()
     ]
-    done = finish_all(scratch, units, cluster=cluster, label="filter classes")
-    videos = [video for folder in done for video in read_table(folder / "videos.csv", Video)]
+    with finished(scratch, units, cluster=cluster, label="filter classes") as done:
+        videos = [video for folder in done for video in read_table(folder / "videos.csv", Video)]
     if not any(video.kept for video in videos):
         raise DatasetError(
             f"filter.min_frames = {settings.min_frames}: no video of data.ucf101 = {root} has "

@@ -1,11 +1,26 @@
 """The study's cells: ways to mix, which their names tell."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
-from framemix.mixing import Method
+from pydantic import BaseModel, ConfigDict
+
+from framemix.mixing import Method, MixSettings, Window
 
 Videos = Literal["short", "long"]
+
+
+class StudyMix(BaseModel):
+    """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    segments: int
+    window: Literal["all"] | Window
+    size: tuple[int, int]
+    fit: Literal["squeeze", "crop", "pad"]
+    pixel_format: Literal["rgb24", "yuv420p"]
 
 
 def parse_cell(name: str) -> tuple[Method, Literal["all"] | int]:
@@ -15,3 +30,25 @@ def parse_cell(name: str) -> tuple[Method, Literal["all"] | int]:
         raise ValueError(f"frame_mixup.cells = {name}: allowed: <{methods}>[-<all or a number>]")
     frames = match[2] or "all"
     return cast(Method, match[1]), "all" if frames == "all" else int(frames)
+
+
+def mix_settings(cell: str, common: StudyMix) -> MixSettings:
+    """Return how a cell is mixed."""
+    method, frames = parse_cell(cell)
+    return MixSettings(method=method, frames_per_segment=frames, variants=1, **common.model_dump())
+
+
+def training_runs(
+    *,
+    cells: Sequence[str],
+    seeds: Sequence[int],
+    repeated_cells: Sequence[str],
+    more_seeds: Sequence[int],
+    long_cells: Sequence[str],
+) -> list[tuple[Videos, str, int]]:
+    """Return videos, cell and seed of every training run."""
+    return [
+        *(("short", cell, seed) for cell in cells for seed in seeds),
+        *(("short", cell, seed) for cell in repeated_cells for seed in more_seeds),
+        *(("long", cell, seed) for cell in long_cells for seed in seeds),
+    ]

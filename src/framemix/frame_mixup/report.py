@@ -205,7 +205,7 @@ def _panels(cells: Sequence[CellAnswers]) -> dict[str, list[Line]]:
         if chosen:
             shortest = min(answer.frames for answer in chosen[0].rows)
             lines = [_plotted(method, chosen, shortest) for method in PLOTTED]
-            panels[f"videos of {shortest} frames or a few more"] = [
+            panels[f"{videos} videos: {shortest} frames or a few more"] = [
                 line for line in lines if line.points
             ]
     return panels

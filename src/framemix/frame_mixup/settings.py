@@ -1,17 +1,17 @@
 """What the study compares (params.yaml: frame_mixup).
 
-Free of torch, so that stages that do not train can check params.yaml at no cost.
+Free of torch, so that stages that do not train can check params.yaml at no cost. Values only: what
+stages compute from them is in modules that they import, and so depend on.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from framemix.datasets.sample.arrow import ArrowSettings
 from framemix.datasets.something_something import LabelledSettings
-from framemix.frame_mixup.cells import Videos, parse_cell
-from framemix.mixing import MixSettings, Window
+from framemix.frame_mixup.cells import StudyMix, mix_settings, parse_cell
 from framemix.training.settings import PretrainModel
 
 
@@ -42,18 +42,6 @@ class StudySample(BaseModel):
     long: ArrowSettings
 
 
-class StudyMix(BaseModel):
-    """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    segments: int
-    window: Literal["all"] | Window
-    size: tuple[int, int]
-    fit: Literal["squeeze", "crop", "pad"]
-    pixel_format: Literal["rgb24", "yuv420p"]
-
-
 class FrameMixupSettings(BaseModel):
     """The study: its videos, its grid of cells, and the recipe that all of them are trained by."""
 
@@ -74,7 +62,7 @@ class FrameMixupSettings(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> "FrameMixupSettings":
         for cell in [*self.cells, *self.long_cells]:
-            self.mix_settings(cell)
+            mix_settings(cell, self.mix)
         if unknown := sorted(set(self.repeated_cells) - set(self.cells)):
             raise ValueError(
                 f"frame_mixup.repeated_cells = {unknown[0]}: allowed: names in frame_mixup.cells"
@@ -85,23 +73,3 @@ class FrameMixupSettings(BaseModel):
                 f"frame_mixup.videos.min_frames = {self.videos.min_frames}"
             )
         return self
-
-    @property
-    def partners(self) -> dict[str, str]:
-        """What videos of a class show when they are played backward, where that is a class."""
-        pairs = self.reversed_classes
-        return dict(pairs) | {backward: forward for forward, backward in pairs}
-
-    def mix_settings(self, cell: str) -> MixSettings:
-        """Return how a cell is mixed."""
-        method, frames = parse_cell(cell)
-        common = self.mix.model_dump()
-        return MixSettings(method=method, frames_per_segment=frames, variants=1, **common)
-
-    def runs(self) -> list[tuple[Videos, str, int]]:
-        """Return videos, cell and seed of every training run."""
-        return [
-            *(("short", cell, seed) for cell in self.cells for seed in self.seeds),
-            *(("short", cell, seed) for cell in self.repeated_cells for seed in self.more_seeds),
-            *(("long", cell, seed) for cell in self.long_cells for seed in self.seeds),
-        ]
