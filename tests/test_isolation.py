@@ -89,6 +89,11 @@ def break_after(path: Path) -> str:
     return path.name
 
 
+def dawdle(path: Path) -> str:
+    time.sleep(1)
+    return path.name
+
+
 def start_sleep(path: Path) -> None:
     path.write_text(str(subprocess.Popen(["sleep", "60"]).pid))
     misbehave("hang")
@@ -130,6 +135,25 @@ def test_arrays_of_any_size_come_back_as_they_were(size):
 def test_a_file_is_not_blamed_for_the_damage_that_another_left():
     assert isolated(break_after, Path("damage"), LIMITS) == "damage"
     assert isolated(break_after, Path("innocent"), LIMITS) == "innocent"
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_after_an_interrupt_the_next_file_gets_its_own_result(started):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    limits = Limits(30 if started else 31, 256)  # of other limits, it first has to start
+    before = isolated(identity, Path("warm"), Limits(30, 256))[1]
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            isolated(dawdle, Path("first.avi"), limits)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert not psutil.pid_exists(before)
+    for name in ("second.avi", "third.avi"):
+        assert isolated(identity, Path(name), limits)[0] == name
 
 
 def test_what_a_hanging_decoder_started_ends_with_it(tmp_path):

@@ -54,20 +54,18 @@ def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Resu
     dies: the file is only blamed for what it does in a fresh one, since what came before may
     have left damage behind.
     """
-    child = getattr(_of_thread, "child", None)
+    # Not the thread's again until it has answered: an interrupt may come at any point.
+    child: _Child | None = vars(_of_thread).pop("child", None)
     if child is not None and child.limits == limits:
         try:
-            result: Result = child.run(work, file)
-            return result
+            return child.run(work, file)
         except _BrokenError:
             pass
     elif child is not None:
         child.end()
-    child = _of_thread.child = _Child(work, limits)
     try:
-        return child.run(work, file)
+        return _Child(work, limits).run(work, file)
     except _BrokenError as broken:
-        _of_thread.child = None
         raise VideoError(f"{file}: {broken}") from None
 
 
@@ -95,7 +93,10 @@ class _Child:
         self.ready = False
 
     def run(self, work: Callable[[Path], Result], file: Path) -> Result:
-        """Return `work(file)`, or raise what it raised. Raises _BrokenError."""
+        """Return `work(file)`, or raise what it raised, and be the thread's for the next file.
+
+        Raises _BrokenError.
+        """
         try:
             if not self.ready:  # loading libraries is not decoding
                 self.ready = _receive(self.channel)
@@ -108,10 +109,14 @@ class _Child:
             raise _BrokenError(f"decoding took more than {limit}") from None
         except (EOFError, ConnectionError):
             raise _BrokenError(f"the decoder crashed ({self.end()})") from None
+        except BaseException:
+            self.end()  # its answer would be taken for the next file's
+            raise
         if isinstance(error, MemoryError):
             self.end()  # gives back what it holds
             limit = f"{self.limits.memory_mb} MB ({self.limits.names[1]})"
             raise _BrokenError(f"decoding needs more than {limit}")
+        _of_thread.child = self
         if error is not None:
             raise error
         value: Result = result
@@ -119,8 +124,8 @@ class _Child:
 
     def end(self) -> str:
         """Kill the subprocess and what it started; return how it ended if it had already."""
-        self.channel.close()
         os.killpg(self.process.pid, signal.SIGKILL)
+        self.channel.close()
         code = self.process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
