@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from framemix.cluster import Cluster
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
 from framemix.errors import VideoError
-from framemix.isolation import Limits, isolated
+from framemix.isolation import Limits, _Child, _receive, _send, isolated
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import video_writer
 
@@ -123,6 +124,18 @@ def test_an_error_of_the_work_is_raised_as_it_is_and_costs_no_new_subprocess():
 def test_what_the_decoder_prints_is_neither_result_nor_output(capfd):
     assert isolated(print_much, Path("a.avi"), Limits(30, 256)) == "a.avi"
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_subprocess_whose_answer_nobody_reads_ends_without_a_word(answered, capfd):
+    child = _Child(identity, LIMITS)
+    assert _receive(child.channel)
+    _send(child.channel, (identity if answered else dawdle, Path("a.avi")))
+    if answered:
+        assert select.select([child.channel], [], [], 30)[0]
+    child.channel.close()
+    assert child.process.wait(30) == 0
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])

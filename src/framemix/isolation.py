@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -138,16 +139,14 @@ def serve(fd: int, parent: int, memory_mb: int) -> None:
     channel = socket.socket(fileno=fd)
     _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out
     _limit_memory(memory_mb)
-    _send(channel, True)
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # the other end may close at any point
+        _send(channel, True)
+        while True:
             work, file = _receive(channel)
-        except EOFError:
-            return
-        try:
-            _send(channel, (work(file), None))
-        except Exception as error:
-            _send(channel, (None, error))
+            try:
+                _send(channel, (work(file), None))
+            except Exception as error:
+                _send(channel, (None, error))
 
 
 def _environment() -> dict[str, str]:
