@@ -1,5 +1,7 @@
 """What users may rely on in paper B's study: what theory says of time's arrow, and the figures."""
 
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -351,6 +353,18 @@ def test_the_study_leaves_the_same_table_plot_and_figures(tmp_path: Path) -> Non
     for name in ("table_b.md", "direction.png", "frame_mixup.json"):
         once, again = ((tmp_path / folder / name).read_bytes() for folder in ("once", "again"))
         assert once == again
+
+
+def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; import matplotlib as mpl\n"
+        "before = mpl.rcParams.copy()\n"
+        "from framemix.frame_mixup.figures import direction_plot\n"
+        "direction_plot({}, Path(sys.argv[1]))\n"
+        "assert mpl.rcParams.copy() == before"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "plot.png"], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:
