@@ -108,6 +108,12 @@ def test_each_misbehaviour_is_a_reason_that_names_the_file_and_the_next_is_serve
     assert isolated(misbehave, Path("good.avi"), LIMITS) == "good.avi"
 
 
+@pytest.mark.parametrize("what", ["hang", "hoard"])
+def test_a_limit_that_nobody_can_set_has_no_name(what):
+    with pytest.raises(VideoError, match=r" more than (0\.5 s|128 MB)$"):
+        isolated(misbehave, Path(f"{what}.avi"), Limits(0.5, 128, (None, None)))
+
+
 def test_many_files_are_served_by_one_subprocess_of_the_thread():
     served = [isolated(identity, Path(str(i)), LIMITS) for i in range(20)]
     assert [name for name, _ in served] == [str(i) for i in range(20)]

@@ -40,12 +40,12 @@ _of_thread = threading.local()
 class Limits:
     """What the work on one file may take: seconds, and megabytes of memory.
 
-    `names` are what a user calls the two.
+    `names` are what a user sets the two by; None for a limit that nobody can set.
     """
 
     seconds: float
     memory_mb: int
-    names: tuple[str, str] = ("runtime.decode_timeout", "runtime.decode_memory_mb")
+    names: tuple[str | None, str | None] = ("runtime.decode_timeout", "runtime.decode_memory_mb")
 
 
 def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Result:
@@ -106,7 +106,7 @@ class _Child:
             result, error = _receive(self.channel)
         except TimeoutError:
             self.end()
-            limit = f"{self.limits.seconds:g} s ({self.limits.names[0]})"
+            limit = _named(f"{self.limits.seconds:g} s", self.limits.names[0])
             raise _BrokenError(f"decoding took more than {limit}") from None
         except (EOFError, ConnectionError):
             raise _BrokenError(f"the decoder crashed ({self.end()})") from None
@@ -115,7 +115,7 @@ class _Child:
             raise
         if isinstance(error, MemoryError):
             self.end()  # gives back what it holds
-            limit = f"{self.limits.memory_mb} MB ({self.limits.names[1]})"
+            limit = _named(f"{self.limits.memory_mb} MB", self.limits.names[1])
             raise _BrokenError(f"decoding needs more than {limit}")
         _of_thread.child = self
         if error is not None:
@@ -147,6 +147,10 @@ def serve(fd: int, parent: int, memory_mb: int) -> None:
                 _send(channel, (work(file), None))
             except Exception as error:
                 _send(channel, (None, error))
+
+
+def _named(limit: str, name: str | None) -> str:
+    return limit if name is None else f"{limit} ({name})"
 
 
 def _environment() -> dict[str, str]:
