@@ -9,12 +9,27 @@ from typer.testing import CliRunner
 
 from framemix.cli import app
 from framemix.doctor import Finding, Places, examine, examine_disk, examine_rldd, examine_ucf101
+from framemix.isolation import Limits
 from framemix.params import load_params
 from tests.bad_videos import encode
 from tests.tiny_store import mix_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 VIDEOS = ["Archery/v_Archery_g01_c01.avi", "HandstandPushups/v_HandStandPushups_g01_c01.avi"]
+LIMITS = Limits(seconds=60, memory_mb=1024)
+# Loaded by every Python process: PyAV opens files named after a misbehaviour by misbehaving.
+SITECUSTOMIZE = """
+import os, time, av
+
+def open_(file, *args, open=av.open, **kwargs):
+    if file.endswith("/10.avi"):
+        os.abort()
+    if file.endswith("/5.avi"):
+        time.sleep(60)
+    return open(file, *args, **kwargs)
+
+av.open = open_
+"""
 
 
 def bad_lines(findings: list[Finding]) -> list[str]:
@@ -39,9 +54,9 @@ def ucf101(tmp_path: Path) -> Path:
     return tmp_path / "ucf101"
 
 
-@pytest.mark.parametrize("decode", [False, True])
-def test_a_whole_ucf101_is_well(ucf101, lists, decode):
-    (finding,) = examine_ucf101(ucf101, lists, decode=decode)
+@pytest.mark.parametrize("limits", [None, LIMITS])
+def test_a_whole_ucf101_is_well(ucf101, lists, limits):
+    (finding,) = examine_ucf101(ucf101, lists, limits)
     assert finding.well
     assert finding.line.startswith("UCF101: 2 of 2 videos; 2 ")
 
@@ -49,7 +64,7 @@ def test_a_whole_ucf101_is_well(ucf101, lists, decode):
 def test_missing_extra_and_unreadable_files_are_named_with_what_to_do(ucf101, lists):
     (ucf101 / VIDEOS[0]).write_text("no video")
     (ucf101 / VIDEOS[1]).rename(ucf101 / "HandstandPushups/copy of it.avi")
-    lines = bad_lines(list(examine_ucf101(ucf101, lists, decode=False)))
+    lines = bad_lines(list(examine_ucf101(ucf101, lists, None)))
     assert lines[1] == f"{ucf101 / VIDEOS[0]}: is no AVI, MP4, MOV, MKV or WMV file; get it anew"
     assert f"missing 1: {VIDEOS[1].lower()}; get them at https://" in lines[2]
     assert "not UCF101's: 1: HandstandPushups/copy of it.avi; move them away" in lines[3]
@@ -58,31 +73,49 @@ def test_missing_extra_and_unreadable_files_are_named_with_what_to_do(ucf101, li
 def test_a_video_that_is_damaged_inside_is_found_by_decoding_it(ucf101, lists):
     content = (ucf101 / VIDEOS[0]).read_bytes()
     (ucf101 / VIDEOS[0]).write_bytes(content[: content.index(b"movi") + 4])
-    assert bad_lines(list(examine_ucf101(ucf101, lists, decode=False))) == []
-    assert any(
-        VIDEOS[0] in line for line in bad_lines(list(examine_ucf101(ucf101, lists, decode=True)))
-    )
+    assert bad_lines(list(examine_ucf101(ucf101, lists, None))) == []
+    assert any(VIDEOS[0] in line for line in bad_lines(list(examine_ucf101(ucf101, lists, LIMITS))))
+
+
+def test_files_that_crash_or_hang_the_decoder_are_findings_like_others(tmp_path, monkeypatch):
+    for state in (0, 5, 10):
+        encode(tmp_path / f"root/Fold1_part1/01/{state}.avi")
+    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    monkeypatch.syspath_prepend(tmp_path)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"]["rldd"] = str(tmp_path / "root")
+    params["runtime"]["decode_timeout"] = 0.1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["doctor", "--decode"])
+    assert done.exit_code == 1
+    for line in (
+        "UTA-RLDD: 3 of 180 videos; 1 decoded to their end",
+        "10.avi: the decoder crashed (SIGABRT); get it anew",
+        "5.avi: decoding took more than 1 s (10 times runtime.decode_timeout); get it anew",
+    ):
+        assert f"{line}\n" in done.stdout
 
 
 def test_where_nothing_is_it_says_where_to_get_it(tmp_path):
     (tmp_path / "README.md").touch()
     for findings in (
-        examine_ucf101(tmp_path, tmp_path, decode=False),
-        examine_ucf101(tmp_path / "gone", tmp_path, decode=False),
-        examine_rldd(tmp_path, decode=False),
+        examine_ucf101(tmp_path, tmp_path, None),
+        examine_ucf101(tmp_path / "gone", tmp_path, None),
+        examine_rldd(tmp_path, None),
     ):
         (line,) = bad_lines(list(findings))
         assert "nothing there; get it at https://" in line
 
 
 def test_without_the_lists_it_says_where_to_get_them(ucf101, tmp_path):
-    (line,) = bad_lines(list(examine_ucf101(ucf101, tmp_path / "none", decode=False)))
+    (line,) = bad_lines(list(examine_ucf101(ucf101, tmp_path / "none", None)))
     assert "no lists to compare with; get https://" in line
 
 
 def test_the_real_lists_name_all_of_ucf101(shared):
     root, lists = shared / "data/UCF-101", shared / "data/ucfTrainTestlist"
-    lines = [finding.line for finding in examine_ucf101(root, lists, decode=False)]
+    lines = [finding.line for finding in examine_ucf101(root, lists, None)]
     assert lines[0].startswith("UCF101: 22 of 13320 videos; 22 ")
     assert lines[1].startswith("UCF101: missing 13298: ")
 
@@ -95,7 +128,7 @@ def test_the_states_that_subjects_lack_are_listed(tmp_path):
                 path = tmp_path / f"root/Fold{subject % 5 + 1}_part1/{subject:02}/{state}.avi"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.hardlink_to(video)
-    findings = list(examine_rldd(tmp_path / "root", decode=False))
+    findings = list(examine_rldd(tmp_path / "root", None))
     assert findings[0].well
     assert [line.split(";")[0] for line in bad_lines(findings)] == [
         "UTA-RLDD: subjects that lack 5: 07, 13",

@@ -1,5 +1,7 @@
 """What users may rely on in paper B's study: what theory says of time's arrow, and the figures."""
 
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -362,6 +364,18 @@ def test_short_and_long_videos_have_a_panel_each_even_if_they_are_equally_long(
     write_study([*short, cell("linear-5", 0.8, videos="long")], tmp_path / "two")
     one, two = (imread(tmp_path / name / "direction.png").shape[1] for name in ("one", "two"))
     assert two == 2 * one
+
+
+def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; import matplotlib as mpl\n"
+        "before = mpl.rcParams.copy()\n"
+        "from framemix.frame_mixup.figures import direction_plot\n"
+        "direction_plot({}, Path(sys.argv[1]))\n"
+        "assert mpl.rcParams.copy() == before"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "plot.png"], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from framemix.cluster import Cluster
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
 from framemix.errors import VideoError
-from framemix.isolation import Limits, isolated
+from framemix.isolation import Limits, _Child, _receive, _send, isolated
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import video_writer
 
@@ -89,6 +90,11 @@ def break_after(path: Path) -> str:
     return path.name
 
 
+def dawdle(path: Path) -> str:
+    time.sleep(1)
+    return path.name
+
+
 def start_sleep(path: Path) -> None:
     path.write_text(str(subprocess.Popen(["sleep", "60"]).pid))
     misbehave("hang")
@@ -100,6 +106,12 @@ def test_each_misbehaviour_is_a_reason_that_names_the_file_and_the_next_is_serve
         isolated(misbehave, Path(f"a/{what}.avi"), LIMITS)
     assert str(caught.value) == f"a/{what}.avi: {REASONS[what]}"
     assert isolated(misbehave, Path("good.avi"), LIMITS) == "good.avi"
+
+
+@pytest.mark.parametrize("what", ["hang", "hoard"])
+def test_a_limit_that_nobody_can_set_has_no_name(what):
+    with pytest.raises(VideoError, match=r" more than (0\.5 s|128 MB)$"):
+        isolated(misbehave, Path(f"{what}.avi"), Limits(0.5, 128, (None, None)))
 
 
 def test_many_files_are_served_by_one_subprocess_of_the_thread():
@@ -120,6 +132,18 @@ def test_what_the_decoder_prints_is_neither_result_nor_output(capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_subprocess_whose_answer_nobody_reads_ends_without_a_word(answered, capfd):
+    child = _Child(identity, LIMITS)
+    assert _receive(child.channel)
+    _send(child.channel, (identity if answered else dawdle, Path("a.avi")))
+    if answered:
+        assert select.select([child.channel], [], [], 30)[0]
+    child.channel.close()
+    assert child.process.wait(30) == 0
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
 def test_arrays_of_any_size_come_back_as_they_were(size):
     array = isolated(square, Path(str(size)), LIMITS)
@@ -130,6 +154,25 @@ def test_arrays_of_any_size_come_back_as_they_were(size):
 def test_a_file_is_not_blamed_for_the_damage_that_another_left():
     assert isolated(break_after, Path("damage"), LIMITS) == "damage"
     assert isolated(break_after, Path("innocent"), LIMITS) == "innocent"
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_after_an_interrupt_the_next_file_gets_its_own_result(started):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    limits = Limits(30 if started else 31, 256)  # of other limits, it first has to start
+    before = isolated(identity, Path("warm"), Limits(30, 256))[1]
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            isolated(dawdle, Path("first.avi"), limits)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert not psutil.pid_exists(before)
+    for name in ("second.avi", "third.avi"):
+        assert isolated(identity, Path(name), limits)[0] == name
 
 
 def test_what_a_hanging_decoder_started_ends_with_it(tmp_path):

@@ -6,7 +6,7 @@ UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects 
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from framemix.datasets.records import STATES, Clip, Video
 from framemix.datasets.rldd import NAME, SUBJECTS
 from framemix.datasets.splits import read_official_split
 from framemix.errors import DatasetError, VideoError
+from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings
 from framemix.params import Params
 from framemix.progress import track
@@ -26,6 +27,7 @@ UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
 RLDD_PAGE = "https://sites.google.com/view/utarldd/home (111 GB)"
 NAMED = 10  # of many files; the others are counted
+RLDD_TIMES = 10  # the seconds of a limit, which are meant for a clip: the videos take ten minutes
 UCF101_KEPT = 7688  # of at least 150 frames: what the filter will keep, before it has run
 
 
@@ -52,23 +54,27 @@ class Places:
 def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding]:
     """Look at both datasets and the disk; with `decode` at every frame of the videos."""
     data = params.data
+    limits = params.runtime.limits if decode else None
     if data.ucf101.is_relative_to(places.sample):
         yield _rendered("ucf101", data.ucf101)
     else:
-        yield from examine_ucf101(data.ucf101, data.ucf101_lists, decode=decode)
+        yield from examine_ucf101(data.ucf101, data.ucf101_lists, limits)
     if data.rldd.is_relative_to(places.sample):
         yield _rendered("rldd", data.rldd)
     else:
-        yield from examine_rldd(data.rldd, decode=decode)
+        if limits is not None:
+            names = (f"{RLDD_TIMES} times runtime.decode_timeout", limits.names[1])
+            limits = replace(limits, seconds=RLDD_TIMES * limits.seconds, names=names)
+        yield from examine_rldd(data.rldd, limits)
     clips = (_kept(places.videos, Video) or UCF101_KEPT) + _kept(places.clips, Clip)
     folders = {"store": places.store, "scratch": places.scratch, "DVC cache": places.cache}
     yield from examine_disk(clips, params.mix, folders)
 
 
-def examine_ucf101(root: Path, lists: Path, *, decode: bool) -> Iterator[Finding]:
-    """Compare the files below `root` with the official lists; read each, with `decode` to its end.
+def examine_ucf101(root: Path, lists: Path, limits: Limits | None) -> Iterator[Finding]:
+    """Compare the files below `root` with the official lists; decode each within `limits`.
 
-    Without `decode` only the first bytes of a file are read.
+    Without `limits` only the first bytes of a file are read.
     """
     entries = _entries(root)
     if not any(entry.path.lower().endswith(".avi") for entry in entries):
@@ -84,15 +90,18 @@ def examine_ucf101(root: Path, lists: Path, *, decode: bool) -> Iterator[Finding
     videos = [entry for entry in entries if entry.path.lower() in expected]
     missing = expected - {video.path.lower() for video in videos}
     extra = [entry.path for entry in entries if entry.path.lower() not in expected]
-    yield from _files(root, videos, decode, f"UCF101: {len(videos)} of {len(expected)} videos")
+    yield from _files(root, videos, limits, f"UCF101: {len(videos)} of {len(expected)} videos")
     if missing:
         yield Finding(False, f"UCF101: missing {_some(missing)}; get them at {UCF101_PAGE}")
     if extra:
         yield Finding(False, f"UCF101: not UCF101's: {_some(extra)}; move them away")
 
 
-def examine_rldd(root: Path, *, decode: bool) -> Iterator[Finding]:
-    """Tell which of UTA-RLDD's subjects lack which states below `root`, and read each file."""
+def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
+    """Tell which of UTA-RLDD's subjects lack which states below `root`, and read each file.
+
+    `limits` are as for `examine_ucf101`.
+    """
     entries = _entries(root)
     if not any(NAME.fullmatch(entry.path) for entry in entries):
         yield Finding(False, f"data.rldd = {root}: nothing there; get it at {RLDD_PAGE}")
@@ -104,7 +113,7 @@ def examine_rldd(root: Path, *, decode: bool) -> Iterator[Finding]:
             there[int(name["subject"])].add(int(name["state"]))
             videos.append(entry)
     count = SUBJECTS * len(STATES)
-    yield from _files(root, videos, decode, f"UTA-RLDD: {len(videos)} of {count} videos")
+    yield from _files(root, videos, limits, f"UTA-RLDD: {len(videos)} of {count} videos")
     lacking: dict[str, list[str]] = defaultdict(list)
     for subject in range(1, SUBJECTS + 1):
         if states := [str(state) for state in STATES if state not in there[subject]]:
@@ -152,19 +161,23 @@ def _kept(table: Path, row_type: type[Video | Clip]) -> int:
     return sum(row.kept for row in read_table(table, row_type)) if table.is_file() else 0
 
 
-def _files(root: Path, videos: Sequence[Entry], decode: bool, what: str) -> Iterator[Finding]:
+def _files(
+    root: Path, videos: Sequence[Entry], limits: Limits | None, what: str
+) -> Iterator[Finding]:
     """Yield whether all files can be read, and a finding for each that cannot."""
     bad = []
-    for video in track(videos, total=len(videos), label="read") if decode else videos:
+    for video in track(videos, total=len(videos), label="read") if limits else videos:
         try:
             if video.reason:
                 raise VideoError(video.reason)
-            read = count_frames if decode else require_video_file
-            read(root / video.path)
+            if limits:
+                isolated(count_frames, root / video.path, limits)
+            else:
+                require_video_file(root / video.path)
         except VideoError as error:
             reason = str(error).removeprefix(f"{root / video.path}: ")
             bad.append(Finding(False, f"{root / video.path}: {reason}; get it anew"))
-    checked = "decoded to their end" if decode else "begin as videos do (--decode reads them whole)"
+    checked = "decoded to their end" if limits else "begin as videos do (--decode reads them whole)"
     yield Finding(not bad, f"{what}; {len(videos) - len(bad)} {checked}")
     yield from bad
 

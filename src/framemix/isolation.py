@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,12 +40,12 @@ _of_thread = threading.local()
 class Limits:
     """What the work on one file may take: seconds, and megabytes of memory.
 
-    `names` are what a user calls the two.
+    `names` are what a user sets the two by; None for a limit that nobody can set.
     """
 
     seconds: float
     memory_mb: int
-    names: tuple[str, str] = ("runtime.decode_timeout", "runtime.decode_memory_mb")
+    names: tuple[str | None, str | None] = ("runtime.decode_timeout", "runtime.decode_memory_mb")
 
 
 def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Result:
@@ -54,20 +55,18 @@ def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Resu
     dies: the file is only blamed for what it does in a fresh one, since what came before may
     have left damage behind.
     """
-    child = getattr(_of_thread, "child", None)
+    # Not the thread's again until it has answered: an interrupt may come at any point.
+    child: _Child | None = vars(_of_thread).pop("child", None)
     if child is not None and child.limits == limits:
         try:
-            result: Result = child.run(work, file)
-            return result
+            return child.run(work, file)
         except _BrokenError:
             pass
     elif child is not None:
         child.end()
-    child = _of_thread.child = _Child(work, limits)
     try:
-        return child.run(work, file)
+        return _Child(work, limits).run(work, file)
     except _BrokenError as broken:
-        _of_thread.child = None
         raise VideoError(f"{file}: {broken}") from None
 
 
@@ -95,7 +94,10 @@ class _Child:
         self.ready = False
 
     def run(self, work: Callable[[Path], Result], file: Path) -> Result:
-        """Return `work(file)`, or raise what it raised. Raises _BrokenError."""
+        """Return `work(file)`, or raise what it raised, and be the thread's for the next file.
+
+        Raises _BrokenError.
+        """
         try:
             if not self.ready:  # loading libraries is not decoding
                 self.ready = _receive(self.channel)
@@ -104,14 +106,18 @@ class _Child:
             result, error = _receive(self.channel)
         except TimeoutError:
             self.end()
-            limit = f"{self.limits.seconds:g} s ({self.limits.names[0]})"
+            limit = _named(f"{self.limits.seconds:g} s", self.limits.names[0])
             raise _BrokenError(f"decoding took more than {limit}") from None
         except (EOFError, ConnectionError):
             raise _BrokenError(f"the decoder crashed ({self.end()})") from None
+        except BaseException:
+            self.end()  # its answer would be taken for the next file's
+            raise
         if isinstance(error, MemoryError):
             self.end()  # gives back what it holds
-            limit = f"{self.limits.memory_mb} MB ({self.limits.names[1]})"
+            limit = _named(f"{self.limits.memory_mb} MB", self.limits.names[1])
             raise _BrokenError(f"decoding needs more than {limit}")
+        _of_thread.child = self
         if error is not None:
             raise error
         value: Result = result
@@ -119,8 +125,8 @@ class _Child:
 
     def end(self) -> str:
         """Kill the subprocess and what it started; return how it ended if it had already."""
-        self.channel.close()
         os.killpg(self.process.pid, signal.SIGKILL)
+        self.channel.close()
         code = self.process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
@@ -133,16 +139,18 @@ def serve(fd: int, parent: int, memory_mb: int) -> None:
     channel = socket.socket(fileno=fd)
     _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out
     _limit_memory(memory_mb)
-    _send(channel, True)
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # the other end may close at any point
+        _send(channel, True)
+        while True:
             work, file = _receive(channel)
-        except EOFError:
-            return
-        try:
-            _send(channel, (work(file), None))
-        except Exception as error:
-            _send(channel, (None, error))
+            try:
+                _send(channel, (work(file), None))
+            except Exception as error:
+                _send(channel, (None, error))
+
+
+def _named(limit: str, name: str | None) -> str:
+    return limit if name is None else f"{limit} ({name})"
 
 
 def _environment() -> dict[str, str]:

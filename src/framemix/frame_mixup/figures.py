@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 
 from framemix.frame_mixup.intervals import Mean
 
-mpl.use("Agg")
-mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
 
 
@@ -22,6 +20,7 @@ class Line:
     points: Mapping[int, Mean]
 
 
+@mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 def direction_plot(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
     """Draw direction accuracy against frames mixed a segment, a panel a kind of videos."""
     figure = Figure(figsize=(3.8 * max(len(panels), 1), 3.2), layout="constrained")

@@ -22,7 +22,7 @@ from framemix.progress import track
 from framemix.video.reading import count_frames, describe
 
 # Of a file that nobody knows: enough for hours of video.
-USUAL_LIMITS = Limits(seconds=600, memory_mb=4096, names=("fixed", "fixed"))
+USUAL_LIMITS = Limits(seconds=600, memory_mb=4096, names=(None, None))
 # Clips that come from the subprocess, and go to the network, at a time.
 BATCH = 16
 

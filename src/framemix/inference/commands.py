@@ -65,7 +65,7 @@ def predict(
         raise FramemixError(f"--plot and --annotate: {len(files)} videos; allowed: one")
     classifier = load_classifier(model, device)
     sliding = Sliding(window, step) if window else None
-    limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", "fixed"))
+    limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", None))
     results = list(predict_videos(classifier, files, sliding, limits))
     write = as_json if json else as_csv if csv else as_text
     typer.echo(write(results, classifier.classes, top))

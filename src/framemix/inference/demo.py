@@ -34,7 +34,7 @@ from framemix.video.reading import describe
 
 LARGEST_UPLOAD = 200 * 2**20  # bytes
 LONGEST_VIDEO = 600.0  # seconds
-LIMITS = Limits(seconds=60, memory_mb=2048, names=("fixed", "fixed"))
+LIMITS = Limits(seconds=60, memory_mb=2048, names=(None, None))
 KEPT = 600  # seconds that an upload stays on the disk
 # Gradio's scripts are inline; nothing may come from another place.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'"

@@ -1,0 +1,161 @@
+"""What the settings of training promise, each against a count of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from framemix.models import build_model, load_model, normalise
+from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
+from framemix.store import MixedStore
+from framemix.training.augment import blend
+from framemix.training.batches import Orders
+from framemix.training.classifier import Classifier
+from framemix.training.interrupt import Interrupt
+from framemix.training.run import Run
+from tests.tiny_store import (
+    ACTIONS,
+    clips,
+    examples_of,
+    machine,
+    make_store,
+    train_into,
+    training_settings,
+    vivit_config,
+)
+
+Weights = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
+    return make_store(tmp_path_factory.mktemp("recipe") / "store")
+
+
+def new_run(store: MixedStore, **settings: Any) -> Run:
+    torch.manual_seed(0)
+    config = vivit_config(dropout=0.0)
+    sides = examples_of(store, "train"), examples_of(store, "val")
+    how = training_settings(**settings)
+    return Run(build_model(config), config, list(ACTIONS), *sides, how, 0, {})
+
+
+def weights_after(run: Run, folder: Path) -> Weights:
+    train_into(run, folder / "out", machine(folder / "scratch"))
+    return load_model(folder / "out/model.safetensors").network.state_dict()
+
+
+def module_with(**settings: Any) -> Classifier:
+    torch.manual_seed(0)
+    how = training_settings(batch_size=4, **settings)
+    orders = Orders.of([0] * 4, 1, 4, how, seed=0)
+    return Classifier(build_model(vivit_config(dropout=0.0)), how, orders, 0, Interrupt())
+
+
+def step_of(module: Classifier, stored: torch.Tensor, labels: torch.Tensor) -> float:
+    torch.manual_seed(1)
+    return module.training_step((stored, labels), 0).item()
+
+
+STORED, LABELS = torch.from_numpy(clips(0, 4)), torch.tensor([0, 1, 2, 1])
+VIDEO = normalise(STORED, IMAGENET_MEAN, IMAGENET_STD)
+NO_AUGMENT = {"shift": 0, "flip": False, "brightness": 0, "contrast": 0, "mixup": 0, "cutmix": 0}
+
+
+def test_label_smoothing_shares_its_part_over_all_classes() -> None:
+    module = module_with(label_smoothing=0.3, augment=NO_AUGMENT)
+    logits = module.network(VIDEO)
+    right = torch.full_like(logits, 0.3 / len(ACTIONS))
+    right[range(len(LABELS)), LABELS] += 0.7
+    expected = -(right * logits.log_softmax(1)).sum(1).mean().item()
+    assert step_of(module, STORED, LABELS) == pytest.approx(expected, abs=1e-5)
+    assert expected != pytest.approx(F.cross_entropy(logits, LABELS).item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_a_blended_clip_counts_for_its_own_label_and_for_its_partners(kind: str) -> None:
+    module = module_with(label_smoothing=0.0, augment=NO_AUGMENT | {kind: 1.0})
+    found = step_of(module, STORED, LABELS)
+    torch.manual_seed(1)
+    video, partners, share = blend(VIDEO, module.settings.augment)
+    logits = module.network(video)
+    own, others = (F.cross_entropy(logits, each).item() for each in (LABELS, LABELS[partners]))
+    assert found == pytest.approx(share * own + (1 - share) * others, abs=1e-5)
+    assert found != pytest.approx(own, abs=1e-4)
+
+
+def test_the_average_has_the_decay_that_is_set(
+    store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: list[Weights] = []  # each step
+    start = Classifier.on_train_batch_start
+
+    def watched(self: Classifier, batch: Any, batch_idx: int) -> None:
+        before.append({name: w.detach().clone() for name, w in self.network.named_parameters()})
+        start(self, batch, batch_idx)
+
+    settings = {"epochs": 1, "learning_rate": 0.02, "warmup_epochs": 0}
+    last = weights_after(new_run(store, **settings), tmp_path / "plain")
+    monkeypatch.setattr(Classifier, "on_train_batch_start", watched)
+    found = weights_after(new_run(store, ema_decay=0.6, **settings), tmp_path / "averaged")
+    first, *later = [*before[1:], last]
+    assert len(later) == 2
+    for name in last:
+        expected = first[name]
+        for weights in later:
+            expected = 0.6 * expected + 0.4 * weights[name]
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_in_parts_is_the_step_as_a_whole(
+    store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[int] = []
+    step = Classifier.training_step
+
+    def counted(self: Classifier, batch: Any, batch_idx: int) -> torch.Tensor:
+        parts.append(len(batch[1]))
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", counted)
+    settings = {"batch_size": 6, "augment": NO_AUGMENT, "epochs": 2}
+    whole, divided = (
+        weights_after(new_run(store, accumulate=n, **settings), tmp_path / str(n)) for n in (1, 3)
+    )
+    assert parts == [6] * 4 + [2] * 12
+    for name in whole:
+        torch.testing.assert_close(divided[name], whole[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_training_stops_after_so_many_epochs_without_a_better_one(
+    store: MixedStore, tmp_path: Path, patience: int
+) -> None:
+    settings = {"learning_rate": 1e-7, "warmup_epochs": 0, "schedule": "constant", "epochs": 9}
+    weights_after(new_run(store, patience=patience, **settings), tmp_path)
+    assert len((tmp_path / "out/history.csv").read_text().splitlines()) == 1 + 1 + patience
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_the_network_computes_in_the_precision_that_is_set(
+    store: MixedStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    dtype: torch.dtype,
+) -> None:
+    seen: set[torch.dtype] = set()
+    loss = Classifier._loss
+
+    def watched(self: Classifier, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.add(logits.dtype)
+        return loss(self, logits, labels)
+
+    monkeypatch.setattr(Classifier, "_loss", watched)
+    weights = weights_after(new_run(store, epochs=1, precision=precision), tmp_path)
+    assert seen == {dtype}
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
