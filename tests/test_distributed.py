@@ -121,6 +121,12 @@ def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
         assert together == pytest.approx(alone, abs=2e-5)
 
 
+def test_two_processes_whose_training_diverges_end_without_a_model(folder: Path) -> None:
+    diverging = {"learning_rate": 1e30, "optimizer": "sgd", "clip_norm": None, "warmup_epochs": 0}
+    assert run(folder, "diverged", settings=diverging) != 0
+    assert not list((folder / "diverged").rglob("*.safetensors"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_two_processes_told_to_stop_go_on_to_the_same_end(folder: Path, rank: int) -> None:

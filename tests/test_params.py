@@ -217,6 +217,18 @@ def test_every_key_must_be_there(path):
     assert error_of(changed(path, MISSING)).startswith(f"{path}: missing")
 
 
+@pytest.mark.parametrize("written", [".inf", "-.inf", ".nan", "1e400"])
+@pytest.mark.parametrize("path", ["pretrain.vivit.learning_rate", "resize.fps", "mix.size.0"])
+def test_numbers_are_finite(tmp_path, written, path):
+    number = "NUMBER" if path != "mix.size.0" else ["NUMBER", 80]
+    text = yaml.safe_dump(changed(path.removesuffix(".0"), number)).replace("NUMBER", written)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError) as caught:
+        load_params(tmp_path / "params.yaml")
+    value = float(written.replace(".", "", 1))
+    assert str(caught.value).endswith(f"params.yaml: {path} = {value}: allowed: finite numbers")
+
+
 @pytest.mark.parametrize("content", [None, [], "mix"])
 def test_a_file_that_is_no_mapping_is_refused(content):
     assert error_of(content).startswith(f"content = {content!r}: allowed: a mapping of seeds, data")

@@ -1,6 +1,7 @@
 """The only reader of params.yaml: checks every key and value, and how they fit together."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from io import StringIO
@@ -187,11 +188,22 @@ def load_params(path: Path = PARAMS) -> Params:
 
 def parse_params(content: Any, path: Path) -> Params:
     """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
+    for key, value in _infinite(content):
+        raise ParamsError(f"{path}: {key} = {value}: allowed: finite numbers")
     try:
         # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
         return Params.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise ParamsError(f"{path}: {explain(error, Params)}") from None
+
+
+def _infinite(value: Any, *keys: Any) -> Iterator[tuple[str, float]]:
+    """Yield key and value of each .inf and .nan: not every number has bounds that forbid them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield ".".join(map(str, keys)), value
+    inner = value.items() if isinstance(value, Mapping) else ()
+    for key, part in enumerate(value) if isinstance(value, list) else inner:
+        yield from _infinite(part, *keys, key)
 
 
 def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
