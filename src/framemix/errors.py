@@ -37,7 +37,7 @@ class ModelError(FramemixError):
 
 
 class TrainingError(FramemixError):
-    """A training that diverged, or whose processes do not come together."""
+    """A training that diverged."""
 
 
 class ExperimentsError(FramemixError):
