@@ -1,18 +1,16 @@
 """Mixes the kept videos of a dataset into its store: `python -m stages.mix ucf101|rldd`."""
 
-import sys
-
 from framemix.datasets.mix import build_store, clip_sources, video_sources
 from framemix.datasets.records import Clip, Video
 from framemix.params import load_params
 from framemix.scratch import scratch_root
-from framemix.stage import run_stage
+from framemix.stage import argument, run_stage
 from framemix.tables import read_table
 from stages.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 
 
 def main() -> None:
-    dataset, params = sys.argv[1], load_params()
+    dataset, params = argument(MIXED), load_params()
     if dataset == "ucf101":
         sources = video_sources(read_table(VIDEOS, Video), params.data.ucf101)
     else:

@@ -1,12 +1,10 @@
 """Trains a network on UCF101's mixed clips: `python -m stages.pretrain vivit|nonlocal`."""
 
-import sys
-
 from framemix.datasets.records import SplitVideo
 from framemix.devices import resolve_device
 from framemix.params import load_params
 from framemix.scratch import scratch_root
-from framemix.stage import run_stage
+from framemix.stage import argument, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
 from framemix.training.pretrain import pretrain
@@ -15,7 +13,7 @@ from stages.paths import MIXED, MODELS, UCF101_SPLIT
 
 
 def main() -> None:
-    model, params = sys.argv[1], load_params()
+    model, params = argument(MODELS), load_params()
     settings = params.pretrain.vivit if model == "vivit" else params.pretrain.nonlocal_
     runtime = params.runtime
     scratch = scratch_root(runtime.scratch) / f"pretrain@{model}"

@@ -3,11 +3,16 @@
 import csv
 import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.tiny_store import VARIANTS, make_store
@@ -46,13 +51,16 @@ def start(seed):
     )
 
 def main():
-    here = tiny.machine(Path(job["folder"]) / "scratch", devices=job["devices"])
+    here = tiny.machine(
+        Path(job["folder"]) / "scratch", devices=job["devices"], num_nodes=job["num_nodes"]
+    )
     train_seeds(start, job["seeds"], lambda trained: {}, {}, Path(job["folder"]) / "out", here)
 
 run_stage(main)
 """
 PLAIN = {"shift": 0.0, "flip": False, "brightness": 0.0, "contrast": 0.0}
 PLAIN |= {"mixup": 0.0, "cutmix": 0.0}
+SLURM = {"SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +73,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, name: str, devices: int = 2, *, slurm_tasks: int = 0, **job: Any) -> int:
     """Train with two processes into `folder`/`name` and return the exit code."""
+    variables = {"SLURM_NTASKS": str(slurm_tasks)} | SLURM if slurm_tasks else {}
+    return finish(start(folder, name, devices, variables, **job))[0]
+
+
+def start(
+    folder: Path, name: str, devices: int, variables: dict[str, str], **job: Any
+) -> subprocess.Popen[str]:
+    """Start a training into `folder`/`name`."""
     chosen = {
         "store": str(folder / "store"),
         "folder": str(folder / name),
         "devices": devices,
+        "num_nodes": 1,
         "moment": None,
         "rank": 0,
         "dropout": 0.0,
@@ -76,17 +93,24 @@ def run(folder: Path, name: str, devices: int = 2, *, slurm_tasks: int = 0, **jo
         "settings": {"batch_size": 5, "augment": PLAIN, "epochs": 4},
         **job,
     }
-    slurm = {"SLURM_NTASKS": str(slurm_tasks), "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
-    done = subprocess.run(
+    here = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.Popen(
         [sys.executable, str(folder / "training.py"), json.dumps(chosen)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-        | (slurm if slurm_tasks else {}),
-        capture_output=True,
+        env={**os.environ, **here},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode
+
+
+def finish(training: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str]:
+    """Return the exit code and what was said on standard error."""
+    try:
+        _, said = training.communicate(timeout=timeout)
+    finally:
+        training.kill()
+    assert "Traceback" not in said, said
+    return training.returncode, said
 
 
 def history(folder: Path, name: str) -> list[list[float]]:
@@ -119,6 +143,52 @@ def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
     for alone, together in zip(one, two, strict=True):
         # Far below what another variant, which is other noise, makes of a loss.
         assert together == pytest.approx(alone, abs=2e-5)
+
+
+def test_a_stage_of_several_nodes_started_alone_says_how_to_start_it(folder: Path) -> None:
+    code, said = finish(start(folder, "alone of two", 1, {}, num_nodes=2))
+    assert code == 1
+    assert said.startswith("error: runtime.num_nodes = 2: but neither torchrun nor an srun of 2 ")
+    assert said.endswith("docs/gpus.md says\n")
+    assert said.count("\n") == 1
+
+
+def test_a_stage_of_several_nodes_started_alone_takes_what_they_have_trained(folder: Path) -> None:
+    assert run(folder, "trained", devices=1) == 0
+    shutil.rmtree(folder / "trained/out")
+    assert run(folder, "trained", devices=1, num_nodes=2) == 0
+    assert len(history(folder, "trained")) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_waits_for_other_nodes_ends_at_a_signal(
+    folder: Path, number: signal.Signals
+) -> None:
+    slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2", **SLURM}
+    slurm |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    training = start(folder, f"waits {number}", 1, slurm | where, num_nodes=2)
+    deadline = time.monotonic() + 60
+    while not _listens(training.pid, port):
+        assert training.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(0.5)
+    training.send_signal(number)
+    assert finish(training, timeout=5)[0] == -number
+
+
+def _listens(pid: int, port: int) -> bool:
+    return any(link.laddr.port == port for link in psutil.Process(pid).net_connections("tcp"))
+
+
+def test_two_processes_whose_training_diverges_end_without_a_model(folder: Path) -> None:
+    diverging = {"learning_rate": 1e30, "optimizer": "sgd", "clip_norm": None, "warmup_epochs": 0}
+    assert run(folder, "diverged", settings=diverging) != 0
+    assert not list((folder / "diverged").rglob("*.safetensors"))
 
 
 @pytest.mark.slow

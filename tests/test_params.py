@@ -95,6 +95,10 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
     [
         ("seeds", [], "seeds = []: allowed: 1 or more values"),
         ("seeds", [0, -1], "seeds.1 = -1: allowed: greater than or equal to 0"),
+        ("seeds", [2**64], f"seeds.0 = {2**64}: allowed: less than {2**64}"),
+        ("data.ucf101", "", "data.ucf101 = '': allowed: a folder's path"),
+        ("runtime.scratch", "", "runtime.scratch = '': allowed: a folder's path"),
+        ("resize.states", [0, 0], "resize.states = [0, 0]: allowed: each one once"),
         ("seeds", [1, 2, 1], "seeds = [1, 2, 1]: allowed: each one once"),
         (
             "mix.method",
@@ -217,6 +221,18 @@ def test_every_key_must_be_there(path):
     assert error_of(changed(path, MISSING)).startswith(f"{path}: missing")
 
 
+@pytest.mark.parametrize("written", [".inf", "-.inf", ".nan", "1e400"])
+@pytest.mark.parametrize("path", ["pretrain.vivit.learning_rate", "resize.fps", "mix.size.0"])
+def test_numbers_are_finite(tmp_path, written, path):
+    number = "NUMBER" if path != "mix.size.0" else ["NUMBER", 80]
+    text = yaml.safe_dump(changed(path.removesuffix(".0"), number)).replace("NUMBER", written)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError) as caught:
+        load_params(tmp_path / "params.yaml")
+    value = float(written.replace(".", "", 1))
+    assert str(caught.value).endswith(f"params.yaml: {path} = {value}: allowed: finite numbers")
+
+
 @pytest.mark.parametrize("content", [None, [], "mix"])
 def test_a_file_that_is_no_mapping_is_refused(content):
     assert error_of(content).startswith(f"content = {content!r}: allowed: a mapping of seeds, data")
@@ -261,6 +277,14 @@ def test_a_file_that_is_no_mapping_is_refused(content):
                 "mix.window": {"frames": 100, "at": "start"},
             },
             "evaluate.views = 4: allowed: at most mix.variants = 3",
+        ),
+        (
+            {"pretrain.vivit.accumulate": 17, "pretrain.vivit.batch_size": 16},
+            "pretrain.vivit.accumulate = 17: allowed: at most pretrain.vivit.batch_size = 16",
+        ),
+        (
+            {"finetune.warmup_epochs": 30.5, "finetune.epochs": 30},
+            "finetune.warmup_epochs = 30.5: allowed: at most finetune.epochs = 30",
         ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from framemix.errors import DatasetError
+from framemix.errors import DatasetError, TrainingError
 from framemix.evaluation.prediction import predict
 from framemix.models import build_model, load_model
 from framemix.models.config import FinetuneMode
@@ -585,6 +585,24 @@ def test_a_split_without_clips_on_one_side_is_one_clear_error(
         train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("subset", "batch_size"),
+    [("train", 4), ("val", 12)],  # at 12 clips, the epoch's one step spoils the weights behind it
+)
+def test_a_training_that_diverges_says_what_to_change_and_leaves_no_model(
+    store: MixedStore, tmp_path: Path, subset: str, batch_size: int
+) -> None:
+    diverging = {"learning_rate": 1e30, "optimizer": "sgd", "clip_norm": None, "warmup_epochs": 0}
+    expected = rf"^epoch 1: {subset} loss = nan.*smaller learning_rate \(it is 1e\+30\).*clip_norm"
+    for _ in ("first", "again"):
+        run = new_run(store, batch_size=batch_size, **diverging)
+        with pytest.raises(TrainingError, match=expected) as caught:
+            train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("last.ckpt"))
 
 
 def test_training_leaves_the_process_handling_of_sigterm_as_it_was(

@@ -57,3 +57,22 @@ def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all)
     assert stage.returncode == 128 + number
     assert printed == (f"stopped by {number.name}: what is finished is kept, run again to go on\n")
     assert psutil.wait_procs(workers, timeout=5)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("pretrain nope", "pretrain nope: allowed: one of vivit, nonlocal"),
+        ("pretrain", "pretrain without an argument: allowed: one of vivit, nonlocal"),
+        ("mix nope", "mix nope: allowed: one of ucf101, rldd"),
+    ],
+)
+def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(command, message):
+    done = subprocess.run(
+        [sys.executable, "-m", *f"stages.{command}".split()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")

@@ -191,11 +191,11 @@ def train_into(run: Run, target: Path, machine: Machine) -> None:
         link(done / name, target / name)
 
 
-def machine(scratch: Path, devices: int = 1, resident: bool = True) -> Machine:
+def machine(scratch: Path, devices: int = 1, resident: bool = True, num_nodes: int = 1) -> Machine:
     return Machine(
         device=torch.device("cpu"),
         devices=devices,
-        num_nodes=1,
+        num_nodes=num_nodes,
         workers=2,
         resident=resident,
         scratch=scratch,

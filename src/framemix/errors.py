@@ -36,6 +36,10 @@ class ModelError(FramemixError):
     """A model configuration or weights that do not fit."""
 
 
+class TrainingError(FramemixError):
+    """A training that diverged."""
+
+
 class ExperimentsError(FramemixError):
     """DVC's experiments cannot be read."""
 

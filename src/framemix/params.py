@@ -1,11 +1,12 @@
 """The only reader of params.yaml: checks every key and value, and how they fit together."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -23,8 +24,8 @@ from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.training.finetune_settings import FinetuneSettings
-from framemix.training.settings import PretrainSettings
-from framemix.validation import explain
+from framemix.training.settings import PretrainSettings, Seed
+from framemix.validation import Folder, explain
 
 PARAMS = Path("params.yaml")
 # YAML 1.2, pure: DVC writes 1e-05, which is text in YAML 1.1.
@@ -36,9 +37,9 @@ class DataSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ucf101: Path
-    rldd: Path
-    ucf101_lists: Path
+    ucf101: Folder
+    rldd: Folder
+    ucf101_lists: Folder
 
 
 class RuntimeSettings(BaseModel):
@@ -55,7 +56,7 @@ class RuntimeSettings(BaseModel):
     num_nodes: int = Field(ge=1)
     resident: Literal["auto"] | bool
     scheduler: str | None
-    scratch: Path | None
+    scratch: Folder | None
     decode_timeout: float = Field(gt=0)
     decode_memory_mb: int = Field(ge=1)
 
@@ -93,7 +94,7 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1)
     data: DataSettings
     sample: SampleSettings
     filter: FilterSettings
@@ -113,6 +114,7 @@ class Params(BaseModel):
         self._check_frames()
         self._check_patches()
         self._check_states()
+        self._check_recipes()
         self._check_mode()
         self._check_views()
         return self
@@ -152,6 +154,8 @@ class Params(BaseModel):
 
     def _check_states(self) -> None:
         """The fine-tuning task has the states that it tells apart."""
+        if len(set(self.resize.states)) < len(self.resize.states):
+            raise ValueError(f"resize.states = {self.resize.states}: allowed: each one once")
         needed = {"drowsy_class": {10}, "alert_drowsy": {0, 10}, "three_state": {0, 5, 10}}
         states = needed[self.finetune.task]
         if not states <= set(self.resize.states):
@@ -159,6 +163,21 @@ class Params(BaseModel):
                 f"finetune.task = {self.finetune.task}: needs resize.states with "
                 f"{sorted(states)}, not {self.resize.states}"
             )
+
+    def _check_recipes(self) -> None:
+        """A step has a clip for each of its parts, and the warm-up ends within the run."""
+        for section, recipe in (
+            ("pretrain.vivit", self.pretrain.vivit),
+            ("pretrain.nonlocal", self.pretrain.nonlocal_),
+            ("finetune", self.finetune),
+            ("frame_mixup.train", self.frame_mixup.train),
+        ):
+            for key, limit in (("accumulate", "batch_size"), ("warmup_epochs", "epochs")):
+                value, most = getattr(recipe, key), getattr(recipe, limit)
+                if value > most:
+                    raise ValueError(
+                        f"{section}.{key} = {value:g}: allowed: at most {section}.{limit} = {most}"
+                    )
 
     def _check_mode(self) -> None:
         """The encoder has the parts that the fine-tuning mode trains."""
@@ -187,11 +206,22 @@ def load_params(path: Path = PARAMS) -> Params:
 
 def parse_params(content: Any, path: Path) -> Params:
     """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
+    for key, value in _infinite(content):
+        raise ParamsError(f"{path}: {key} = {value}: allowed: finite numbers")
     try:
         # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
         return Params.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise ParamsError(f"{path}: {explain(error, Params)}") from None
+
+
+def _infinite(value: Any, *keys: Any) -> Iterator[tuple[str, float]]:
+    """Yield key and value of each .inf and .nan: not every number has bounds that forbid them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield ".".join(map(str, keys)), value
+    inner = value.items() if isinstance(value, Mapping) else ()
+    for key, part in enumerate(value) if isinstance(value, list) else inner:
+        yield from _infinite(part, *keys, key)
 
 
 def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:

@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -32,6 +32,17 @@ def run_stage(main: Callable[[], None]) -> None:
     except FramemixError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def argument(allowed: Collection[str]) -> str:
+    """Return what the stage was told to work on. Raises FramemixError unless that is allowed."""
+    said = sys.argv[1:]
+    if len(said) != 1 or said[0] not in allowed:
+        raise FramemixError(
+            f"{Path(sys.argv[0]).stem} {' '.join(said) or 'without an argument'}: "
+            f"allowed: one of {', '.join(allowed)}"
+        )
+    return said[0]
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

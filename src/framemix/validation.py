@@ -4,11 +4,12 @@ The line has which key, which value, what is allowed.
 """
 
 import re
-from typing import Any, get_args, get_origin
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticKnownError
+from pydantic_core import ErrorDetails, PydanticCustomError, PydanticKnownError
 
 # Parts of a location that name a type of a union, not a key.
 UNION_BRANCH = re.compile(r"literal\[|constrained|function-|bool$|int$|float$|str$|none$|[A-Z]")
@@ -33,6 +34,16 @@ def _integer(value: Any) -> Any:
 
 # Before a Literal of integers, which takes what equals one of them: false for 0, 10.0 for 10.
 Integer = BeforeValidator(_integer)
+
+
+def _folder(value: Path) -> Path:
+    if value == Path():
+        raise PydanticCustomError("folder", "a folder's path")
+    return value
+
+
+# A path, but not an empty one, which would be the whole project.
+Folder = Annotated[Path, AfterValidator(_folder)]
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

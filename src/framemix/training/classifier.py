@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from framemix.errors import TrainingError
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise, to_rgb
 from framemix.models.vivit import ViViT
 from framemix.training.augment import blend, move, recolour
@@ -30,7 +31,8 @@ class Classifier(pl.LightningModule):
 
     Every random number of a step depends on seed, epoch, batch and process alone, and what an
     epoch has summed up is in the checkpoint: a resumed run goes on bit for bit as the unbroken
-    one. Between two steps, `interrupt` may end it.
+    one. Between two steps, `interrupt` may end it. Raises TrainingError at the first loss that is
+    not finite, before the epoch is saved.
     """
 
     def __init__(
@@ -180,7 +182,14 @@ class Classifier(pl.LightningModule):
 
     def _add(self, subset: str, loss: Tensor, logits: Tensor, labels: Tensor, counted: int) -> None:
         correct = (logits.argmax(1) == labels)[:counted].sum()
-        step = (loss.item() * counted, correct.item(), counted)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"epoch {self.current_epoch + 1}: {subset} loss = {value}, the training diverged; "
+                f"allowed: a smaller learning_rate (it is {self.settings.learning_rate:g}) or a "
+                f"clip_norm that holds the gradient (it is {self.settings.clip_norm or 'null'})"
+            )
+        step = (value * counted, correct.item(), counted)
         self._sums[subset] = [a + b for a, b in zip(self._sums[subset], step, strict=True)]
 
     def _over_processes(self, subset: str) -> list[float]:

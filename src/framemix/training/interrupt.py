@@ -1,6 +1,8 @@
 """Ends a training where the next run can go on, rather than where a signal happens to come."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from lightning.pytorch.strategies import Strategy
@@ -8,6 +10,17 @@ from lightning.pytorch.strategies import Strategy
 from framemix.training.processes import process_rank
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of Ctrl-C
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and Ctrl-C end the process, for a wait in C, where no handler would run."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Interrupt:

@@ -21,6 +21,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -35,7 +36,7 @@ from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.classifier import Classifier
 from framemix.training.data import Batch, ClipDataset, Example
 from framemix.training.frozen import split_frozen
-from framemix.training.interrupt import Interrupt
+from framemix.training.interrupt import Interrupt, ended_by_signals
 from framemix.training.processes import process_rank
 from framemix.training.settings import TrainingSettings
 
@@ -143,6 +144,7 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     classifier = Classifier(trained, run.settings, orders, run.seed, interrupt)
     save_best = partial(save_model, folder / "model.safetensors", trained_model(run))
     trainer = _trainer(run.settings, machine, _Keep(folder / LAST, save_best, interrupt))
+    _check_launched(trainer.strategy, machine)
     with interrupt:
         trainer.fit(classifier, data, ckpt_path=folder / LAST if (folder / LAST).exists() else None)
     if trainer.is_global_zero:
@@ -162,7 +164,7 @@ def _trainer(settings: TrainingSettings, machine: Machine, keep: "_Keep") -> pl.
         accelerator="gpu" if cuda else "cpu",
         devices=[machine.device.index or 0] if cuda and not together else machine.devices,
         num_nodes=machine.num_nodes,
-        strategy="ddp" if together else "auto",
+        strategy=_Together() if together else "auto",
         sync_batchnorm=cuda and together,
         precision=_precision(settings.precision, machine.device),
         max_epochs=settings.epochs,
@@ -186,6 +188,30 @@ def _environment(machine: Machine) -> list[ClusterEnvironment]:
         return [LightningEnvironment()]
     # Its own requeueing would save elsewhere than where the next run looks.
     return [SLURMEnvironment(auto_requeue=False)]
+
+
+class _Together(DDPStrategy):
+    """DDP in which a signal ends a process that waits for the others to start."""
+
+    def setup_environment(self) -> None:
+        # Processes that this one starts come soon, and it must be asked to end them.
+        external = (
+            self.cluster_environment and self.cluster_environment.creates_processes_externally
+        )
+        with ended_by_signals() if external else nullcontext():
+            super().setup_environment()
+
+
+def _check_launched(strategy: Strategy, machine: Machine) -> None:
+    """Refuse to wait for other nodes where nothing says who starts their processes, and where."""
+    if machine.num_nodes == 1 or "MASTER_ADDR" in os.environ:
+        return
+    assert isinstance(strategy, DDPStrategy)
+    if isinstance(strategy.cluster_environment, LightningEnvironment):
+        raise ParamsError(
+            f"runtime.num_nodes = {machine.num_nodes}: but neither torchrun nor an srun of "
+            f"{machine.processes} tasks started this; allowed: start the stage as docs/gpus.md says"
+        )
 
 
 class _Keep(Checkpoint):

@@ -3,12 +3,13 @@
 Free of torch, so that stages that do not train can check params.yaml at no cost.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from framemix.models.config import ModelSettings, NonLocalSettings, ViViTSettings
 
+Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
 Sampling = Literal["uniform", "balanced"]
 
 
