@@ -1,8 +1,9 @@
 """Reads videos: decord for RGB frames, PyAV to count and describe.
 
-decord's frames equal ffmpeg's bit for bit and are turned as the file's metadata says. Frames
-come one at a time, so a video's length does not matter for memory. A folder of jpg files
-00001.jpg, 00002.jpg ... is a video too, which PyAV reads.
+decord's frames are turned as the file's metadata says. They equal PyAV's, but for XviD: there some
+values differ by up to 2 of 255, as the ffmpeg in each rounds differently. Frames come one at a
+time, so a video's length does not matter for memory. A folder of jpg files 00001.jpg, 00002.jpg ...
+is a video too, which PyAV reads.
 """
 
 from collections.abc import Iterator
