@@ -2,6 +2,7 @@
 
 import wave
 from pathlib import Path
+from typing import Any
 
 import av
 import decord
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 
 from framemix.errors import VideoError
+from framemix.video.live import LiveFrame, opened_live
+from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import video_writer
+from tests.bad_videos import shown
 
 RED, GREEN, BLUE, BLACK = (200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0)
 AWKWARD_NAMES = [
@@ -189,6 +193,39 @@ def test_a_video_turned_by_metadata_is_described_and_read_as_displayed(
 
 
 # Files that are not as they should be
+
+
+def live_frames(path: Path) -> list[LiveFrame]:
+    how: dict[str, Any] = {"size": (8, 8), "fit": "squeeze", "pixel_format": "rgb24"}
+    with opened_live(str(path), **how, paced=False) as live:
+        return list(live.frames)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        describe,
+        live_frames,
+        lambda path: list(stream_planes(path, size=(8, 8), fit="squeeze")),
+        lambda path: list(stream_frames(path, size=(8, 8), fit="pad")),
+    ],
+    ids=["describe", "live", "planes", "pad"],
+)
+@pytest.mark.parametrize(
+    ("transform", "reason"),
+    [
+        ({"display_rotation": 45}, "is turned by 45 degrees by its metadata"),
+        ({"display_hflip": None}, "is mirrored by its metadata"),
+        ({"display_rotation": 90, "display_vflip": None}, "is mirrored by its metadata"),
+    ],
+)
+def test_a_video_that_is_mirrored_or_turned_by_less_than_a_quarter_is_refused(
+    tmp_path, transform, reason, read
+):
+    path = shown(tmp_path / "a.mp4", transform)
+    with pytest.raises(VideoError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: {reason}; allowed: 0, 90, 180 or 270 degrees"
 
 
 @pytest.fixture(params=["text", "empty", "sound", "missing", "folder"])

@@ -22,7 +22,13 @@ from numpy.typing import NDArray
 from framemix.errors import VideoError
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 from framemix.video.planes import even_size, frame_planes
-from framemix.video.reading import Fit, VideoInfo, centred, scaled_size
+from framemix.video.reading import (
+    Fit,
+    VideoInfo,
+    centred,
+    require_quarter_turns,
+    scaled_size,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -85,7 +91,7 @@ def opened_live(
             stream.thread_count = 1  # threads hold frames back
             fps = float(stream.average_rate or stream.guessed_rate or USUAL_RATE)
             fitted = (_Planes if pixel_format == "yuv420p" else _Rgb)(size, fit)
-            frames = _clocked(container, stream, fitted)
+            frames = _clocked(source, container, stream, fitted)
             steady = constant_rate(_in_order(frames) if is_file else frames, fps)
             yield LiveSource(fps, _paced(steady) if paced and is_file else steady)
     except av.error.FFmpegError as error:
@@ -114,11 +120,15 @@ def constant_rate(frames: Iterable[LiveFrame], fps: float) -> Iterator[LiveFrame
 
 
 def _clocked(
-    container: InputContainer, stream: VideoStream, fitted: Callable[[VideoFrame], Pixels]
+    source: str,
+    container: InputContainer,
+    stream: VideoStream,
+    fitted: Callable[[VideoFrame], Pixels],
 ) -> Iterator[LiveFrame]:
     """Yield the fitted frames with their seconds on the stream's clock."""
     for frame in container.decode(stream):
         arrived = time.monotonic()
+        require_quarter_turns(frame, source)
         seconds = arrived if frame.time is None else float(frame.time)
         yield LiveFrame(fitted(frame), seconds, arrived)
 

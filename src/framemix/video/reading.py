@@ -18,6 +18,7 @@ import av.logging
 import decord
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -49,11 +50,27 @@ def describe(path: Path) -> VideoInfo:
         first = next(container.decode(stream), None)
         if first is None:
             raise VideoError(f"{path}: has no frame that can be decoded")
+        require_quarter_turns(first, path)
         width, height = stream.width, stream.height
         if first.rotation % 180:
             width, height = height, width
         seconds = (container.duration or 0) / av.time_base
         return VideoInfo(width, height, float(stream.average_rate or 0), seconds)
+
+
+def require_quarter_turns(frame: VideoFrame, source: object) -> None:
+    """Raise VideoError where metadata mirror a frame, or turn it by other than 0, 90, 180, 270.
+
+    decord, PyAV and ffmpeg then show different pictures.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    mirrored, slanted = a * d < b * c, (a or d) and (b or c)
+    if mirrored or slanted:
+        how = "mirrored" if mirrored else f"turned by {frame.rotation} degrees"
+        raise VideoError(f"{source}: is {how} by its metadata; allowed: 0, 90, 180 or 270 degrees")
 
 
 def video_files(path: Path) -> list[Path]:
