@@ -84,7 +84,7 @@ CONTENTS: dict[str, tuple[Callable[[Path], Any], int | str | None]] = {
     "cut10": (lambda p: cut_at(p, 0.1), ""),
     "cut50": (lambda p: cut_at(p, 0.5), None),
     "cut90": (lambda p: cut_at(p, 0.9), None),
-    "garbage": (garbage, None),
+    "garbage": (garbage, "damaged: "),
     "wave": (lambda p: sound_only(p, "wav"), "is no AVI"),
     "sound": (lambda p: sound_only(p, "avi"), "has no video stream"),
     "soundmkv": (lambda p: sound_only(p, "matroska"), "has no video stream"),

@@ -38,8 +38,9 @@ def write_video(path: Path, count: int) -> Path:
 
 
 def truncate(path: Path, share: float) -> None:
+    """Cut an AVI file between two frames."""
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: content.rindex(b"00dc", 0, int(len(content) * share))])
 
 
 def run(root: Path, scratch: Path, min_frames: int = MIN_FRAMES, workers: int = 1) -> list[Video]:

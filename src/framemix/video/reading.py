@@ -63,7 +63,7 @@ def require_quarter_turns(frame: VideoFrame, source: object) -> None:
 
     decord, PyAV and ffmpeg then show different pictures.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
@@ -81,8 +81,9 @@ def video_files(path: Path) -> list[Path]:
 def count_frames(path: Path) -> int:
     """Return how many frames can be decoded, whatever the header says. Raises VideoError.
 
-    Of a damaged file decord and PyAV may decode different frames. What is mixed must not depend
-    on who reads it, so such a file is refused.
+    What is mixed must not depend on who reads it: a file is refused where the decoder marks a frame
+    as damaged, and where decord decodes more or fewer frames. Frames that are lost as a whole, as
+    at the end of a file that was cut short, are not noticed.
     """
     with opened(path) as (container, stream):
         stream.thread_count = 1
@@ -90,12 +91,14 @@ def count_frames(path: Path) -> int:
         for frame in container.decode(stream):
             frames += 1
             damaged += frame.is_corrupt
-        whole = path.is_dir() or (not damaged and frames == stream.frames)
-    # Decoding again costs more than the first time: only where there is a sign of damage, or no
-    # frame count in the header to compare with.
+        as_declared = path.is_dir() or frames == stream.frames
     if not frames:
         raise VideoError(f"{path}: has no frame that can be decoded")
-    if not whole:
+    if damaged:
+        raise VideoError(f"{path}: damaged: {damaged} of {frames} frames cannot be decoded whole")
+    # Decoding again costs more than the first time: only where the header has another frame count,
+    # or none.
+    if not as_declared:
         others = sum(1 for _ in stream_frames(path, size=(8, 8), fit="squeeze"))
         if others != frames:
             raise VideoError(f"{path}: damaged: PyAV decodes {frames} frames, decord {others}")
