@@ -181,7 +181,7 @@ def test_when_no_video_is_long_enough_the_error_says_how_long_they_are(root, tmp
         run(root, tmp_path, min_frames=1000)
     assert str(caught.value) == (
         f"filter.min_frames = 1000: no video of data.ucf101 = {root} has as many; "
-        "allowed: at most 21"
+        "allowed: at most 20"
     )
 
 

@@ -75,8 +75,8 @@ def cut_clip(
 
     The picture is turned as its metadata says and squeezed to `width` x `height` (bilinear).
     Only the stretch from the key frame before `start` is decoded. The clip has fewer frames
-    when the source ends early. Raises VideoError when ffmpeg refuses,
-    OSError when the disk is full.
+    when the source ends early. What is damaged within the stretch is not told: ffmpeg repeats what
+    was before. Raises VideoError when ffmpeg refuses, OSError when the disk is full.
     """
     require_video_file(source)
     # Seeking to 0 finds nothing in an MKV that has no index, as of a recording that was cut short.
