@@ -37,6 +37,15 @@ def turned(path: Path, rotation: int) -> None:
             write(picture)
 
 
+def shown(path: Path, transform: dict[str, Any]) -> Path:
+    """Write a video with display metadata that are no quarter turns."""
+    whole = encode(path.with_suffix(".whole"), vcodec="libx264", format="mp4")
+    copy = ffmpeg.input(f"file:{whole}", **transform).output(f"file:{path}", c="copy", format="mp4")
+    copy.run(cmd=FFMPEG, overwrite_output=True, quiet=True)
+    whole.unlink()
+    return path
+
+
 def cut_at(path: Path, share: float) -> None:
     content = encode(path).read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -75,7 +84,7 @@ CONTENTS: dict[str, tuple[Callable[[Path], Any], int | str | None]] = {
     "cut10": (lambda p: cut_at(p, 0.1), ""),
     "cut50": (lambda p: cut_at(p, 0.5), None),
     "cut90": (lambda p: cut_at(p, 0.9), None),
-    "garbage": (garbage, None),
+    "garbage": (garbage, "damaged: "),
     "wave": (lambda p: sound_only(p, "wav"), "is no AVI"),
     "sound": (lambda p: sound_only(p, "avi"), "has no video stream"),
     "soundmkv": (lambda p: sound_only(p, "matroska"), "has no video stream"),
@@ -92,6 +101,8 @@ CONTENTS: dict[str, tuple[Callable[[Path], Any], int | str | None]] = {
     "turned90": (lambda p: turned(p, 90), FRAMES),
     "turned180": (lambda p: turned(p, 180), FRAMES),
     "turned270": (lambda p: turned(p, 270), FRAMES),
+    "slanted": (lambda p: shown(p, {"display_rotation": 45}), "is turned by 45 degrees"),
+    "mirrored": (lambda p: shown(p, {"display_hflip": None}), "is mirrored"),
     "interlaced": (lambda p: encode(p, flags="+ildct+ilme"), FRAMES),
 }
 # Names of whole videos, and what the filter says.

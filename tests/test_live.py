@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +27,7 @@ from framemix.video.live import LiveFrame, constant_rate, opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
+from tests.bad_videos import FRAMES, encode
 from tests.tiny_model import FPS, write_model, write_video
 
 
@@ -71,6 +73,31 @@ def test_live_frames_are_those_of_the_file(
     assert [frame.seconds for frame in frames] == pytest.approx([i / FPS for i in range(5)])
     pixels = np.stack([frame.pixels for frame in frames])
     assert np.array_equal(pixels, expected)
+
+
+def live_pixels(path: Path, pixel_format: Any) -> Pixels:
+    how: dict[str, Any] = {"size": (60, 80), "fit": "squeeze", "pixel_format": pixel_format}
+    with opened_live(str(path), **how, paced=False) as live:
+        return np.stack([frame.pixels for frame in live.frames])
+
+
+def test_frames_whose_times_are_out_of_order_come_once_each(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.avi", vcodec="libx264", bf=3, b_strategy=0)
+    with av.open(path) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times != sorted(times)
+    expected = list(stream_planes(path, size=(60, 80), fit="squeeze"))
+    assert len(expected) == FRAMES
+    assert np.array_equal(live_pixels(path, "yuv420p"), expected)
+
+
+def test_live_frames_of_real_videos_are_those_of_the_file(shared: Path) -> None:
+    for path in sorted((shared / "data/UCF-101").rglob("*.avi")):
+        planes = list(stream_planes(path, size=(60, 80), fit="squeeze"))
+        assert np.array_equal(live_pixels(path, "yuv420p"), planes), path
+        rgb = np.stack(list(stream_frames(path, size=(60, 80), fit="squeeze")))
+        # decord's ffmpeg and PyAV's round XviD's transform differently.
+        assert np.abs(live_pixels(path, "rgb24") - rgb.astype(int)).max() <= 2, path
 
 
 def test_a_file_is_played_at_its_speed(here: Path) -> None:

@@ -235,15 +235,3 @@ def test_what_is_no_video_is_an_error_in_one_line_that_names_it(
         read(path, (8, 8), fit)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("share", [0.3, 0.5])
-def test_of_a_truncated_video_the_frames_that_are_counted_are_read(tmp_path, share):
-    whole, truncated = tmp_path / "whole.avi", tmp_path / "truncated.avi"
-    noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
-    with video_writer(whole, width=64, height=48, fps=30, codec="xvid") as write:
-        for frame in noise:
-            write(frame)
-    content = whole.read_bytes()
-    truncated.write_bytes(content[: int(len(content) * share)])
-    assert 0 < count_frames(truncated) == len(read(truncated, (8, 8))) < 20

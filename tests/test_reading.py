@@ -2,6 +2,7 @@
 
 import wave
 from pathlib import Path
+from typing import Any
 
 import av
 import decord
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 
 from framemix.errors import VideoError
+from framemix.video.live import LiveFrame, opened_live
+from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import video_writer
+from tests.bad_videos import shown
 
 RED, GREEN, BLUE, BLACK = (200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0)
 AWKWARD_NAMES = [
@@ -191,6 +195,39 @@ def test_a_video_turned_by_metadata_is_described_and_read_as_displayed(
 # Files that are not as they should be
 
 
+def live_frames(path: Path) -> list[LiveFrame]:
+    how: dict[str, Any] = {"size": (8, 8), "fit": "squeeze", "pixel_format": "rgb24"}
+    with opened_live(str(path), **how, paced=False) as live:
+        return list(live.frames)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        describe,
+        live_frames,
+        lambda path: list(stream_planes(path, size=(8, 8), fit="squeeze")),
+        lambda path: list(stream_frames(path, size=(8, 8), fit="pad")),
+    ],
+    ids=["describe", "live", "planes", "pad"],
+)
+@pytest.mark.parametrize(
+    ("transform", "reason"),
+    [
+        ({"display_rotation": 45}, "is turned by 45 degrees by its metadata"),
+        ({"display_hflip": None}, "is mirrored by its metadata"),
+        ({"display_rotation": 90, "display_vflip": None}, "is mirrored by its metadata"),
+    ],
+)
+def test_a_video_that_is_mirrored_or_turned_by_less_than_a_quarter_is_refused(
+    tmp_path, transform, reason, read
+):
+    path = shown(tmp_path / "a.mp4", transform)
+    with pytest.raises(VideoError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: {reason}; allowed: 0, 90, 180 or 270 degrees"
+
+
 @pytest.fixture(params=["text", "empty", "sound", "missing", "folder"])
 def no_video(request, tmp_path: Path) -> Path:
     path = tmp_path / f"{request.param}.avi"
@@ -226,16 +263,47 @@ def test_what_is_no_video_is_an_error_in_one_line_that_names_it(no_video, read):
     assert len(message) < 400
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.77, 0.99])
-def test_of_a_truncated_video_the_frames_that_are_counted_are_those_that_are_read(
-    noise, tmp_path, share
+def cut_after(path: Path, packet: int, spare: int, target: Path) -> Path:
+    """Cut a file `spare` bytes after the end of its packet of that number."""
+    with av.open(path) as container:
+        last = list(container.demux(video=0))[packet]
+    assert last.pos is not None
+    target.write_bytes(path.read_bytes()[: last.pos + 8 + last.size + spare])
+    return target
+
+
+@pytest.mark.parametrize("packet", [2, 14, 28])
+def test_of_a_video_cut_between_frames_those_that_are_left_are_counted_and_read(
+    noise, tmp_path, packet
 ):
-    content = noise.read_bytes()
-    truncated = tmp_path / "truncated.avi"
-    truncated.write_bytes(content[: int(len(content) * share)])
+    truncated = cut_after(noise, packet, 0, tmp_path / "truncated.avi")
     frames = list(stream_frames(truncated, size=(8, 8), fit="squeeze"))
-    assert 0 < count_frames(truncated) == len(frames) <= 30
-    assert len(frames) == pytest.approx(30 * share, abs=2)
+    assert 0 < count_frames(truncated) == len(frames) <= packet + 1
+
+
+@pytest.mark.parametrize("packet", [2, 14, 28])
+def test_a_video_cut_within_a_frame_is_refused(noise, tmp_path, packet):
+    truncated = cut_after(noise, packet, 500, tmp_path / "truncated.avi")
+    with pytest.raises(VideoError) as caught:
+        count_frames(truncated)
+    assert str(caught.value) == (
+        f"{truncated}: damaged: 1 of {packet + 2} frames cannot be decoded whole"
+    )
+
+
+def test_a_real_video_is_refused_when_a_frame_of_it_is_damaged_and_only_then(tmp_path, shared):
+    random, damaged = np.random.default_rng(0), tmp_path / "damaged.avi"
+    for path in sorted((shared / "data/UCF-101").rglob("*.avi")):
+        assert count_frames(path) > 0
+        with av.open(path) as container:
+            packet = max(container.demux(video=0), key=lambda packet: packet.size)
+        assert packet.pos is not None
+        content = bytearray(path.read_bytes())
+        middle = packet.pos + packet.size // 2
+        content[middle : middle + 200] = random.bytes(200)
+        damaged.write_bytes(content)
+        with pytest.raises(VideoError, match=r"damaged: .* cannot be decoded whole"):
+            count_frames(damaged)
 
 
 @pytest.mark.parametrize("name", AWKWARD_NAMES)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -13,6 +13,7 @@ import pytest
 from framemix.errors import VideoError
 from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import cut_clip, video_writer
+from tests.bad_videos import encode
 
 AWKWARD_NAMES = ["a b.mp4", "a:b.mp4", "-d.mp4", "süß 日本.mp4", "%03d.mp4", "q'\"?#.mp4"]
 COUNT = 60
@@ -141,6 +142,23 @@ def test_a_clip_of_a_video_at_another_rate_keeps_its_speed(tmp_path, fps):
     assert count_frames(clip) == 20
     speed = np.polyfit(np.arange(20), brightness(clip), 1)[0]
     assert speed == pytest.approx(4 * fps / 30, rel=0.1)
+
+
+def test_a_clip_starts_at_the_start_of_a_recording_that_was_cut_short(tmp_path):
+    options = {"vcodec": "libx264", "format": "matroska", "frames:v": 60}
+    whole, source = encode(tmp_path / "whole.mkv", **options), tmp_path / "short.mkv"
+    source.write_bytes(whole.read_bytes()[: int(0.8 * whole.stat().st_size)])
+    assert count_frames(cut(source, tmp_path / "clip.mp4", frames=10, fps=25)) == 10
+
+
+def test_a_clip_of_a_real_video_starts_with_its_key_frame(tmp_path, shared):
+    source = shared / "data/UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"
+    clip = cut(source, tmp_path / "clip.mp4", fps=25, width=320, height=240)
+    ten, expected = (
+        np.stack(list(islice(stream_frames(path, size=(240, 320), fit="squeeze"), 10)))
+        for path in (clip, source)
+    )
+    assert np.abs(ten.astype(int) - expected).mean() < 4
 
 
 def test_a_clip_of_a_turned_video_is_turned_as_displayed(tmp_path):

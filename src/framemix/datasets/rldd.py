@@ -70,7 +70,8 @@ def resize_clips(
 ) -> list[Clip]:
     """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
 
-    At most `settings.clips` a state; only the stretches that become clips are decoded.
+    At most `settings.clips` a state; only the stretches that become clips are decoded. A damaged
+    stretch is not told from a whole one: ffmpeg repeats the frame before.
     """
     sources, rejected = find_sources(root, settings, limits)
     plan = plan_clips(sources, settings)

@@ -1,9 +1,11 @@
 """Frames of a webcam, a network stream, or a file played at its own speed."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +22,13 @@ from numpy.typing import NDArray
 from framemix.errors import VideoError
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 from framemix.video.planes import even_size, frame_planes
-from framemix.video.reading import Fit, VideoInfo, centred, scaled_size
+from framemix.video.reading import (
+    Fit,
+    VideoInfo,
+    centred,
+    require_quarter_turns,
+    scaled_size,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -30,6 +38,8 @@ PATIENCE = 10.0
 USUAL_RATE = 30.0
 # A longer jump of the clock is a fault of it: no time passed; seconds.
 LONGEST_GAP = 5.0
+# As far as H.264 and HEVC, which reorder most, let a frame's time stray; frames.
+REORDERED = 16
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ def opened_live(
             stream.thread_count = 1  # threads hold frames back
             fps = float(stream.average_rate or stream.guessed_rate or USUAL_RATE)
             fitted = (_Planes if pixel_format == "yuv420p" else _Rgb)(size, fit)
-            steady = constant_rate(_clocked(container, stream, fitted), fps)
+            frames = _clocked(source, container, stream, fitted)
+            steady = constant_rate(_in_order(frames) if is_file else frames, fps)
             yield LiveSource(fps, _paced(steady) if paced and is_file else steady)
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be watched: {error.strerror}") from None
@@ -90,11 +101,13 @@ def opened_live(
 def constant_rate(frames: Iterable[LiveFrame], fps: float) -> Iterator[LiveFrame]:
     """Yield a frame for each 1 / fps seconds: repeat where frames are late, drop those too many.
 
-    Cameras slow down in the dark; a window must span the same seconds all the same.
+    Seconds count from the first frame. Cameras slow down in the dark; a window must span the same
+    seconds all the same.
     """
-    due, offset, last = 0, 0, None
+    due, offset, start, last = 0, 0, None, None
     for frame in frames:
-        tick = round(frame.seconds * fps) + offset
+        start = frame.seconds if start is None else start
+        tick = round((frame.seconds - start) * fps) + offset
         if abs(tick - due) > LONGEST_GAP * fps:
             offset, tick = offset + due - tick, due
         while last is not None and due < tick:
@@ -107,15 +120,33 @@ def constant_rate(frames: Iterable[LiveFrame], fps: float) -> Iterator[LiveFrame
 
 
 def _clocked(
-    container: InputContainer, stream: VideoStream, fitted: Callable[[VideoFrame], Pixels]
+    source: str,
+    container: InputContainer,
+    stream: VideoStream,
+    fitted: Callable[[VideoFrame], Pixels],
 ) -> Iterator[LiveFrame]:
-    """Yield the fitted frames with their seconds from the first."""
-    start = None
+    """Yield the fitted frames with their seconds on the stream's clock."""
     for frame in container.decode(stream):
         arrived = time.monotonic()
+        require_quarter_turns(frame, source)
         seconds = arrived if frame.time is None else float(frame.time)
-        start = seconds if start is None else start
-        yield LiveFrame(fitted(frame), seconds - start, arrived)
+        yield LiveFrame(fitted(frame), seconds, arrived)
+
+
+def _in_order(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
+    """Yield a file's frames with its times in rising order.
+
+    Frames come in the right order. In AVI files with B-frames their times may not: UCF101 has such.
+    """
+    held: deque[LiveFrame] = deque()
+    times: list[float] = []
+    for frame in frames:
+        held.append(frame)
+        heappush(times, frame.seconds)
+        if len(held) > REORDERED:
+            yield replace(held.popleft(), seconds=heappop(times))
+    while held:
+        yield replace(held.popleft(), seconds=heappop(times))
 
 
 class _Planes:
@@ -171,7 +202,9 @@ def _scaler(frame: VideoFrame, size: tuple[int, int]) -> Graph:
 
 def _paced(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
     """Yield each frame when it is due, which is when it arrives."""
-    start = time.monotonic()
+    start = None
     for frame in frames:
+        # Not before: of a file, frames are decoded ahead of the first.
+        start = time.monotonic() - frame.seconds if start is None else start
         time.sleep(max(0.0, start + frame.seconds - time.monotonic()))
         yield replace(frame, arrived=start + frame.seconds)

@@ -1,8 +1,9 @@
 """Reads videos: decord for RGB frames, PyAV to count and describe.
 
-decord's frames equal ffmpeg's bit for bit and are turned as the file's metadata says. Frames
-come one at a time, so a video's length does not matter for memory. A folder of jpg files
-00001.jpg, 00002.jpg ... is a video too, which PyAV reads.
+decord's frames are turned as the file's metadata says. They equal PyAV's, but for XviD: there some
+values differ by up to 2 of 255, as the ffmpeg in each rounds differently. Frames come one at a
+time, so a video's length does not matter for memory. A folder of jpg files 00001.jpg, 00002.jpg ...
+is a video too, which PyAV reads.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import av.logging
 import decord
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -48,11 +50,27 @@ def describe(path: Path) -> VideoInfo:
         first = next(container.decode(stream), None)
         if first is None:
             raise VideoError(f"{path}: has no frame that can be decoded")
+        require_quarter_turns(first, path)
         width, height = stream.width, stream.height
         if first.rotation % 180:
             width, height = height, width
         seconds = (container.duration or 0) / av.time_base
         return VideoInfo(width, height, float(stream.average_rate or 0), seconds)
+
+
+def require_quarter_turns(frame: VideoFrame, source: object) -> None:
+    """Raise VideoError where metadata mirror a frame, or turn it by other than 0, 90, 180, 270.
+
+    decord, PyAV and ffmpeg then show different pictures.
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    mirrored, slanted = a * d < b * c, (a or d) and (b or c)
+    if mirrored or slanted:
+        how = "mirrored" if mirrored else f"turned by {frame.rotation} degrees"
+        raise VideoError(f"{source}: is {how} by its metadata; allowed: 0, 90, 180 or 270 degrees")
 
 
 def video_files(path: Path) -> list[Path]:
@@ -63,8 +81,9 @@ def video_files(path: Path) -> list[Path]:
 def count_frames(path: Path) -> int:
     """Return how many frames can be decoded, whatever the header says. Raises VideoError.
 
-    Of a damaged file decord and PyAV may decode different frames. What is mixed must not depend
-    on who reads it, so such a file is refused.
+    What is mixed must not depend on who reads it: a file is refused where the decoder marks a frame
+    as damaged, and where decord decodes more or fewer frames. Frames that are lost as a whole, as
+    at the end of a file that was cut short, are not noticed.
     """
     with opened(path) as (container, stream):
         stream.thread_count = 1
@@ -72,12 +91,14 @@ def count_frames(path: Path) -> int:
         for frame in container.decode(stream):
             frames += 1
             damaged += frame.is_corrupt
-        whole = path.is_dir() or (not damaged and frames == stream.frames)
-    # Decoding again costs more than the first time: only where there is a sign of damage, or no
-    # frame count in the header to compare with.
+        as_declared = path.is_dir() or frames == stream.frames
     if not frames:
         raise VideoError(f"{path}: has no frame that can be decoded")
-    if not whole:
+    if damaged:
+        raise VideoError(f"{path}: damaged: {damaged} of {frames} frames cannot be decoded whole")
+    # Decoding again costs more than the first time: only where the header has another frame count,
+    # or none.
+    if not as_declared:
         others = sum(1 for _ in stream_frames(path, size=(8, 8), fit="squeeze"))
         if others != frames:
             raise VideoError(f"{path}: damaged: PyAV decodes {frames} frames, decord {others}")
