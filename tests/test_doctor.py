@@ -164,10 +164,13 @@ def test_two_file_systems_each_need_the_room(tmp_path):
     assert findings[1].line.startswith("scratch: ")
 
 
-def test_the_disk_is_judged_by_the_clips_that_the_stages_kept(tmp_path):
+def test_the_disk_is_judged_by_the_clips_that_the_stages_kept_of_this_dataset(tmp_path):
     params = load_params(ROOT / "params.yaml")
+    videos = tmp_path / "ucf101"
+    data = params.data.model_copy(update={"ucf101": videos, "rldd": tmp_path / "rldd"})
+    params = params.model_copy(update={"data": data})
     places = Places(
-        sample=params.data.ucf101.parent,
+        sample=tmp_path,
         videos=tmp_path / "videos.csv",
         clips=tmp_path / "clips.csv",
         store=tmp_path,
@@ -180,6 +183,10 @@ def test_the_disk_is_judged_by_the_clips_that_the_stages_kept(tmp_path):
     header = "video,class,group,frames,width,height,fps,kept,reason"
     rows = ["a.avi,A,g1,150,8,8,25.0,true,", "b.avi,A,g1,9,8,8,25.0,false,short"]
     places.videos.write_text("\n".join([header, *rows, ""]))
+    *_, disk = examine(params, places, decode=False)
+    assert ": 7688 clips of " in disk.line  # the table is of another dataset
+    videos.mkdir()
+    (videos / "a.avi").touch()
     *_, disk = examine(params, places, decode=False)
     assert ": 1 clips of " in disk.line
 

@@ -320,3 +320,10 @@ def test_between_file_systems_a_linked_output_is_a_copy(tmp_path):
         assert (tmp_path / "out/shard.h5").read_bytes() == b"clips"
     finally:
         source.unlink()
+
+
+def test_a_scratch_folder_that_cannot_be_made_is_one_line_that_names_the_setting(tmp_path):
+    (tmp_path / "file").touch()
+    message = "file: cannot be made .*FRAMEMIX_SCRATCH or runtime.scratch"
+    with pytest.raises(DatasetError, match=message), locked(tmp_path / "file/a.lock"):
+        pass

@@ -5,10 +5,11 @@ UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects 
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import TypeVar
 
 from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import STATES, Clip, Video
@@ -22,6 +23,8 @@ from framemix.progress import track
 from framemix.tables import read_table
 from framemix.video.containers import require_video_file
 from framemix.video.reading import count_frames
+
+R = TypeVar("R", Video, Clip)
 
 UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
@@ -66,7 +69,8 @@ def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding
             names = (f"{RLDD_TIMES} times runtime.decode_timeout", limits.names[1])
             limits = replace(limits, seconds=RLDD_TIMES * limits.seconds, names=names)
         yield from examine_rldd(data.rldd, limits)
-    clips = (_kept(places.videos, Video) or UCF101_KEPT) + _kept(places.clips, Clip)
+    videos = _kept(places.videos, Video, lambda row: data.ucf101 / row.video) or UCF101_KEPT
+    clips = videos + _kept(places.clips, Clip, lambda row: data.rldd / row.source)
     folders = {"store": places.store, "scratch": places.scratch, "DVC cache": places.cache}
     yield from examine_disk(clips, params.mix, folders)
 
@@ -156,9 +160,10 @@ def _rendered(name: str, root: Path) -> Finding:
     return Finding(True, f"data.{name} = {root}: the sample, made by dvc repro")
 
 
-def _kept(table: Path, row_type: type[Video | Clip]) -> int:
-    """Return how many rows of the table are kept: 0 where a stage has yet to write it."""
-    return sum(row.kept for row in read_table(table, row_type)) if table.is_file() else 0
+def _kept(table: Path, row_type: type[R], source: Callable[[R], Path]) -> int:
+    """Return how many rows of the table are kept: 0 where it has yet to be made of this dataset."""
+    rows = read_table(table, row_type) if table.is_file() else []
+    return sum(row.kept for row in rows) if rows and source(rows[0]).exists() else 0
 
 
 def _files(

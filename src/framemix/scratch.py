@@ -158,9 +158,15 @@ def disk_errors(folder: Path) -> Iterator[None]:
 def locked(file: Path) -> Iterator[None]:
     """Hold the lock `file`; wait, saying so, while another process holds it.
 
-    Raises DatasetError where the file system has no locks.
+    Raises DatasetError where its folder cannot be made or the file system has no locks.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            f"{file.parent}: cannot be made ({error.strerror}); put scratch elsewhere with "
+            f"FRAMEMIX_SCRATCH or runtime.scratch"
+        ) from None
     with file.open("w") as lock:
         try:
             _lock(lock, file)

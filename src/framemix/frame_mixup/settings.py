@@ -4,7 +4,6 @@ Free of torch, so that stages that do not train can check params.yaml at no cost
 stages compute from them is in modules that they import, and so depend on.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -12,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from framemix.datasets.sample.arrow import ArrowSettings
 from framemix.datasets.something_something import LabelledSettings
 from framemix.frame_mixup.cells import StudyMix, mix_settings, parse_cell
-from framemix.training.settings import PretrainModel
+from framemix.training.settings import PretrainModel, Seed
+from framemix.validation import Folder
 
 
 def _is_cell(name: str) -> str:
@@ -20,7 +20,6 @@ def _is_cell(name: str) -> str:
     return name
 
 
-Seed = Annotated[int, Field(ge=0)]
 CellName = Annotated[str, AfterValidator(_is_cell)]
 
 
@@ -29,8 +28,8 @@ class StudyData(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    short: Path
-    long: Path
+    short: Folder
+    long: Folder
 
 
 class StudySample(BaseModel):
