@@ -252,3 +252,40 @@ def test_real_videos_are_answered(here: Path, shared: Path) -> None:
     answers = json.loads(done.stdout)
     assert len(answers) == 10
     assert all(len(video["predictions"]) > 1 for video in answers)
+
+
+@pytest.mark.parametrize("spelling", ["a.mp4", "below/../a.mp4", "link.mp4", "hardlink.mp4"])
+def test_a_video_is_never_overwritten_by_its_annotation(
+    spelling: str, here: Path, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "a.mp4")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    (tmp_path / "hardlink.mp4").hardlink_to(video)
+    before = video.read_bytes()
+    done = run(here / "model.safetensors", video, "--annotate", tmp_path / spelling)
+    assert f"{spelling}: would overwrite {video}; allowed: another file" in str(done.exception)
+    assert done.stdout == ""  # told before anything is computed
+    assert video.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--plot", "none/a.png"], "none/a.png: cannot be written: No such file or directory"),
+        (["--plot", "a.xyz"], "a.xyz: cannot be written; allowed: a name that ends in .png"),
+        (["--plot", "folder.png"], "folder.png: cannot be written: Is a directory"),
+        (["--annotate", "none/a.mp4"], "none/a.mp4: cannot be written: No such file or directory"),
+        (["--annotate", "a.avi"], "a.avi: cannot be written; allowed: a name that ends in .mp4"),
+        (["--annotate", "/proc/a.mp4"], "/proc/a.mp4: cannot be written: No such file"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_computed(
+    options: list[str], message: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.png").mkdir()
+    done = run(here / "model.safetensors", here / "videos/a.avi", *options)
+    assert isinstance(done.exception, FramemixError)
+    assert message in str(done.exception)
+    assert done.stdout == ""

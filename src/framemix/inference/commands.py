@@ -34,7 +34,7 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw one video's timeline to this picture.")
+        Path | None, typer.Option(help="Draw one video's timeline to this .png.")
     ] = None,
     annotate: Annotated[
         Path | None, typer.Option(help="Write one video, its classes on it, to this .mp4.")
@@ -54,6 +54,7 @@ def predict(
     from framemix.inference.output import as_csv, as_json, as_text
     from framemix.inference.overlay import annotate as write_annotated
     from framemix.inference.prediction import predict_videos
+    from framemix.inference.targets import check_target
     from framemix.inference.timeline import draw_timeline, save_figure
     from framemix.inference.videos import find_videos
     from framemix.isolation import Limits
@@ -63,6 +64,9 @@ def predict(
     files = find_videos(videos)
     if (plot or annotate) and len(files) > 1:
         raise FramemixError(f"--plot and --annotate: {len(files)} videos; allowed: one")
+    for target, suffix in ((plot, ".png"), (annotate, ".mp4")):
+        if target:
+            check_target(target, suffix, [model, *files])
     classifier = load_classifier(model, device)
     sliding = Sliding(window, step) if window else None
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", "fixed"))
@@ -140,10 +144,12 @@ def export(
 ) -> None:
     """Write a model as ONNX, compare it with PyTorch on clips, and print the difference."""
     from framemix.inference.export import export_onnx
+    from framemix.inference.targets import check_target
     from framemix.inference.videos import find_videos
 
-    target = output or model.with_suffix(".onnx")
-    check = export_onnx(model, target, find_videos(videos or []))
+    target, files = output or model.with_suffix(".onnx"), find_videos(videos or [])
+    check_target(target, ".onnx", [model, *files])
+    check = export_onnx(model, target, files)
     clips = "clips" if videos else "clips of noise"
     typer.echo(
         f"{target}: at most {check.difference:.1e} from PyTorch's probabilities "
@@ -171,14 +177,17 @@ def explain(
     from framemix.inference.classifier import mix_of
     from framemix.inference.clips import USUAL_LIMITS, isolated_clips
     from framemix.inference.film import write_film
+    from framemix.inference.targets import check_target
     from framemix.inference.timeline import save_figure
     from framemix.models import load_model
 
+    picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
+    for target in (picture, film):
+        check_target(target, target.suffix, [model, video])
     trained = load_model(model)
     mix = mix_of(trained.mix, model)
     (clip,) = isolated_clips(video, mix, None, USUAL_LIMITS)
     explanation = explain_clip(trained, clip.mixed, class_name)
-    picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
     save_figure(draw_explanation(explanation), picture)
     write_film(video, film, clip, explanation, mix)
     typer.echo(
