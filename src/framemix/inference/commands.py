@@ -94,8 +94,9 @@ def watch(
         float, typer.Option(help="Seconds from prediction to prediction.", min=0.04)
     ] = 1.0,
     alarm: Annotated[
-        str, typer.Option(help="The class to watch for; a model without it has no alarm.")
-    ] = "drowsy",
+        str | None,
+        typer.Option(help="The class to watch for. Default: drowsy, where the model has it."),
+    ] = None,
     on: Annotated[float, typer.Option(help="Smoothed probability that starts the alarm.")] = 0.7,
     off: Annotated[float, typer.Option(help="Smoothed probability that ends it.")] = 0.4,
     half_life: Annotated[
@@ -110,13 +111,14 @@ def watch(
 
     Latency is the time from a window's last frame to the answer. A file is played at its speed.
     """
-    from framemix.inference.alarm import Alarm
+    from framemix.inference.alarm import Alarm, watched_class
     from framemix.inference.classifier import load_classifier
     from framemix.inference.clips import Sliding
     from framemix.inference.live import watch as watch_source
     from framemix.inference.output import live_line, live_summary
 
-    classifier, bell = load_classifier(model, device), Alarm(on, off, half_life)
+    bell, classifier = Alarm(on, off, half_life), load_classifier(model, device)
+    watched = watched_class(alarm, classifier.classes)
     latencies, skipped = [], 0
     try:
         for seen in watch_source(
@@ -125,8 +127,8 @@ def watch(
             latencies.append(seen.latency)
             skipped += seen.skipped
             said = dict(zip(classifier.classes, seen.probabilities.tolist(), strict=True))
-            if alarm in said:
-                bell.update(said[alarm], seen.seconds)
+            if watched is not None:
+                bell.update(said[watched], seen.seconds)
             typer.echo(live_line(seen, classifier.classes, bell))
     except KeyboardInterrupt:
         pass
