@@ -14,6 +14,7 @@ Model = Annotated[
     Path, typer.Argument(help="model.safetensors, or the .onnx file that `export` wrote.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+LONGEST = 86400.0  # seconds: a day
 
 
 def predict(
@@ -28,9 +29,13 @@ def predict(
             help="Seconds of the window that slides over longer videos. Without it a video is "
             "one clip, as in training.",
             min=0.04,
+            max=LONGEST,
         ),
     ] = None,
-    step: Annotated[float, typer.Option(help="Seconds from window to window.", min=0.04)] = 1.0,
+    step: Annotated[
+        float,
+        typer.Option(help="Seconds from window to window.", min=0.04, max=LONGEST),
+    ] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     plot: Annotated[
@@ -40,7 +45,12 @@ def predict(
         Path | None, typer.Option(help="Write one video, its classes on it, to this .mp4.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(help="Seconds that decoding a video, or 16 windows of it, may take.")
+        float,
+        typer.Option(
+            help="Seconds that decoding a video, or 16 windows of it, may take.",
+            min=0.0001,
+            max=LONGEST,
+        ),
     ] = 600.0,
     device: Device = "auto",
 ) -> None:
@@ -53,24 +63,26 @@ def predict(
     from framemix.inference.clips import USUAL_LIMITS, Sliding
     from framemix.inference.output import as_csv, as_json, as_text
     from framemix.inference.overlay import annotate as write_annotated
-    from framemix.inference.prediction import predict_videos
+    from framemix.inference.prediction import Result, predict_videos
     from framemix.inference.targets import check_target
     from framemix.inference.timeline import draw_timeline, save_figure
-    from framemix.inference.videos import find_videos
+    from framemix.inference.videos import search_videos
     from framemix.isolation import Limits
 
     if json and csv:
         raise FramemixError("--json and --csv: allowed: one of them")
-    files = find_videos(videos)
-    if (plot or annotate) and len(files) > 1:
-        raise FramemixError(f"--plot and --annotate: {len(files)} videos; allowed: one")
+    found = search_videos(videos)
+    files = [video for video, problem in found.items() if problem is None]
+    if (plot or annotate) and len(found) > 1:
+        raise FramemixError(f"--plot and --annotate: {len(found)} videos; allowed: one")
     for target, suffix in ((plot, ".png"), (annotate, ".mp4")):
         if target:
             check_target(target, suffix, [model, *files])
     classifier = load_classifier(model, device)
     sliding = Sliding(window, step) if window else None
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", "fixed"))
-    results = list(predict_videos(classifier, files, sliding, limits))
+    unusable = [Result(video, error=found[video]) for video in found if found[video] is not None]
+    results = [*predict_videos(classifier, files, sliding, limits), *unusable]
     write = as_json if json else as_csv if csv else as_text
     typer.echo(write(results, classifier.classes, top))
     if (plot or annotate) and results[0].error is None:
@@ -88,10 +100,12 @@ def watch(
         str, typer.Argument(help="A camera (/dev/video0), a stream's URL, or a file.")
     ],
     window: Annotated[
-        float, typer.Option(help="Seconds that a prediction looks back.", min=0.04)
+        float,
+        typer.Option(help="Seconds that a prediction looks back.", min=0.04, max=LONGEST),
     ] = 5.0,
     step: Annotated[
-        float, typer.Option(help="Seconds from prediction to prediction.", min=0.04)
+        float,
+        typer.Option(help="Seconds from prediction to prediction.", min=0.04, max=LONGEST),
     ] = 1.0,
     alarm: Annotated[
         str | None,
@@ -100,7 +114,8 @@ def watch(
     on: Annotated[float, typer.Option(help="Smoothed probability that starts the alarm.")] = 0.7,
     off: Annotated[float, typer.Option(help="Smoothed probability that ends it.")] = 0.4,
     half_life: Annotated[
-        float, typer.Option(help="Seconds in which smoothing follows half of a change.", min=0)
+        float,
+        typer.Option(help="Seconds in which smoothing follows half of a change.", min=0),
     ] = 2.0,
     as_fast_as_possible: Annotated[
         bool, typer.Option("--as-fast-as-possible", help="Do not wait for a file's frames.")
@@ -209,7 +224,10 @@ def demo(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 7860,
     window: Annotated[
-        float, typer.Option(help="Seconds of the window that slides over longer videos.", min=0.04)
+        float,
+        typer.Option(
+            help="Seconds of the window that slides over longer videos.", min=0.04, max=LONGEST
+        ),
     ] = 5.0,
 ) -> None:
     """Serve a web page: drop a video, see classes, timeline, mixed frames and where it looks.
