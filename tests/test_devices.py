@@ -10,5 +10,11 @@ from framemix.errors import ModelError
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_device_that_is_not_there_is_one_clear_error() -> None:
     assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(ModelError, match=r"runtime\.device = cuda:1: .* allowed: auto, cpu"):
+    with pytest.raises(ModelError, match=r"^device = cuda:1: .* allowed: auto, cpu"):
         resolve_device("cuda:1")
+
+
+@pytest.mark.parametrize("name", ["foo", "meta", "cuda:", "mps", ""])
+def test_a_device_of_another_kind_is_one_clear_error(name: str) -> None:
+    with pytest.raises(ModelError, match=f"^device = {name}: allowed: auto, cpu, cuda or cuda:N"):
+        resolve_device(name)

@@ -269,3 +269,15 @@ def test_a_bad_video_is_told(tmp_path: Path) -> None:
     done = run(tmp_path / "model.safetensors", tmp_path / "a.avi")
     assert done.exit_code == 1
     assert "a.avi: is no AVI" in str(done.exception)
+
+
+def test_no_output_is_written_over_the_video_or_where_none_can_be(tmp_path: Path) -> None:
+    model, video = tmp_path / "model.safetensors", write_video(tmp_path / "a.mp4")
+    write_model(model)
+    before = video.read_bytes()
+    done = run(model, video, "-o", tmp_path / "a")
+    assert f"a.mp4: would overwrite {video}; allowed: another file" in str(done.exception)
+    assert video.read_bytes() == before
+    assert not (tmp_path / "a.png").exists()
+    done = run(model, video, "-o", tmp_path / "none/a")
+    assert "none/a.png: cannot be written: No such file" in str(done.exception)

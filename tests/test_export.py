@@ -90,3 +90,26 @@ def test_mix_settings_survive(exported: Path) -> None:
     mix = load_classifier(exported / "model.onnx").mix
     assert mix == mix_settings(pixel_format=mix.pixel_format)
     assert load_classifier(exported / "model.onnx").classes == list(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.safetensors", "cannot be written; allowed: a name that ends in .onnx"),
+        ("a.txt", "cannot be written; allowed: a name that ends in .onnx"),
+        ("link.onnx", "would overwrite"),
+        ("none/a.onnx", "cannot be written: No such file or directory"),
+        ("folder.onnx", "cannot be written: Is a directory"),
+    ],
+)
+def test_what_cannot_be_the_output_is_told_and_left_as_it_is(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "model.safetensors")
+    before = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "link.onnx").symlink_to("model.safetensors")
+    done = run("export", tmp_path / "model.safetensors", "--output", tmp_path / name)
+    assert done.exit_code == 1
+    assert f"{tmp_path / name}: {message}" in str(done.exception)
+    assert (tmp_path / "model.safetensors").read_bytes() == before

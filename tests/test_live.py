@@ -204,9 +204,17 @@ def test_prints_a_line_a_window_and_the_latency(here: Path) -> None:
     assert summary.startswith("3 windows, 0 skipped; latency ")
 
 
-def test_a_class_that_the_model_lacks_has_no_alarm(here: Path) -> None:
-    arguments = ("--window", 2, "--as-fast-as-possible", "--alarm", "yawning")
-    done = run(here / "model.safetensors", here / "a.mp4", *arguments)
+def test_a_named_class_that_the_model_lacks_is_told(here: Path) -> None:
+    done = run(here / "model.safetensors", here / "a.mp4", "--alarm", "Drowsy")
+    assert done.exit_code == 1
+    assert str(done.exception) == "--alarm Drowsy: not the model's; allowed: alert, drowsy"
+
+
+def test_a_model_without_drowsiness_is_watched_without_an_alarm(here: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    arguments = ("--window", 2, "--as-fast-as-possible")
+    done = run(tmp_path / "model.safetensors", here / "a.mp4", *arguments)
+    assert done.exit_code == 0, done.output
     assert "smoothed" not in done.stdout
 
 

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -130,10 +133,19 @@ def test_folders_files_and_patterns_name_each_video_once(here: Path) -> None:
     assert find_videos([str(here / "videos/notes.txt")]) == [here / "videos/notes.txt"]
 
 
-@pytest.mark.parametrize("name", ["missing.avi", "none/**/*.avi", "empty"])
-def test_a_name_without_a_video_is_told(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.avi", "cannot be read: No such file or directory"),
+        ("dangling[1].avi", "cannot be read: No such file or directory"),
+        ("none/**/*.avi", "no video there; allowed"),
+        ("empty", "no video there; allowed"),
+    ],
+)
+def test_a_name_without_a_video_is_told(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FramemixError, match="no video there; allowed") as error:
+    (tmp_path / "dangling[1].avi").symlink_to("none")
+    with pytest.raises(FramemixError, match=message) as error:
         find_videos([str(tmp_path / name)])
     assert str(tmp_path / name) in str(error.value)
 
@@ -252,3 +264,99 @@ def test_real_videos_are_answered(here: Path, shared: Path) -> None:
     answers = json.loads(done.stdout)
     assert len(answers) == 10
     assert all(len(video["predictions"]) > 1 for video in answers)
+
+
+@pytest.mark.parametrize("spelling", ["a.mp4", "below/../a.mp4", "link.mp4", "hardlink.mp4"])
+def test_a_video_is_never_overwritten_by_its_annotation(
+    spelling: str, here: Path, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "a.mp4")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    (tmp_path / "hardlink.mp4").hardlink_to(video)
+    before = video.read_bytes()
+    done = run(here / "model.safetensors", video, "--annotate", tmp_path / spelling)
+    assert f"{spelling}: would overwrite {video}; allowed: another file" in str(done.exception)
+    assert done.stdout == ""  # told before anything is computed
+    assert video.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--plot", "none/a.png"], "none/a.png: cannot be written: No such file or directory"),
+        (["--plot", "a.xyz"], "a.xyz: cannot be written; allowed: a name that ends in .png"),
+        (["--plot", "folder.png"], "folder.png: cannot be written: Is a directory"),
+        (["--annotate", "none/a.mp4"], "none/a.mp4: cannot be written: No such file or directory"),
+        (["--annotate", "a.avi"], "a.avi: cannot be written; allowed: a name that ends in .mp4"),
+        (["--annotate", "/proc/a.mp4"], "/proc/a.mp4: cannot be written: No such file"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_computed(
+    options: list[str], message: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.png").mkdir()
+    done = run(here / "model.safetensors", here / "videos/a.avi", *options)
+    assert isinstance(done.exception, FramemixError)
+    assert message in str(done.exception)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("predict", "--window"),
+        ("predict", "--step"),
+        ("predict", "--timeout"),
+        ("watch", "--window"),
+        ("watch", "--step"),
+    ],
+)
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e300"])
+def test_seconds_that_are_no_length_of_time_are_told(
+    command: str, option: str, value: str, here: Path
+) -> None:
+    video = str(here / "videos/a.avi")
+    arguments = [command, str(here / "model.safetensors"), video, option, value]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.stderr
+
+
+def test_a_file_that_is_not_there_is_one_line_and_the_rest_goes_on(
+    here: Path, tmp_path: Path
+) -> None:
+    write_video(tmp_path / "folder/a.mp4")
+    (tmp_path / "folder/b.mp4").symlink_to("none")
+    missing = tmp_path / "missing.mp4"
+    done = run(here / "model.safetensors", missing, tmp_path / "folder", "--json")
+    assert done.exit_code == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    reason = "cannot be read: No such file or directory"
+    assert lines == [f"error: {missing}: {reason}", f"error: {tmp_path}/folder/b.mp4: {reason}"]
+    answered = [video["video"] for video in json.loads(done.stdout) if "predictions" in video]
+    assert answered == [f"{tmp_path}/folder/a.mp4"]
+
+
+def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4")
+    closed = write_video(tmp_path / "closed/b.mp4").parent
+    closed.chmod(0)
+    code = "import sys; from framemix.inference.videos import search_videos as s; " + (
+        "[print(*one, sep='|') for one in s(sys.argv[1:]).items()]"
+    )
+    powers = "-dac_override,-dac_read_search"
+    ordinary = ["setpriv", f"--bounding-set={powers}", f"--inh-caps={powers}"]
+    command = [sys.executable, "-c", code, str(tmp_path), str(closed / "b.mp4")]
+    try:
+        done = subprocess.run(
+            [*(ordinary if os.geteuid() == 0 else []), *command], capture_output=True, text=True
+        )
+    finally:
+        closed.chmod(0o755)
+    assert done.stdout.splitlines() == [
+        f"{tmp_path}/a.mp4|None",
+        f"{closed}|{closed}: cannot be read: Permission denied",
+        f"{closed}/b.mp4|{closed}/b.mp4: cannot be read: Permission denied",
+    ]

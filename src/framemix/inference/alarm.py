@@ -1,8 +1,11 @@
 """When to raise an alarm: not at every peak of a probability, and not on and off."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from framemix.errors import FramemixError
+
+USUAL = "drowsy"  # the class to watch for
 
 
 @dataclass
@@ -35,3 +38,15 @@ class Alarm:
         self._seconds = seconds
         self.active = self.level >= (self.off if self.active else self.on)
         return self.level
+
+
+def watched_class(named: str | None, classes: Sequence[str]) -> str | None:
+    """Return the class to watch for: the one named, else the usual one where the model has it.
+
+    Raises FramemixError for a class that is named but not one of the model's.
+    """
+    if named is None:
+        return USUAL if USUAL in classes else None
+    if named not in classes:
+        raise FramemixError(f"--alarm {named}: not the model's; allowed: {', '.join(classes)}")
+    return named

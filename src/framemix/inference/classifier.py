@@ -38,7 +38,7 @@ def load_classifier(path: Path, device: str = "auto") -> Classifier:
 
     Raises ModelError, naming the file, for anything else.
     """
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         # Here: an extra that the other models do not need.
         from framemix.inference.onnx_file import load_onnx
 

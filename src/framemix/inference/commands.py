@@ -14,6 +14,24 @@ Model = Annotated[
     Path, typer.Argument(help="model.safetensors, or the .onnx file that `export` wrote.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+LONGEST = 86400.0  # seconds: a day
+MaybeWindow = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds of the window that slides over longer videos. Without it a video is one "
+        "clip, as in training.",
+        min=0.04,
+        max=LONGEST,
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that decoding a video, or 16 windows of it, may take.",
+        min=0.0001,
+        max=LONGEST,
+    ),
+]
 
 
 def predict(
@@ -22,26 +40,20 @@ def predict(
         list[str], typer.Argument(help="Files, folders, or quoted patterns such as 'a/**/*.avi'.")
     ],
     top: Annotated[int, typer.Option(help="How many classes to show.", min=1)] = 3,
-    window: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds of the window that slides over longer videos. Without it a video is "
-            "one clip, as in training.",
-            min=0.04,
-        ),
-    ] = None,
-    step: Annotated[float, typer.Option(help="Seconds from window to window.", min=0.04)] = 1.0,
+    window: MaybeWindow = None,
+    step: Annotated[
+        float,
+        typer.Option(help="Seconds from window to window.", min=0.04, max=LONGEST),
+    ] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw one video's timeline to this picture.")
+        Path | None, typer.Option(help="Draw one video's timeline to this .png.")
     ] = None,
     annotate: Annotated[
         Path | None, typer.Option(help="Write one video, its classes on it, to this .mp4.")
     ] = None,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds that decoding a video, or 16 windows of it, may take.")
-    ] = 600.0,
+    timeout: Timeout = 600.0,
     device: Device = "auto",
 ) -> None:
     """Tell what videos show: classes and probabilities, of whole videos or as a timeline.
@@ -53,20 +65,26 @@ def predict(
     from framemix.inference.clips import USUAL_LIMITS, Sliding
     from framemix.inference.output import as_csv, as_json, as_text
     from framemix.inference.overlay import annotate as write_annotated
-    from framemix.inference.prediction import predict_videos
+    from framemix.inference.prediction import Result, predict_videos
+    from framemix.inference.targets import check_target
     from framemix.inference.timeline import draw_timeline, save_figure
-    from framemix.inference.videos import find_videos
+    from framemix.inference.videos import search_videos
     from framemix.isolation import Limits
 
     if json and csv:
         raise FramemixError("--json and --csv: allowed: one of them")
-    files = find_videos(videos)
-    if (plot or annotate) and len(files) > 1:
-        raise FramemixError(f"--plot and --annotate: {len(files)} videos; allowed: one")
+    found = search_videos(videos)
+    files = [video for video, problem in found.items() if problem is None]
+    if (plot or annotate) and len(found) > 1:
+        raise FramemixError(f"--plot and --annotate: {len(found)} videos; allowed: one")
+    for target, suffix in ((plot, ".png"), (annotate, ".mp4")):
+        if target:
+            check_target(target, suffix, [model, *files])
     classifier = load_classifier(model, device)
     sliding = Sliding(window, step) if window else None
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", None))
-    results = list(predict_videos(classifier, files, sliding, limits))
+    unusable = [Result(video, error=found[video]) for video in found if found[video] is not None]
+    results = [*predict_videos(classifier, files, sliding, limits), *unusable]
     write = as_json if json else as_csv if csv else as_text
     typer.echo(write(results, classifier.classes, top))
     if (plot or annotate) and results[0].error is None:
@@ -84,18 +102,22 @@ def watch(
         str, typer.Argument(help="A camera (/dev/video0), a stream's URL, or a file.")
     ],
     window: Annotated[
-        float, typer.Option(help="Seconds that a prediction looks back.", min=0.04)
+        float,
+        typer.Option(help="Seconds that a prediction looks back.", min=0.04, max=LONGEST),
     ] = 5.0,
     step: Annotated[
-        float, typer.Option(help="Seconds from prediction to prediction.", min=0.04)
+        float,
+        typer.Option(help="Seconds from prediction to prediction.", min=0.04, max=LONGEST),
     ] = 1.0,
     alarm: Annotated[
-        str, typer.Option(help="The class to watch for; a model without it has no alarm.")
-    ] = "drowsy",
+        str | None,
+        typer.Option(help="The class to watch for. Default: drowsy, where the model has it."),
+    ] = None,
     on: Annotated[float, typer.Option(help="Smoothed probability that starts the alarm.")] = 0.7,
     off: Annotated[float, typer.Option(help="Smoothed probability that ends it.")] = 0.4,
     half_life: Annotated[
-        float, typer.Option(help="Seconds in which smoothing follows half of a change.", min=0)
+        float,
+        typer.Option(help="Seconds in which smoothing follows half of a change.", min=0),
     ] = 2.0,
     as_fast_as_possible: Annotated[
         bool, typer.Option("--as-fast-as-possible", help="Do not wait for a file's frames.")
@@ -106,13 +128,14 @@ def watch(
 
     Latency is the time from a window's last frame to the answer. A file is played at its speed.
     """
-    from framemix.inference.alarm import Alarm
+    from framemix.inference.alarm import Alarm, watched_class
     from framemix.inference.classifier import load_classifier
     from framemix.inference.clips import Sliding
     from framemix.inference.live import watch as watch_source
     from framemix.inference.output import live_line, live_summary
 
-    classifier, bell = load_classifier(model, device), Alarm(on, off, half_life)
+    bell, classifier = Alarm(on, off, half_life), load_classifier(model, device)
+    watched = watched_class(alarm, classifier.classes)
     latencies, skipped = [], 0
     try:
         for seen in watch_source(
@@ -121,8 +144,8 @@ def watch(
             latencies.append(seen.latency)
             skipped += seen.skipped
             said = dict(zip(classifier.classes, seen.probabilities.tolist(), strict=True))
-            if alarm in said:
-                bell.update(said[alarm], seen.seconds)
+            if watched is not None:
+                bell.update(said[watched], seen.seconds)
             typer.echo(live_line(seen, classifier.classes, bell))
     except KeyboardInterrupt:
         pass
@@ -140,10 +163,12 @@ def export(
 ) -> None:
     """Write a model as ONNX, compare it with PyTorch on clips, and print the difference."""
     from framemix.inference.export import export_onnx
+    from framemix.inference.targets import check_target
     from framemix.inference.videos import find_videos
 
-    target = output or model.with_suffix(".onnx")
-    check = export_onnx(model, target, find_videos(videos or []))
+    target, files = output or model.with_suffix(".onnx"), find_videos(videos or [])
+    check_target(target, ".onnx", [model, *files])
+    check = export_onnx(model, target, files)
     clips = "clips" if videos else "clips of noise"
     typer.echo(
         f"{target}: at most {check.difference:.1e} from PyTorch's probabilities "
@@ -171,14 +196,17 @@ def explain(
     from framemix.inference.classifier import mix_of
     from framemix.inference.clips import USUAL_LIMITS, isolated_clips
     from framemix.inference.film import write_film
+    from framemix.inference.targets import check_target
     from framemix.inference.timeline import save_figure
     from framemix.models import load_model
 
+    picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
+    for target in (picture, film):
+        check_target(target, target.suffix, [model, video])
     trained = load_model(model)
     mix = mix_of(trained.mix, model)
     (clip,) = isolated_clips(video, mix, None, USUAL_LIMITS)
     explanation = explain_clip(trained, clip.mixed, class_name)
-    picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
     save_figure(draw_explanation(explanation), picture)
     write_film(video, film, clip, explanation, mix)
     typer.echo(
@@ -198,7 +226,10 @@ def demo(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 7860,
     window: Annotated[
-        float, typer.Option(help="Seconds of the window that slides over longer videos.", min=0.04)
+        float,
+        typer.Option(
+            help="Seconds of the window that slides over longer videos.", min=0.04, max=LONGEST
+        ),
     ] = 5.0,
 ) -> None:
     """Serve a web page: drop a video, see classes, timeline, mixed frames and where it looks.

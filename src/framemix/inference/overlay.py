@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from framemix.errors import VideoError
 from framemix.inference.clips import frame_rate
 from framemix.inference.output import best
 from framemix.inference.prediction import Prediction
@@ -36,8 +35,6 @@ def annotate(
 
 def rewrite(path: Path, target: Path, change: Callable[[Pixels, float], Pixels]) -> None:
     """Write `change(frame, seconds)` of each frame of the video to the MP4 file `target`."""
-    if target.suffix.lower() != ".mp4":
-        raise VideoError(f"{target}: cannot be written; allowed: a name that ends in .mp4")
     info, fps = describe(path), frame_rate(path)
     # H.264 has one colour for 2x2 pixels.
     height, width = info.height // 2 * 2, info.width // 2 * 2

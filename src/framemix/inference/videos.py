@@ -1,5 +1,7 @@
 """Which video files are meant by the files, folders and patterns of a command line."""
 
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
@@ -10,33 +12,60 @@ SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv", ".3gp")
 
 
 def find_videos(sources: Sequence[str]) -> list[Path]:
-    """Return the videos that `sources` name, each once: a folder's in order of their paths.
-
-    A file counts whatever its name; of a folder, and of folders in it, what ends like a video.
-    Raises VideoError for a source that names none.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        videos = list(_videos_of(source))
-        if not videos:
-            raise VideoError(
-                f"{source}: no video there; allowed: a video file, a folder or a pattern of "
-                f"files that end in {', '.join(SUFFIXES)}"
-            )
-        found.update(dict.fromkeys(videos))
+    """Return what `search_videos` finds. Raises VideoError for the first that is unusable."""
+    found = search_videos(sources)
+    for problem in found.values():
+        if problem is not None:
+            raise VideoError(problem)
     return list(found)
 
 
-def _videos_of(source: str) -> Iterator[Path]:
+def search_videos(sources: Sequence[str]) -> dict[Path, str | None]:
+    """Return the videos that `sources` name, each once: a folder's in order of their paths.
+
+    A file counts whatever its name; of a folder, and of folders in it, what ends like a video.
+    A source without videos, and what cannot be read, comes with a line that says so.
+    """
+    found: dict[Path, str | None] = {}
+    for source in sources:
+        found |= dict(_named_by(source)) or {
+            Path(source): f"{source}: no video there; allowed: a video file, a folder or a "
+            f"pattern of files that end in {', '.join(SUFFIXES)}"
+        }
+    return found
+
+
+def _named_by(source: str) -> Iterator[tuple[Path, str | None]]:
     path = Path(source)
-    if not path.exists() and has_magic(source):
+    if has_magic(source) and not os.path.lexists(source):
         for match in sorted(glob(source, recursive=True)):  # noqa: PTH207 (Path's is relative)
-            yield from _videos_of(match)
-    elif path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if _is_video(file))
-    elif path.exists():
-        yield path
+            yield from _named_by(match)
+        return
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        yield path, _unreadable(error)
+        return
+    if is_folder:
+        yield from _inside(path)
+    else:
+        yield path, None
 
 
-def _is_video(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and file.is_file()
+def _inside(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    errors: list[OSError] = []
+    # Not rglob, which passes over folders that it cannot read.
+    files = [
+        Path(below, name)
+        for below, _, names in os.walk(folder, onerror=errors.append)
+        for name in names
+        if name.lower().endswith(SUFFIXES)
+    ]
+    for file in sorted(files):
+        yield from _named_by(str(file))
+    for error in errors:
+        yield Path(error.filename), _unreadable(error)
+
+
+def _unreadable(error: OSError) -> str:
+    return f"{error.filename}: cannot be read: {error.strerror}"
