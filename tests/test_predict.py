@@ -233,6 +233,20 @@ def test_options_that_do_not_fit_are_told(options: list[str], message: str, here
     assert message in str(done.exception)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_with_weights_that_are_not_finite_is_told(value: float, tmp_path: Path) -> None:
+    from framemix.models import save_model
+
+    model = write_model(tmp_path / "model.safetensors")
+    weights = dict(model.network.named_parameters())
+    name = sorted(weights)[-1]
+    torch.nn.init.constant_(weights[name], value)
+    save_model(tmp_path / "model.safetensors", model)
+    done = run(tmp_path / "model.safetensors", tmp_path / "a.avi", "--json")
+    assert str(done.exception) == f"{tmp_path}/model.safetensors: weights not finite: {name}"
+    assert done.stdout == ""
+
+
 def test_a_model_without_mix_settings_is_told(here: Path, tmp_path: Path) -> None:
     model = load_model(here / "model.safetensors")
     model.mix.clear()

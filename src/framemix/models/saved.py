@@ -93,7 +93,8 @@ def save_model(path: Path, trained: TrainedModel) -> None:
 def load_model(path: Path | str) -> TrainedModel:
     """Read a model that `save_model` wrote: on the CPU, in eval mode.
 
-    Raises ModelError, naming the file, when it is missing, damaged or not one of ours.
+    Raises ModelError, naming the file, when it is missing, damaged or not one of ours, or has
+    weights that are not finite.
     """
     path = Path(path)
     try:
@@ -159,4 +160,8 @@ def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
     )
     if wrong:
         raise ModelError(f"weights missing, unknown or of another shape: {', '.join(wrong)}")
+    # A sum is not finite when a weight is not, and makes no tensor of the weights' size.
+    broken = sorted(name for name, weight in weights.items() if not weight.sum().isfinite())
+    if broken:
+        raise ModelError(f"weights not finite: {', '.join(broken)}")
     network.load_state_dict(weights, assign=True)
