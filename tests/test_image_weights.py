@@ -1,6 +1,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -177,6 +178,24 @@ def test_a_url_is_downloaded_once_and_then_needs_no_network(
     path.unlink()
     assert load_image_weights(model, source(address)) == sha256
     assert torch.equal(model.conv1.weight.squeeze(2), STATE["conv1.weight"])
+
+
+def test_what_starts_while_another_downloads_the_same_file_gets_it_too(
+    save: Save, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(STATE, named=True)
+    address, sha256 = url(server, path.name), digest(path)
+    models = [TSN(**SIZES, num_classes=CLASSES) for _ in range(2)]
+    both, replace = threading.Barrier(2, timeout=10), Path.replace
+
+    def replace_together(partial: Path, target: Path) -> Path:
+        both.wait()
+        return replace(partial, target)
+
+    monkeypatch.setattr(Path, "replace", replace_together)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(load_image_weights, models, [source(address)] * 2))
+    assert found == [sha256] * 2
 
 
 def test_a_cached_file_of_another_content_is_downloaded_anew(

@@ -95,13 +95,13 @@ def drowsiness_estimates(drivers: Sequence[Driver]) -> list[Estimate]:
         estimate_share("drowsy_vs_alert_accuracy", told.right, subjects),
         estimate("drowsy_vs_alert_auroc", auroc(*pair), subjects),
         estimate("sensitivity_at_95_specificity", sensitivity_at(SPECIFICITY, *pair), subjects),
-        _alone(estimate("calibration_error", calibration_error(*pair, BINS), subjects)),
+        _without_interval(estimate("calibration_error", calibration_error(*pair, BINS), subjects)),
     ]
     return [figure for figure in figures if figure]
 
 
-def _alone(figure: Estimate | None) -> Estimate | None:
-    """Without an interval: of few clips the error is too large, and resamples' are larger still."""
+def _without_interval(figure: Estimate | None) -> Estimate | None:
+    # Of few clips the calibration error is too large, and that of resamples larger still.
     return figure and figure.model_copy(update={"low": None, "high": None, "interval": ""})
 
 

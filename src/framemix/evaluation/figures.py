@@ -16,13 +16,13 @@ from framemix.explain.pictures import draw_explanation
 
 History = list[dict[str, float]]
 
-mpl.use("Agg")
-mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+styled = mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 TRAIN, VAL = "#4878a8", "#d1702a"
 MOST_SEGMENTS = 8
 MOST_COUNTED_CLASSES = 20  # with more, a cell has no room for its count
 
 
+@styled
 def loss_curves(histories: Mapping[str, History], path: Path) -> None:
     """Draw train and val loss by epoch, a panel a model (paper A, figure 3)."""
     figure = Figure(figsize=(3.6 * len(histories), 3.0), layout="constrained")
@@ -42,6 +42,7 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
     _save(figure, path)
 
 
+@styled
 def confusion_matrix(
     counts: NDArray[np.int64], classes: Sequence[str], title: str, path: Path
 ) -> None:
@@ -65,6 +66,7 @@ def confusion_matrix(
     _save(figure, path)
 
 
+@styled
 def reliability_plot(bins: Sequence[Bin], path: Path) -> None:
     """Draw how many clips are drowsy against how probable that was said to be, bin by bin."""
     figure = Figure(figsize=(3.6, 4.4), layout="constrained")
@@ -84,6 +86,7 @@ def reliability_plot(bins: Sequence[Bin], path: Path) -> None:
     _save(figure, path)
 
 
+@styled
 def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -> None:
     """Show clips (S, H, W, 3) as the network sees them, a row a clip (paper B, figure 1)."""
     segments = len(next(iter(clips.values())))
@@ -102,6 +105,7 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
     _save(figure, path)
 
 
+@styled
 def explained(explanation: Explanation, path: Path) -> None:
     """Show what in a clip an answer draws on."""
     _save(draw_explanation(explanation), path)
