@@ -7,10 +7,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from framemix import checkout
 from framemix.cli import app
 from framemix.doctor import Finding, Places, examine, examine_disk, examine_rldd, examine_ucf101
 from framemix.isolation import Limits
 from framemix.params import load_params
+from stages import paths
 from tests.bad_videos import encode
 from tests.tiny_store import mix_settings
 
@@ -202,3 +204,10 @@ def test_the_exit_code_says_whether_all_is_well(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "BAD data.rldd" in done.stdout
+
+
+def test_the_command_looks_where_the_stages_write():
+    assert (checkout.SAMPLE, checkout.VIDEOS) == (paths.SAMPLE, paths.VIDEOS)
+    assert (checkout.CLIPS, checkout.REPORTS) == (paths.RLDD_TABLE, paths.REPORTS)
+    for store in (*paths.MIXED.values(), paths.STUDY_MIXED):
+        assert store.is_relative_to(checkout.STORE)

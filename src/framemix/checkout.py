@@ -1,0 +1,107 @@
+"""The commands that need a checkout of the project: profile, table2, folds, doctor.
+
+What computes is imported when a command runs: others need not wait for what reads DVC's
+experiments, or decodes.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framemix.errors import ParamsError
+from framemix.params import apply_profile, load_params
+from framemix.scratch import scratch_root
+from framemix.training.finetune_settings import Task
+
+PROFILES, REPORTS = Path("profiles"), Path("reports")
+# Where the stages write: stages/paths.py, which a library cannot import. A test compares them.
+SAMPLE, VIDEOS, CLIPS = (
+    Path("data/sample"),
+    Path("data/ucf101/videos.csv"),
+    Path("data/rldd/clips.csv"),
+)
+STORE, DVC_CACHE = Path("data/mixed"), Path(".dvc/cache")
+
+
+def profile(
+    name: Annotated[
+        str, typer.Argument(help="A name in profiles/, such as paper, or a YAML file.")
+    ],
+) -> None:
+    """Write a profile's values into params.yaml; its comments stay, and so do other values.
+
+    `dvc params diff` then shows what changed, `git checkout params.yaml` takes it back.
+    """
+    changes = apply_profile(_profile_file(name))
+    typer.echo("\n".join(changes) if changes else "params.yaml already has these values")
+
+
+def table2(
+    task: Annotated[
+        Task,
+        typer.Option(help="What was learnt; paper A: UCF101's classes and drowsy."),
+    ] = "drowsy_class",
+) -> None:
+    """Fill paper A's table 2, the four fine-tuning modes, from DVC's experiments.
+
+    Takes the experiments whose other settings are those of params.yaml now.
+    Prints them, with the commands for modes that have no experiment, and
+    writes reports/table2.md.
+    """
+    from framemix import experiments
+
+    _report("table2.md", experiments.table2(experiments.Experiments.read(), task))
+
+
+def folds() -> None:
+    """Pool DVC's experiments over UTA-RLDD's five folds: every subject validates once.
+
+    Takes the experiments whose other settings are those of params.yaml now.
+    Prints them, with the commands for folds that have no experiment, and
+    writes reports/folds.md.
+    """
+    from framemix import experiments
+
+    _report("folds.md", experiments.folds_table(experiments.Experiments.read()))
+
+
+def doctor(
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every video to its end; takes hours.")
+    ] = False,
+) -> None:
+    """Tell whether the datasets are whole and the disk has room, and what to do where not.
+
+    The exit code is 0 when all is well, else 1.
+    """
+    from framemix.doctor import Places, examine
+
+    params = load_params()
+    places = Places(
+        sample=SAMPLE,
+        videos=VIDEOS,
+        clips=CLIPS,
+        store=STORE,
+        cache=DVC_CACHE,
+        scratch=scratch_root(params.runtime.scratch),
+    )
+    findings = list(examine(params, places, decode=decode))
+    for finding in findings:
+        typer.echo(f"{'ok ' if finding.well else 'BAD'} {finding.line}")
+    raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
+
+
+def _report(name: str, text: str) -> None:
+    REPORTS.mkdir(exist_ok=True)
+    (REPORTS / name).write_text(text, encoding="utf-8")
+    typer.echo(text)
+
+
+def _profile_file(name: str) -> Path:
+    named = PROFILES / f"{name}.yaml"
+    for path in (named, Path(name)):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in PROFILES.glob("*.yaml")))
+    raise ParamsError(f"profile {name}: no such profile or file; allowed: {known}, or a YAML file")
