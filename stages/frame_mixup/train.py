@@ -3,18 +3,16 @@
 import sys
 
 from framemix.datasets.records import LabelledVideo
-from framemix.devices import resolve_device
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.classes import partners
 from framemix.models import load_model
 from framemix.params import load_params
-from framemix.scratch import scratch_root
 from framemix.stage import run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table, write_table
 from framemix.training.pretrain import pretrain
-from framemix.training.run import Machine
+from stages.machine import machine_for
 from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_VIDEOS
 
 
@@ -23,15 +21,8 @@ def main() -> None:
     study, name = params.frame_mixup, f"{videos}-{cell}-{seed}"
     target = STUDY_MODELS / name
     kept = [row for row in read_table(STUDY_VIDEOS[videos], LabelledVideo) if row.kept]
-    store, runtime = MixedStore(STUDY_MIXED / videos / cell), params.runtime
-    machine = Machine(
-        device=resolve_device(runtime.device),
-        devices=runtime.devices,
-        num_nodes=runtime.num_nodes,
-        workers=runtime.workers,
-        resident=runtime.resident,
-        scratch=scratch_root(runtime.scratch) / f"frame_mixup_train@{name}",
-    )
+    store = MixedStore(STUDY_MIXED / videos / cell)
+    machine = machine_for(f"frame_mixup_train@{name}", params.runtime)
     pretrain(store, kept, study.train, seeds=[seed], target=target, machine=machine)
     answers = ask(
         load_model(target / "model.safetensors"),
