@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.datasets.records import SplitVideo
 from framemix.errors import ModelError
 from framemix.evaluation.metrics import parameter_counts
@@ -20,7 +21,7 @@ from framemix.models import (
     load_model,
     save_model,
 )
-from framemix.models.config import FinetuneMode, ViViTConfig
+from framemix.models.config import FinetuneMode
 from framemix.models.vivit import ViViT
 from framemix.tables import read_table
 from framemix.training.finetune import finetune, redrawn, starting_network
@@ -96,25 +97,9 @@ def run(source: Path, data: FinetuneData, folder: Path, chosen: FinetuneSettings
 def test_each_mode_trains_as_many_parameters_as_the_paper_model_has_there(
     mode: FinetuneMode,
 ) -> None:
-    config = ViViTConfig(
-        attention="factorised_encoder",
-        tokeniser="tubelet",
-        image_size=(240, 320),
-        frames=150,
-        num_classes=99,
-        image_patch_size=40,
-        frame_patch_size=10,
-        dim=1024,
-        spatial_depth=6,
-        temporal_depth=6,
-        heads=8,
-        dim_head=64,
-        mlp_dim=2048,
-        dropout=0.0,
-    )
     with torch.device("meta"):  # shapes without numbers
         paper = TrainedModel(
-            build_model(config), config, ["x"] * 99, {}, IMAGENET_MEAN, IMAGENET_STD
+            build_model(PAPER_VIVIT), PAPER_VIVIT, ["x"] * 99, {}, IMAGENET_MEAN, IMAGENET_STD
         )
         network = starting_network(paper, 100, head="replace", temporal="keep")
     network.freeze_for(mode)

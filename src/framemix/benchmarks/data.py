@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from framemix.benchmarks.made import store_of, whole_video
 from framemix.benchmarks.turns import Comparison, Speed, Task, compare
 from framemix.datasets.mix import mix_video
 from framemix.datasets.sample.actions import ActionVideo
 from framemix.errors import VideoError
 from framemix.mixing import MixSettings, mix_windows
-from framemix.store import IndexRow, MixedStore, write_shard
-from framemix.tables import write_table
+from framemix.store import MixedStore
 from framemix.training.data import ClipDataset, Example, ordered_loader
 from framemix.video.reading import count_frames, describe
 from framemix.video.writing import FFMPEG, cut_clip
@@ -205,18 +205,7 @@ def _even_size(video: Path) -> tuple[int, int]:
 
 
 def _settings(size: tuple[int, int], pixel_format: str) -> MixSettings:
-    return MixSettings.model_validate(
-        {
-            "method": "linear",
-            "segments": SEGMENTS,
-            "frames_per_segment": "all",
-            "window": "all",
-            "variants": 1,
-            "size": size,
-            "fit": "squeeze",
-            "pixel_format": pixel_format,
-        }
-    )
+    return whole_video(size, segments=SEGMENTS, method="linear", pixel_format=pixel_format)
 
 
 def _rendered(folder: Path) -> list[Path]:
@@ -233,13 +222,7 @@ def _random_store(folder: Path) -> MixedStore:
     settings = _settings(SIZE, "rgb24")
     shape = (CLIPS, settings.segments, *settings.frame_shape)
     clips = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    write_shard(folder / "a.h5", clips, CLIPS, settings)
-    rows = [
-        IndexRow(clip=str(i), class_name="a", label=0, shard="a.h5", row=i, frames=150)
-        for i in range(CLIPS)
-    ]
-    write_table(folder / "index.csv", IndexRow, rows)
-    return MixedStore(folder)
+    return store_of(folder, clips, CLIPS, settings)
 
 
 def _plain_copy(store: MixedStore) -> Path:

@@ -8,17 +8,16 @@ from statistics import median
 import numpy as np
 import torch
 
+from framemix.benchmarks.made import whole_video
 from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.inference.classifier import Classifier, classifier_of
 from framemix.inference.clips import Sliding, rolling_mix
-from framemix.mixing import MixSettings
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model
 
 FPS = 30.0
 WINDOW = 5.0  # seconds: 150 frames
 TURNS = 7
 HEAD = "| model | a frame, ms | mixing, ms | network, ms | windows a second | latency, ms |"
-PAPER_SIZE, PAPER_FRAMES, PAPER_CLASSES = (240, 320), 150, 99
 
 
 @dataclass(frozen=True)
@@ -63,24 +62,15 @@ def bench_live(classifier: Classifier) -> LiveCost:
 def paper_vivit() -> Classifier:
     """Return paper A's ViViT with random weights, which take as long as trained ones."""
     config = PAPER_VIVIT
-    mix = MixSettings(
-        method="none",
-        segments=PAPER_FRAMES,
-        frames_per_segment="all",
-        window="all",
-        variants=1,
-        size=PAPER_SIZE,
-        fit="squeeze",
-        pixel_format="rgb24",
-    )
+    mix = whole_video(config.image_size, segments=config.frames, method="none")
     torch.manual_seed(0)
     model = TrainedModel(
-        build_model(config),
-        config,
-        [str(k) for k in range(PAPER_CLASSES)],
-        mix.model_dump(mode="json"),
-        IMAGENET_MEAN,
-        IMAGENET_STD,
+        network=build_model(config),
+        config=config,
+        classes=[str(label) for label in range(config.num_classes)],
+        mix=mix.model_dump(mode="json"),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
     )
     return classifier_of(model, "paper A's ViViT", "cpu")
 

@@ -19,15 +19,14 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from framemix.benchmarks.made import store_of, whole_video
 from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.benchmarks.turns import Comparison, Cost, Task, speeds, table, take_turns
 from framemix.errors import ModelError
-from framemix.mixing import MixSettings
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD
 from framemix.models.config import FinetuneMode, ViViTConfig
 from framemix.models.vivit import ViViT, load_vit_pytorch_state_dict
-from framemix.store import IndexRow, MixedStore, write_shard
-from framemix.tables import write_table
+from framemix.store import MixedStore
 from framemix.training.data import Example
 from framemix.training.frozen import split_frozen
 from framemix.training.optimizer import build_optimizer
@@ -56,8 +55,6 @@ FROZEN_TARGET = 20.0
 EPOCH_TARGET = 120  # seconds
 MODES: tuple[FinetuneMode, ...] = ("all", "temporal_fc", "fc")
 NO_AUGMENT = AugmentSettings(shift=0, flip=False, brightness=0, contrast=0, mixup=0, cutmix=0)
-
-
 # One step after the other at a constant rate.
 PLAIN = {
     "epochs": 1,
@@ -306,24 +303,12 @@ def _clips(count: int, config: ViViTConfig, device: torch.device) -> Tensor:
 
 def _random_store(folder: Path, sizes: Sizes, pixel_format: PixelFormat) -> MixedStore:
     """Write a store of one random clip again and again."""
-    settings = MixSettings.model_validate(
-        {
-            "method": "none",
-            "segments": sizes.network.frames,
-            "frames_per_segment": "all",
-            "window": "all",
-            "size": sizes.network.image_size,
-            "fit": "squeeze",
-            "pixel_format": pixel_format,
-            "variants": 1,
-        }
+    settings = whole_video(
+        sizes.network.image_size,
+        segments=sizes.network.frames,
+        method="none",
+        pixel_format=pixel_format,
     )
     shape = (settings.segments, *settings.frame_shape)
     clip = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    write_shard(folder / "a.h5", repeat(clip, sizes.stored), sizes.stored, settings)
-    rows = [
-        IndexRow(clip=str(i), class_name="a", label=0, shard="a.h5", row=i, frames=150)
-        for i in range(sizes.stored)
-    ]
-    write_table(folder / "index.csv", IndexRow, rows)
-    return MixedStore(folder)
+    return store_of(folder, repeat(clip, sizes.stored), sizes.stored, settings)
