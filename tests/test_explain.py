@@ -155,7 +155,7 @@ def test_links_weights_are_what_the_block_gathers_with(pairwise: Any, subsample:
     block = NonLocalBlock(8, pairwise, subsample).eval()
     torch.nn.init.ones_(block.out_norm.weight)
     x = 3 * torch.randn(2, 8, 3, 4, 6)
-    g = block._looked_at(block.g(x))
+    g = block.looked_at(block.g(x))
     y = rearrange(affinity(block, x) @ g, "b (t h w) i -> b i t h w", t=3, h=4, w=6)
     torch.testing.assert_close(block.out_norm(block.out(y)) + x, block(x))
 

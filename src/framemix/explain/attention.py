@@ -38,8 +38,8 @@ def factorised_weights(layer: FactorisedAttention, x: Tensor) -> tuple[Tensor, T
 def rollout(attentions: Sequence[Tensor]) -> Tensor:
     """How much each output token draws on each input token (B, L, L), rows sum to 1.
 
-    Of the layers' attentions (B, heads, L, L), first layer first: the mean of the heads, half of
-    it passed by by the shortcut, multiplied from layer to layer (section 4).
+    Of the layers' attentions (B, heads, L, L), first layer first: the mean of the heads, beside
+    a shortcut of equal weight, multiplied from layer to layer (section 4).
     """
     flows = [reduce(attention, "b h q k -> b q k", "mean") for attention in attentions]
     joint = torch.eye(flows[0].shape[-1]).to(flows[0]).expand_as(flows[0])

@@ -26,13 +26,9 @@ class Links:
 
 def affinity(block: NonLocalBlock, x: Tensor) -> Tensor:
     """The weights f(x_i, x_j) / C(x) of a block's input x (B, C, T', h, w): (B, N, M), eq. 1."""
-    gaussian = block.pairwise == "gaussian"
-    theta = rearrange(x if gaussian else block.theta(x), "b c t h w -> b (t h w) c")
-    phi = block._looked_at(x if gaussian else block.phi(x))  # (B, M, I)
+    theta, phi = block.embedded(x)
     if block.pairwise == "concatenation":
-        from_theta, from_phi = rearrange(block.affinity.weight, "1 (two i) -> two i", two=2)
-        scores: Tensor = (theta @ from_theta)[:, :, None] + (phi @ from_phi)[:, None, :]
-        return (scores + block.affinity.bias).relu() / phi.shape[1]
+        return block.concatenated(theta, phi) / phi.shape[1]
     scores = theta @ rearrange(phi, "b m i -> b i m")
     return scores / phi.shape[1] if block.pairwise == "dot_product" else scores.softmax(dim=-1)
 
@@ -45,8 +41,9 @@ def strongest_links(block: NonLocalBlock, x: Tensor) -> Links:
     start = int(change.argmax())
     weights = affinity(block, x)[0, start]  # (M,)
     # Pooling the positions' numbers tells which is looked at for its neighbours too.
-    numbers = torch.arange(t * h * w, dtype=torch.float64).view(1, 1, t, h, w)
-    looked_at = block._looked_at(numbers)[0, :, 0].long()
+    numbers = torch.arange(t * h * w, dtype=torch.float64)
+    numbers = rearrange(numbers, "(t h w) -> 1 1 t h w", t=t, h=h, w=w)
+    looked_at = block.looked_at(numbers)[0, :, 0].long()
     strongest = weights.topk(min(MOST_LINKS, len(weights)))
     ends = [
         (_place(int(looked_at[place]), (t, h, w)), value)

@@ -128,20 +128,32 @@ class NonLocalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """z = W_z(y) + x, equation 6."""
-        gaussian = self.pairwise == "gaussian"
-        theta = _positions(x if gaussian else self.theta(x))  # (B, N, I), gaussian (B, N, C)
-        phi = self._looked_at(x if gaussian else self.phi(x))  # (B, M, I), gaussian (B, M, C)
-        y = self._gather(theta, phi, self._looked_at(self.g(x)))  # (B, N, I)
+        theta, phi = self.embedded(x)
+        y = self._gather(theta, phi, self.looked_at(self.g(x)))  # (B, N, I)
         t, h, w = x.shape[2:]
         y = rearrange(y, "b (t h w) i -> b i t h w", t=t, h=h, w=w)  # (B, I, T, H, W)
         z: Tensor = self.out_norm(self.out(y)) + x
         return z
 
-    def _looked_at(self, x: Tensor) -> Tensor:
+    def embedded(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What f compares: theta (B, N, I) and phi (B, M, I), of gaussian x itself (C channels)."""
+        if self.pairwise == "gaussian":
+            return _positions(x), self.looked_at(x)
+        return _positions(self.theta(x)), self.looked_at(self.phi(x))
+
+    def looked_at(self, x: Tensor) -> Tensor:
+        """The positions that are looked at, (B, C, T, H, W) -> (B, M, C)."""
         if self.subsample:
             # To the ceiling: an odd row or column is looked at too, and a single one is left.
             x = F.max_pool3d(x, (1, 2, 2), ceil_mode=True)
-        return _positions(x)  # (B, M, channels)
+        return _positions(x)
+
+    def concatenated(self, theta: Tensor, phi: Tensor) -> Tensor:
+        """f = ReLU(w [theta, phi] + b) of concatenation, section 3.2: (B, N, M)."""
+        from_theta, from_phi = rearrange(self.affinity.weight, "1 (two i) -> two i", two=2)
+        scores = rearrange(theta @ from_theta, "b n -> b n 1")  # (B, N, 1)
+        scores = scores + rearrange(phi @ from_phi, "b m -> b 1 m")  # (B, N, M)
+        return F.relu(scores + self.affinity.bias)
 
     def _gather(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
         """y_i = sum_j f(x_i, x_j) g(x_j) / C(x), equation 1, with f of section 3.2: (B, N, I)."""
@@ -149,10 +161,7 @@ class NonLocalBlock(nn.Module):
             # Without a softmax the product may be bracketed from the right: no N x M matrix.
             return theta @ (rearrange(phi, "b m i -> b i m") @ g) / phi.shape[1]
         if self.pairwise == "concatenation":
-            from_theta, from_phi = rearrange(self.affinity.weight, "1 (two i) -> two i", two=2)
-            scores = rearrange(theta @ from_theta, "b n -> b n 1")  # (B, N, 1)
-            scores = scores + rearrange(phi @ from_phi, "b m -> b 1 m")  # (B, N, M)
-            return F.relu(scores + self.affinity.bias) @ g / phi.shape[1]
+            return self.concatenated(theta, phi) @ g / phi.shape[1]
         # Both softmax forms; the paper does not scale by sqrt(channels). One head, because fused
         # kernels need the axis.
         q, k, v = (rearrange(t, "b n i -> b 1 n i") for t in (theta, phi, g))
