@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -176,6 +177,24 @@ def test_no_data_stage_reruns_for_a_change_to_a_model_or_its_training():
             file.relative_to(PACKAGE).parts[0] for file in source_files(script_of(STAGES[name]))
         }
         assert not parts & {"models", "training", "evaluation"}, name
+
+
+def parts_imported(file: Path) -> set[str]:
+    """The parts of framemix, packages and modules directly below it, that a file imports from."""
+    imports = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ImportFrom)]
+    names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("framemix.")}
+
+
+def test_parts_of_the_library_stand_on_each_other_and_not_in_circles():
+    """So each can be read, and used, with just those below it."""
+    below: dict[str, set[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        part = file.relative_to(PACKAGE).with_suffix("").parts[0]
+        below.setdefault(part, set()).update(parts_imported(file) - {part})
+    TopologicalSorter(below).prepare()  # raises CycleError, which names the circle
+    assert "mixing" in below["training"]
+    assert "training" in below["evaluation"]
 
 
 def test_the_code_of_a_module_is_its_source_and_that_of_its_imports():

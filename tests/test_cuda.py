@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from framemix.evaluation.prediction import predict
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, build_model, load_model, normalise
 from framemix.models.config import FinetuneMode
 from framemix.models.input import to_rgb
 from framemix.store import MixedStore
 from framemix.training.classifier import Classifier
+from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
 from tests import tiny_store as tiny
 

@@ -6,7 +6,7 @@ import torch
 
 from framemix.evaluation.drowsiness import Driver, by_subject, drowsiness_estimates, reliability
 from framemix.evaluation.intervals import Estimate, wilson
-from framemix.evaluation.metrics import drowsiness_metrics
+from framemix.training.metrics import drowsiness_metrics
 
 NAMES = {
     "drowsy_accuracy",

@@ -10,8 +10,6 @@ import torch
 from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.datasets.records import SplitVideo
 from framemix.errors import ModelError
-from framemix.evaluation.metrics import parameter_counts
-from framemix.evaluation.prediction import predict
 from framemix.models import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -27,6 +25,8 @@ from framemix.tables import read_table
 from framemix.training.finetune import finetune, redrawn, starting_network
 from framemix.training.finetune_data import FinetuneData, task_of
 from framemix.training.finetune_settings import FinetuneSettings, Task
+from framemix.training.metrics import parameter_counts
+from framemix.training.prediction import predict
 from tests.tiny_store import (
     ACTIONS,
     FINETUNING,

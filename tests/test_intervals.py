@@ -20,7 +20,7 @@ from framemix.evaluation.intervals import (
     share,
     wilson,
 )
-from framemix.evaluation.metrics import classification_metrics
+from framemix.training.metrics import classification_metrics
 
 
 def figure(statistic: Statistic, weights: list[float]) -> float:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from framemix.evaluation.metrics import (
+from framemix.training.metrics import (
     classification_metrics,
     confusion,
     drowsiness_metrics,

@@ -20,7 +20,6 @@ from framemix.cli import app
 from framemix.cluster import Cluster
 from framemix.datasets.mix import Source, build_store
 from framemix.errors import FramemixError
-from framemix.evaluation.prediction import predict as predict_store
 from framemix.inference.classifier import load_classifier
 from framemix.inference.clips import BATCH, USUAL_LIMITS, Clip, Sliding, clips_of, isolated_clips
 from framemix.inference.overlay import write_lines
@@ -30,6 +29,7 @@ from framemix.mixing import mix_frames
 from framemix.models import load_model
 from framemix.store import MixedStore
 from framemix.training.data import Example
+from framemix.training.prediction import predict as predict_store
 from framemix.video.reading import count_frames, describe, stream_frames
 from tests.tiny_model import FPS, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from framemix.errors import StoreError
-from framemix.evaluation.prediction import predict
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model, normalise
 from framemix.training.data import Example
+from framemix.training.prediction import predict
 from tests.tiny_store import ACTIONS, VARIANTS, make_store, nonlocal_config, vivit_config
 
 CPU = torch.device("cpu")

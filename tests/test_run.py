@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from framemix.errors import DatasetError, TrainingError
-from framemix.evaluation.prediction import predict
 from framemix.models import build_model, load_model
 from framemix.models.config import FinetuneMode
 from framemix.store import MixedStore
 from framemix.training.batches import ResidentClips
 from framemix.training.data import Batch, labels_of
+from framemix.training.prediction import predict
 from framemix.training.run import Run
 from tests.tiny_store import (
     ACTIONS,

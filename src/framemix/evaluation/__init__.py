@@ -1,1 +1,1 @@
-"""Metrics of trained models, and the tables and figures that show them."""
+"""What trained models are worth: figures with intervals, tables, pictures, the page, the cards."""

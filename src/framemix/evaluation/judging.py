@@ -24,12 +24,12 @@ from framemix.evaluation.intervals import (
     estimate_share,
     mean_class_accuracy,
 )
-from framemix.evaluation.metrics import confusion
-from framemix.evaluation.prediction import predict
 from framemix.models import TrainedModel, load_model
 from framemix.tables import read_table
 from framemix.training.data import Example, labels_of, split_examples
 from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
+from framemix.training.metrics import confusion
+from framemix.training.prediction import predict
 
 # Those whose intervals stand in metrics.json; estimates.csv has all.
 WITH_LIMITS = ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")

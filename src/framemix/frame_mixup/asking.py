@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from framemix.datasets.records import BACKWARD, LabelledVideo, judged
-from framemix.evaluation.prediction import predict
 from framemix.frame_mixup.answers import Answer
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
 from framemix.training.data import examples_of, labels_of
+from framemix.training.prediction import predict
 
 # Shapes: N clips, K classes.
 

@@ -1,1 +1,1 @@
-"""Training on a mixed store: data, loop, fine-tuning modes."""
+"""Training on a mixed store: data, loop, fine-tuning modes, and the metrics of what comes out."""

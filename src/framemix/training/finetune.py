@@ -11,17 +11,14 @@ import torch
 from framemix.datasets.records import SplitVideo, Subset
 from framemix.datasets.splits import random_split
 from framemix.errors import DatasetError, ModelError
-from framemix.evaluation.metrics import (
-    classification_metrics,
-    drowsiness_metrics,
-)
-from framemix.evaluation.prediction import predict
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.vivit import ViViT
 from framemix.tables import write_table
 from framemix.training.data import Example, labels_of
 from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
 from framemix.training.finetune_settings import FinetuneSettings, HeadStart, Task, TemporalStart
+from framemix.training.metrics import classification_metrics, drowsiness_metrics
+from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
 

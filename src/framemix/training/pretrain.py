@@ -7,8 +7,6 @@ import torch
 from torch import nn
 
 from framemix.datasets.records import LabelledVideo, SplitVideo
-from framemix.evaluation.metrics import classification_metrics
-from framemix.evaluation.prediction import predict
 from framemix.mixing import MixSettings
 from framemix.models import TrainedModel, build_model
 from framemix.models.config import ImageWeights, ModelConfig, ModelSettings, ViViTSettings
@@ -17,6 +15,8 @@ from framemix.models.resnet import ResNet
 from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.image_weights import load_image_weights
+from framemix.training.metrics import classification_metrics
+from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import Figures, train_seeds
 from framemix.training.settings import PretrainModel

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from framemix.evaluation.metrics import parameter_counts
 from framemix.lifeline import end_with_parent
 from framemix.models import TrainedModel, load_model
 from framemix.scratch import link
 from framemix.tables import write_json
+from framemix.training.metrics import parameter_counts
 from framemix.training.processes import process_rank
 from framemix.training.run import OUTPUTS, Machine, Run, train
 
