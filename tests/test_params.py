@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from functools import reduce
 from operator import getitem
@@ -85,6 +86,20 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
     assert apply_profile(profile, target)
     load_params(target)
     assert apply_profile(profile, target) == []
+
+
+def test_every_key_is_explained_where_it_first_stands():
+    """In a comment behind it or above it; the recipes after the first have the same keys."""
+    explained, unexplained, above = set(), [], ""
+    for line in (ROOT / "params.yaml").read_text().splitlines():
+        if key := re.match(r" *(\w+):( .*)?$", line):
+            if "#" in above or "#" in line:
+                explained.add(key[1])
+            elif key[2] and key[1] not in explained:
+                unexplained.append(line)
+        above = line if line.lstrip().startswith("#") else ""
+    assert unexplained == []
+    assert {"seeds", "learning_rate", "decode_timeout"} <= explained
 
 
 # Errors
