@@ -19,3 +19,11 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("reference data (../shared) is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_ucf101(shared: Path) -> list[Path]:
+    """Some of UCF101's own videos."""
+    videos = sorted((shared / "data/UCF-101").rglob("*.avi"))
+    assert videos
+    return videos

@@ -36,6 +36,7 @@ from framemix.store import MixedStore
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames
 from framemix.video.writing import video_writer
+from tests.noise import write_noise
 from tests.tiny_store import mix_settings
 
 COUNTS = {
@@ -51,15 +52,6 @@ FPS = 25
 
 LIMITS = Limits(seconds=60, memory_mb=1024)
 settings_with = partial(mix_settings, size=[24, 32])
-
-
-def write_noise(path: Path, count: int, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(seed)
-    with video_writer(path, width=64, height=48, fps=30, codec="xvid") as write:
-        for _ in range(count):
-            write(generator.integers(0, 256, (48, 64, 3), np.uint8))
-    return path
 
 
 def rows_of(counts: dict[str, int]) -> list[Video]:
@@ -95,7 +87,7 @@ def inodes(store: MixedStore) -> dict[str, int]:
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ucf101")
     for seed, (name, count) in enumerate(COUNTS.items()):
-        write_noise(root / name, count, seed)
+        write_noise(root / name, count, seed=seed)
     return root
 
 

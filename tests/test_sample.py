@@ -121,7 +121,9 @@ def test_face_videos_last_equally_long_in_every_state(sample: Path) -> None:
 def test_face_videos_are_landscape_but_for_one_portrait_subject(
     sample: Path, subject: str, coded: tuple[int, int], displayed: tuple[int, int]
 ) -> None:
-    for path in (sample / "rldd").glob(f"*/{subject}/*"):
+    paths = list((sample / "rldd").glob(f"*/{subject}/*"))
+    assert len(paths) == 3  # one a state
+    for path in paths:
         assert set(decode(path)) == {coded}
         height, width, _ = decord.VideoReader(str(path))[0].shape
         assert (width, height) == displayed

@@ -2,9 +2,9 @@
 
 import csv
 import shutil
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -14,7 +14,7 @@ from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_entries
 from framemix.errors import DatasetError
 from framemix.isolation import Limits
 from framemix.video.reading import stream_frames
-from framemix.video.writing import video_writer
+from tests.noise import write_noise
 
 MIN_FRAMES = 12
 LIMITS = Limits(seconds=60, memory_mb=1024)
@@ -28,13 +28,7 @@ OUTSIDE = ["README.md", "v_Archery_g01_c01.avi"]
 NAME_REASON = "not <Class>/v_<Class>_gNN_cNN.avi"
 
 
-def write_video(path: Path, count: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(count)
-    with video_writer(path, width=64, height=48, fps=25, codec="xvid") as write:
-        for _ in range(count):
-            write(generator.integers(0, 256, (48, 64, 3), np.uint8))
-    return path
+write_video = partial(write_noise, seed=0, fps=25)
 
 
 def truncate(path: Path, share: float) -> None:
