@@ -16,6 +16,9 @@ from framemix.errors import DatasetError
 
 Key = TypeVar("Key", bound=Hashable)
 
+# UCF101's lists <name>NN.txt, and the subset that they name.
+OFFICIAL_LISTS: dict[str, Subset] = {"trainlist": "train", "testlist": "val"}
+
 
 class SplitSettings(BaseModel):
     """How clips are divided (params.yaml: split)."""
@@ -155,11 +158,12 @@ def classes_without(subset: Subset, classes: Sequence[str], subsets: Sequence[Su
 def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
     """Return the subset of each video of UCF101's split, by lower-case path.
 
-    Lower case, because the lists and the files disagree on HandstandPushups.
+    Lower case, because the lists and the files disagree on HandstandPushups. Raises DatasetError
+    where a list is missing.
     """
     subsets: dict[str, Subset] = {}
-    for stem, subset in (("trainlist", "train"), ("testlist", "val")):
-        path = lists / f"{stem}{number:02}.txt"
+    for name, subset in OFFICIAL_LISTS.items():
+        path = lists / f"{name}{number:02}.txt"
         if not path.is_file():
             raise DatasetError(
                 f"data.ucf101_lists = {lists}: no {path.name} in it; allowed: the folder "
@@ -167,7 +171,7 @@ def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
             )
         for line in path.read_text(encoding="utf-8").splitlines():
             if line.strip():
-                subsets[line.split()[0].lower()] = "train" if subset == "train" else "val"
+                subsets[line.split()[0].lower()] = subset
     return subsets
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framemix.datasets.records import SplitVideo
+from framemix.datasets.records import SplitVideo, Subset
 from framemix.datasets.splits import leak_share
 from framemix.evaluation.drowsiness import Driver, drowsiness_estimates
 from framemix.evaluation.figures import History
@@ -193,7 +193,8 @@ class Judge:
 
     def _leak(self, train: Sequence[Example], val: Sequence[Example]) -> float | None:
         clusters = [self._cluster(example) for example in (*train, *val)]
-        subsets: list[Any] = ["train"] * len(train) + ["val"] * len(val)
+        subsets: list[Subset] = ["train" for _ in train]
+        subsets += ["val" for _ in val]
         share = leak_share(clusters, subsets)
         return None if share is None else round(share, 6)
 

@@ -34,6 +34,7 @@ from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_json, write_table
 from framemix.training.finetune_data import FinetuneData
+from framemix.training.metrics import parameter_counts
 
 
 class ModelEstimate(Estimate):
@@ -65,7 +66,8 @@ def write_report(
     evaluations = {**pretrained, "finetuned": judge.finetuned(finetuned)}
     target.mkdir(parents=True, exist_ok=True)
     _write_tables(evaluations, target)
-    _write_table1(pretrained, target / "table1.md")
+    rows = table1_rows(pretrained)
+    _write_table1(rows, target / "table1.md")
     for name, evaluation in evaluations.items():
         _write_confusion(name, evaluation, target)
         _picture_explanation(evaluation, target / f"explained_{name}.png")
@@ -79,7 +81,7 @@ def write_report(
     write_json(target / "metrics.json", metrics)
     for name, folder in {**folders, "finetuned": finetuned}.items():
         write_card(name, evaluations[name], circumstances, folder / "README.md")
-    write_page(evaluations, table1_rows(pretrained), circumstances, target)
+    write_page(evaluations, rows, circumstances, target)
     return metrics
 
 
@@ -107,8 +109,7 @@ def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
     write_table(target / "subjects.csv", SubjectRow, by_subject(drivers))
 
 
-def _write_table1(pretrained: Mapping[str, Evaluation], path: Path) -> None:
-    rows = table1_rows(pretrained)
+def _write_table1(rows: Mapping[str, TrainedRow], path: Path) -> None:
     text = f"# Table 1: pretraining on UCF101\n\n{table1(rows).markdown()}\n\n{table1_note(rows)}\n"
     path.write_text(text, encoding="utf-8")
 
@@ -121,7 +122,7 @@ def table1_rows(pretrained: Mapping[str, Evaluation]) -> dict[str, TrainedRow]:
             leak_share=evaluation.leak_share,
             epochs=evaluation.timing["epochs"],
             minutes=evaluation.timing["seconds_an_epoch"] / 60,
-            parameters=sum(p.numel() for p in evaluation.model.network.parameters()),
+            parameters=parameter_counts(evaluation.model.network)["parameters"],
             device=evaluation.timing["device"],
         )
         for name, evaluation in pretrained.items()
@@ -167,6 +168,6 @@ def _as_rgb(store: MixedStore, row: IndexRow) -> Pixels:
     return clip
 
 
-def _first_of_classes(store: MixedStore) -> list[Any]:
+def _first_of_classes(store: MixedStore) -> list[IndexRow]:
     firsts = {row.label: row for row in reversed(store.index)}
     return [firsts[label] for label in sorted(firsts)]

@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from framemix.cluster import Cluster, map_tasks
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
+from framemix.datasets.sample.behaviour import MANNERS
 from framemix.datasets.sample.faces import FaceVideo
-
-STATES = (0, 5, 10)
 
 # A class with no video long enough; UCF101 has two.
 SHORT_CLASS = "Hop"
@@ -95,7 +94,7 @@ def _face_tasks(root: Path, settings: SampleSettings) -> Iterator[Task]:
         fold, part = (subject - 1) % 5 + 1, (subject - 1) // 5 % 2 + 1
         folder = root / f"Fold{fold}_part{part}" / f"{subject:02d}"
         extension = EXTENSIONS[(subject - 1) % len(EXTENSIONS)]
-        for state in STATES:
+        for state in MANNERS:
             video = FaceVideo(
                 seed=settings.seed,
                 subject=subject,

@@ -37,8 +37,8 @@ class Manner:
     yawn: Habit | None
 
 
-# Blinks and closures after UTA-RLDD's description: alert people blink fast and now and then;
-# drowsy ones close their eyes for a second or two, yawn, and nod off.
+# By UTA-RLDD's numbers of the states. Blinks and closures after its description: alert people blink
+# fast and now and then; drowsy ones close their eyes for a second or two, yawn, and nod off.
 MANNERS = {
     0: Manner(
         lids=(0.0, 0.08),
