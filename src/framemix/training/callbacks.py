@@ -1,0 +1,122 @@
+"""What a training keeps as it runs, and when it stops, beside what Lightning does by itself.
+
+Kept are the best model and, for a run that is interrupted, the state to go on from.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, WeightAveraging
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from framemix.training.classifier import Classifier
+from framemix.training.data import Batch
+from framemix.training.interrupt import Interrupt
+
+
+class BestAndLast(Checkpoint):
+    """Keeps the best model, and after each epoch or a signal the state to go on from.
+
+    Not Lightning's ModelCheckpoint: that saves the state only after epochs that were the best
+    so far, and forgets which was the best when the folder moves.
+    """
+
+    def __init__(self, last: Path, save_best: Callable[[], None], interrupt: Interrupt) -> None:
+        self.last, self.save_best, self.interrupt = last, save_best, interrupt
+        self.average: AveragedWeights | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        """Listen for signals in Lightning's place.
+
+        Not before: it has just set its own handler, which leaves at any batch, also between the
+        parts of a step.
+        """
+        self.interrupt.listen()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        classifier: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Leave between two steps when told to."""
+        assert isinstance(classifier, Classifier)
+        order = classifier.orders.train
+        # Behind the epoch's last batch Lightning would go on without the validation.
+        if order.ends_step(batch_idx) and batch_idx + 1 < len(order):
+            self._leave_if_told(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        """Save the state, and the model where it is the best so far; then leave when told to."""
+        assert isinstance(classifier, Classifier)
+        best = max(classifier.history, key=lambda row: row["val_top1"])  # the earlier of equals
+        if best is classifier.history[-1] and trainer.is_global_zero:
+            with self.average.in_use(classifier) if self.average else nullcontext():
+                self.save_best()
+        trainer.save_checkpoint(self.last)
+        if self.interrupt.came(trainer.strategy):
+            raise self.interrupt.exit()
+
+    def on_exception(
+        self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save the state of a run that is told to leave in the middle of a validation."""
+        if trainer.validating and isinstance(exception, SystemExit):
+            trainer.save_checkpoint(self.last)
+
+    def _leave_if_told(self, trainer: pl.Trainer) -> None:
+        if self.interrupt.came(trainer.strategy):
+            trainer.save_checkpoint(self.last)
+            raise self.interrupt.exit()
+
+
+class AveragedWeights(WeightAveraging):
+    """An exponential moving average of the weights: what is validated and kept as the model."""
+
+    def __init__(self, decay: float) -> None:
+        # Of this form an average of equal weights is equal to them: frozen ones stay as they are.
+        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def in_use(self, classifier: pl.LightningModule) -> Iterator[None]:
+        """Put the average into the network for a while."""
+        self._swap_models(classifier)
+        yield
+        self._swap_models(classifier)
+
+    def on_exception(
+        self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Put the trained weights back where a validation, which has the average, is left."""
+        if trainer.validating:
+            self._swap_models(classifier)
+
+
+class StopEarly(EarlyStopping):
+    """Stops after so many epochs in a row that were not better than the best."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("val_top1", mode="max", patience=patience, check_on_train_epoch_end=True)
+
+    def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        """Stop at once where the run had ended: it would add an epoch to its last."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file that it replaces: Lightning writes to /tmp and may copy from there."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write `checkpoint` to `path`, which is the old file or the new one at any time."""
+        partial_file = Path(f"{path}.partial")
+        torch.save(checkpoint, partial_file)
+        partial_file.replace(path)
