@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from framemix.params import apply_profile
+from framemix.profiles import apply_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 # `python`, `dvc` and `framemix` in commands are those that the tests run with.

@@ -26,7 +26,8 @@ from framemix.codetree import PACKAGE, source_files
 from framemix.datasets.records import Video
 from framemix.errors import DatasetError, FramemixError, VideoError
 from framemix.models import build_model
-from framemix.params import Params, apply_profile, load_params
+from framemix.params import Params, load_params
+from framemix.profiles import apply_profile
 from framemix.training.data import split_examples
 from framemix.training.pretrain import model_config
 from tests import tiny_store as tiny

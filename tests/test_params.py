@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from framemix.errors import ParamsError
-from framemix.params import apply_profile, load_params, parse_params
+from framemix.params import load_params, parse_params
+from framemix.profiles import apply_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -13,7 +13,8 @@ from framemix.datasets.records import SplitVideo
 from framemix.errors import DatasetError
 from framemix.mixing import MixSettings
 from framemix.models import build_model, load_model
-from framemix.params import Params, apply_profile, load_params
+from framemix.params import Params, load_params
+from framemix.profiles import apply_profile
 from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.metrics import classification_metrics

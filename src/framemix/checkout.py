@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from framemix.errors import ParamsError
-from framemix.params import apply_profile, load_params
+from framemix.params import load_params
+from framemix.profiles import apply_profile
 from framemix.scratch import scratch_root
 from framemix.training.finetune_settings import Task
 

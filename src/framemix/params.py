@@ -4,13 +4,11 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from framemix.cluster import Cluster
@@ -201,7 +199,7 @@ def load_params(path: Path = PARAMS) -> Params:
     """Return the checked content of `path`. Raises ParamsError in one line."""
     if not path.is_file():
         raise ParamsError(f"{path}: no such file; run this in the project's folder")
-    return parse_params(_read(PLAIN, path), path)
+    return parse_params(read_yaml(PLAIN, path), path)
 
 
 def parse_params(content: Any, path: Path) -> Params:
@@ -215,43 +213,10 @@ def parse_params(content: Any, path: Path) -> Params:
         raise ParamsError(f"{path}: {explain(error, Params)}") from None
 
 
-def _infinite(value: Any, *keys: Any) -> Iterator[tuple[str, float]]:
-    """Yield key and value of each .inf and .nan: not every number has bounds that forbid them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield ".".join(map(str, keys)), value
-    inner = value.items() if isinstance(value, Mapping) else ()
-    for key, part in enumerate(value) if isinstance(value, list) else inner:
-        yield from _infinite(part, *keys, key)
-
-
-def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
-    """Write the values of `profile` into `target`, keeping the comments of `target`.
-
-    Returns a line for each value that changed. Raises ParamsError, with `target` untouched,
-    for an unknown key or a bad value.
-    """
-    editor = YAML()
-    editor.preserve_quotes = True
-    editor.width = 100
-    editor.indent(mapping=2, sequence=4, offset=2)
-    # ruamel would write null as nothing.
-    editor.representer.add_representer(
-        type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    params = _read(editor, target)
-    changes = list(_merge(params, _read(PLAIN, profile), ()))
-    text = StringIO()
-    editor.dump(params, text)
-    parse_params(PLAIN.load(text.getvalue()), profile)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(target)
-    return changes
-
-
-def _read(editor: YAML, path: Path) -> Any:
+def read_yaml(reader: YAML, path: Path) -> Any:
+    """Return the mapping in `path`. Raises ParamsError in one line where there is none."""
     try:
-        content = editor.load(path)
+        content = reader.load(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file") from None
     except YAMLError as error:
@@ -261,34 +226,10 @@ def _read(editor: YAML, path: Path) -> Any:
     return content
 
 
-def _merge(base: Any, overlay: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    """Put `overlay` into `base` key by key, yielding what changes; sections merge."""
-    for key, value in overlay.items():
-        old = base.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            yield from _merge(old, value, (*path, key))
-        elif key not in base or old != value:
-            yield f"{'.'.join((*path, key))}: {_flat(old)} -> {_flat(value)}"
-            if isinstance(value, list) and isinstance(old, list):
-                # In place, because the comment behind the key hangs on a list written in lines,
-                # as `dvc exp run -S` leaves it.
-                old[:] = value
-            else:
-                base[key] = _flow(value)
-
-
-def _flow(value: Any) -> Any:
-    """Return lists and small mappings in the one-line style that params.yaml uses."""
-    if isinstance(value, list):
-        sequence = CommentedSeq(value)
-        sequence.fa.set_flow_style()
-        return sequence
-    if isinstance(value, Mapping):
-        mapping = CommentedMap(value)
-        mapping.fa.set_flow_style()
-        return mapping
-    return value
-
-
-def _flat(value: Any) -> str:
-    return json.dumps(value, default=str)
+def _infinite(value: Any, *keys: Any) -> Iterator[tuple[str, float]]:
+    """Yield key and value of each .inf and .nan: not every number has bounds that forbid them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield ".".join(map(str, keys)), value
+    inner = value.items() if isinstance(value, Mapping) else ()
+    for key, part in enumerate(value) if isinstance(value, list) else inner:
+        yield from _infinite(part, *keys, key)
