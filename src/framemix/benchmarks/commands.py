@@ -72,16 +72,16 @@ def measure_networks(
 
 
 @bench.command("live")
-def bench_live(
+def measure_live(
     models: Annotated[
         list[Path] | None,
         typer.Argument(help="Model files; without any, paper A's ViViT with random weights."),
     ] = None,
 ) -> None:
     """Measure how many windows a second a model answers, and how late, on this CPU."""
-    from framemix.benchmarks import live
+    from framemix.benchmarks.live import bench_live, paper_vivit, table
     from framemix.inference.classifier import load_classifier
 
     classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
-    named = classifiers or {"paper A's ViViT": live.paper_vivit()}
-    typer.echo(live.table({name: live.bench_live(of) for name, of in named.items()}))
+    named = classifiers or {"paper A's ViViT": paper_vivit()}
+    typer.echo(table({name: bench_live(classifier) for name, classifier in named.items()}))

@@ -145,7 +145,7 @@ def calibration_error(scores: Floats, positive: Bools, bins: int) -> Statistic:
 
 
 def bin_of(scores: Floats, bins: int) -> NDArray[np.int64]:
-    """Return which of `bins` equal parts of [0, 1] each score lies in; 1 lies in the last."""
+    """Return which of `bins` equal parts of [0, 1] each score (N,) lies in; 1 lies in the last."""
     return np.minimum((scores * bins).astype(np.int64), bins - 1)
 
 

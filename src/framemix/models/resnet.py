@@ -160,8 +160,8 @@ def inflate(kernel: Tensor, frames: int) -> Tensor:
 def max_pool(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
     """Stride 2 and padding 1 along each axis that the kernel, of ones and threes, spans.
 
-    Space and time in turn, each by a pooling of images: on a GPU, the gradient of `max_pool3d` adds
-    up in an order of chance.
+    Halves these axes of (B, C, T, H, W), rounded up. Space and time in turn, each by a pooling of
+    images: on a GPU, the gradient of `max_pool3d` adds up in an order of chance.
     """
     time, height, width = kernel
     batch, rows = x.shape[0], x.shape[3]

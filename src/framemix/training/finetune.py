@@ -124,7 +124,8 @@ def starting_network(
     """Return a ViViT for `classes` classes that starts from the weights of `source`.
 
     `extend` keeps the head's norm and the rows of the classes that it knows; `reinit` draws the
-    temporal layers anew (paper A's wording allows both).
+    temporal layers anew (paper A's wording allows both). Raises ModelError where `source` is no
+    ViViT, or has no temporal layers to draw anew.
     """
     network = build_model(source.config.model_copy(update={"num_classes": classes}))
     if not isinstance(network, ViViT):

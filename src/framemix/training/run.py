@@ -95,7 +95,8 @@ def train(run: Run, machine: Machine) -> Path:
     run with exit code 143 or 130; the next call goes on from there bit for bit (on the CPU).
 
     Of the processes that train together, the first alone writes; to the others the folder is of
-    no use.
+    no use. Raises DatasetError without clips to train or to validate on, ParamsError where
+    processes were not started as `machine` says, and TrainingError as `Classifier` does.
     """
     for name, examples in (("train", run.train), ("val", run.val)):
         if not examples:
