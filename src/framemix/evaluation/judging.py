@@ -28,7 +28,7 @@ from framemix.models import TrainedModel, load_model
 from framemix.tables import read_table
 from framemix.training.data import Example, labels_of, split_examples
 from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
-from framemix.training.metrics import confusion
+from framemix.training.metrics import confusion, ranked_hits
 from framemix.training.prediction import predict
 
 # Those whose intervals stand in metrics.json; estimates.csv has all.
@@ -59,8 +59,7 @@ class Evaluation:
     @cached_property
     def estimates(self) -> list[Estimate]:
         """Every figure that is defined, with its interval."""
-        best = self.probabilities.topk(min(5, len(self.model.classes))).indices
-        hits: Bools = (best == self.labels[:, None]).numpy()
+        hits: Bools = ranked_hits(self.probabilities, self.labels).numpy()
         found = [
             estimate_share("top1", hits[:, 0], self.clusters),
             estimate_share("top5", np.logical_or.reduce(hits, 1), self.clusters),

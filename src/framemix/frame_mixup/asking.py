@@ -10,6 +10,7 @@ from framemix.frame_mixup.answers import Answer
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
 from framemix.training.data import examples_of, labels_of
+from framemix.training.metrics import ranked_hits
 from framemix.training.prediction import predict
 
 # Shapes: N clips, K classes.
@@ -34,7 +35,7 @@ def ask(
     backward = examples_of(store, [f"{video.video}{BACKWARD}" for video in directed])
     scores = predict(model, [*forward, *backward], batch_size=batch_size, device=device)  # (N, K)
     reversed_scores = dict(zip(directed, scores[len(asked) :], strict=True))
-    hits = scores.topk(min(5, len(model.classes))).indices == labels_of(forward + backward)[:, None]
+    hits = ranked_hits(scores, labels_of(forward + backward))
 
     def told(video: LabelledVideo, clip: Tensor, true: str) -> int:
         pair = (video.class_name, partners[video.class_name])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc
 
@@ -15,9 +16,7 @@ def classification_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, f
     `probabilities` (N, K), `labels` int64 (N,). Classes without a clip are left out of the
     mean; with fewer than five classes, top-5 is over all of them.
     """
-    classes = probabilities.shape[1]
-    best = probabilities.topk(min(5, classes)).indices  # (N, 5)
-    hits = best == labels[:, None]
+    hits = ranked_hits(probabilities, labels)
     by_class = torch.stack([hits[labels == one, 0].double().mean() for one in torch.unique(labels)])
     return {
         "top1": _share(hits[:, 0]),
@@ -26,11 +25,21 @@ def classification_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, f
     }
 
 
+def ranked_hits(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return whether each of the likeliest classes is the clip's own: bool (N, 5), likeliest first.
+
+    With fewer than five classes (N, K). `probabilities` (N, K), `labels` int64 (N,).
+    """
+    likeliest = probabilities.topk(min(5, probabilities.shape[1])).indices
+    return likeliest == rearrange(labels, "n -> n 1")
+
+
 def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Return how often each class (rows) was taken for each (columns), int64 (K, K)."""
     classes = probabilities.shape[1]
     top1 = probabilities.topk(1).indices[:, 0]
-    return torch.bincount(labels * classes + top1, minlength=classes**2).view(classes, classes)
+    counts = torch.bincount(labels * classes + top1, minlength=classes**2)
+    return rearrange(counts, "(true predicted) -> true predicted", true=classes)
 
 
 def drowsiness_metrics(
