@@ -1,3 +1,5 @@
+"""What the settings of augmentation promise: one draw a clip, within its bounds."""
+
 import pytest
 import torch
 from einops import repeat

@@ -1,3 +1,5 @@
+"""What the settings of the optimiser promise: how fast each parameter learns, and when."""
+
 from itertools import pairwise
 from typing import Any
 

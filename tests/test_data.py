@@ -1,3 +1,5 @@
+"""What users may rely on when clips are read in batches: the stored bytes, in that order."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""What the figures of drowsiness count: paper A's, and others that a lazy model does not pass."""
+
 from collections.abc import Sequence
 
 import numpy as np

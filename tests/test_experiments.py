@@ -1,3 +1,5 @@
+"""What users may rely on in tables over DVC's experiments: which count, and what is missing."""
+
 import json
 from copy import deepcopy
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""What users may rely on in fine-tuning: what is trained, on which clips, and its figures."""
+
 import json
 import statistics
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""What I3D promises: a 2D network made to see the order of frames."""
+
 import pytest
 import torch
 from torch import nn

@@ -1,3 +1,5 @@
+"""What users may rely on when a network starts from image weights: they fit, or one line."""
+
 import hashlib
 import threading
 from collections.abc import Callable, Iterator

@@ -1,3 +1,5 @@
+"""What an interval promises: known figures, and no more certainty than there is."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""What the figures in metrics.json count, each against a count by hand."""
+
 import pytest
 import torch
 from torch import Tensor, nn

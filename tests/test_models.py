@@ -1,3 +1,5 @@
+"""What users may rely on in a model and its file: built by name, saved whole, read with care."""
+
 import hashlib
 import inspect
 import os

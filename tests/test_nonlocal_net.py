@@ -1,3 +1,5 @@
+"""What the Non-local network promises: the block of the paper, in the places of the paper."""
+
 import resource
 from itertools import pairwise
 

@@ -1,3 +1,5 @@
+"""What users may rely on when a model is asked about a store's clips."""
+
 from pathlib import Path
 
 import pytest

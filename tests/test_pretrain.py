@@ -1,3 +1,5 @@
+"""What users may rely on in pretraining: its outputs, the same again, and networks that learn."""
+
 import csv
 import json
 import shutil

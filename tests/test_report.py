@@ -1,3 +1,5 @@
+"""What users may rely on in the report: the figures of the models, in files that add up."""
+
 import csv
 import json
 from collections.abc import Mapping

@@ -1,3 +1,5 @@
+"""What users may rely on in a training run: ended at any moment, it goes on as if unbroken."""
+
 import csv
 import json
 import os

@@ -1,3 +1,5 @@
+"""What TSN and TSM promise: one is blind to the order of segments, the other sees it."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""What is said of wrong settings where several types of them are allowed."""
+
 import pytest
 from pydantic import BaseModel, ValidationError
 

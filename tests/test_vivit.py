@@ -1,3 +1,5 @@
+"""What ViViT promises: the paper's parameters, vit-pytorch's numbers, what an encoder can tell."""
+
 import numpy as np
 import pytest
 import torch
