@@ -14,6 +14,7 @@ from framemix.cli import app
 from framemix.errors import ExperimentsError
 from framemix.evaluation.drowsiness import Driver
 from framemix.experiments import FOLDS, Experiment, Experiments, folds_table, table2
+from framemix.tables import write_table
 from tests.pipeline import Project
 
 PARAMS: dict[str, Any] = {
@@ -116,27 +117,31 @@ def test_one_with_figures_goes_before_a_later_one_without() -> None:
     assert ("fc", "earlier") in lines(table2(Experiments(PARAMS, known), "drowsy_class"))
 
 
+def drivers_of(fold: str, *, right: bool) -> list[Driver]:
+    """A drowsy and an alert clip of the subject that is named after the fold."""
+    return [
+        Driver(
+            clip=f"{fold}_{state}",
+            subject=fold,
+            fold=1,
+            state=state,
+            predicted="drowsy" if (state == "drowsy") == right else "alert",
+            p_drowsy=0.9 if (state == "drowsy") == right else 0.1,
+        )
+        for state in ("drowsy", "alert")
+    ]
+
+
 def test_folds_are_pooled_so_that_every_subject_counts_once(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = [experiment(fold, split__rldd=fold) for fold in FOLDS[:2]]
     known.append(experiment(FOLDS[2], split__rldd=FOLDS[2], state="queued"))
 
-    def drivers_of(one: Experiment) -> list[Driver]:
-        right = one.name == "fold1"
-        return [
-            Driver(
-                clip=f"{one.name}_{state}",
-                subject=one.name,
-                fold=1,
-                state=state,
-                predicted="drowsy" if (state == "drowsy") == right else "alert",
-                p_drowsy=0.9 if (state == "drowsy") == right else 0.1,
-            )
-            for state in ("drowsy", "alert")
-        ]
-
-    monkeypatch.setattr(module, "_drivers", drivers_of)
+    for fold, right in (("fold1", True), ("fold2", False)):
+        (tmp_path / fold / "reports").mkdir(parents=True)
+        write_table(tmp_path / fold / "reports/drivers.csv", Driver, drivers_of(fold, right=right))
+    monkeypatch.setattr("dvc.api.read", lambda path, rev: (tmp_path / rev / path).read_text())
     text = folds_table(Experiments(PARAMS, known))
     rows = lines(text)
     assert rows["fold1", "1"][2] == "2"

@@ -50,7 +50,7 @@ class Classifier(pl.LightningModule):
         self.epoch_seconds: list[float] = []
         self._batches_done = 0
         self._started = self._seconds_before = 0.0
-        self._sums = {"train": [0.0, 0.0, 0.0], "val": [0.0, 0.0, 0.0]}
+        self._sums = _no_sums()
 
     def configure_optimizers(self) -> Any:
         """The learning rate is set anew for each step."""
@@ -150,7 +150,7 @@ class Classifier(pl.LightningModule):
             f"train loss {row['train_loss']:.3f}, val loss {row['val_loss']:.3f}, "
             f"val top-1 {row['val_top1']:.1%}, {self.epoch_seconds[-1]:.1f} s"
         )
-        self._sums = {"train": [0.0, 0.0, 0.0], "val": [0.0, 0.0, 0.0]}
+        self._sums = _no_sums()
         self._batches_done = 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -197,6 +197,11 @@ class Classifier(pl.LightningModule):
         sums = torch.tensor(self._sums[subset], dtype=torch.float64, device=self.device)
         total: list[float] = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
         return total
+
+
+def _no_sums() -> dict[str, list[float]]:
+    """Return what an epoch begins with: loss, hits and clips of each subset, summed up."""
+    return {"train": [0.0, 0.0, 0.0], "val": [0.0, 0.0, 0.0]}
 
 
 def normalised(clips: Tensor) -> Tensor:
