@@ -5,7 +5,7 @@ UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects 
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -65,10 +65,7 @@ def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding
     if data.rldd.is_relative_to(places.sample):
         yield _rendered("rldd", data.rldd)
     else:
-        if limits is not None:
-            names = (f"{RLDD_TIMES} times runtime.decode_timeout", limits.names[1])
-            limits = replace(limits, seconds=RLDD_TIMES * limits.seconds, names=names)
-        yield from examine_rldd(data.rldd, limits)
+        yield from examine_rldd(data.rldd, limits and _of_whole_videos(limits))
     videos = _kept(places.videos, Video, lambda row: data.ucf101 / row.video) or UCF101_KEPT
     clips = videos + _kept(places.clips, Clip, lambda row: data.rldd / row.source)
     folders = {"store": places.store, "scratch": places.scratch, "DVC cache": places.cache}
@@ -156,6 +153,12 @@ def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path])
     return findings
 
 
+def _of_whole_videos(limits: Limits) -> Limits:
+    """Return what decoding a whole video of UTA-RLDD may take, from what a clip of it may."""
+    names = (f"{RLDD_TIMES} times {limits.names[0]}", limits.names[1])
+    return replace(limits, seconds=RLDD_TIMES * limits.seconds, names=names)
+
+
 def _rendered(name: str, root: Path) -> Finding:
     return Finding(True, f"data.{name} = {root}: the sample, made by dvc repro")
 
@@ -193,17 +196,20 @@ def _entries(root: Path) -> list[Entry]:
     return [entry for entry in found if entry.path != "README.md"]
 
 
-def _some(names: Sequence[str] | set[str]) -> str:
+def _some(names: Collection[str]) -> str:
+    """Return how many names there are, and the first of them by name."""
     ordered = sorted(names)
     more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
     return f"{len(ordered)}: {', '.join(ordered[:NAMED])}{more}"
 
 
 def _existing(folder: Path) -> Path:
+    """Return the folder, or what is there of the way to it: a stage will make the rest."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _held(folder: Path) -> int:
+    """Return the bytes of the shards below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*.h5"))
 
 
