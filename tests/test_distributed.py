@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.tiny_store import VARIANTS, make_store
+from tests.tiny_store import NO_AUGMENT, VARIANTS, make_store
 
 ROOT = Path(__file__).resolve().parents[1]
 # Each of the two processes runs all of it, as each runs a stage.
@@ -58,8 +58,6 @@ def main():
 
 run_stage(main)
 """
-PLAIN = {"shift": 0.0, "flip": False, "brightness": 0.0, "contrast": 0.0}
-PLAIN |= {"mixup": 0.0, "cutmix": 0.0}
 SLURM = {"SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
 
 
@@ -90,7 +88,7 @@ def start(
         "rank": 0,
         "dropout": 0.0,
         "seeds": [0],
-        "settings": {"batch_size": 5, "augment": PLAIN, "epochs": 4},
+        "settings": {"batch_size": 5, "augment": NO_AUGMENT, "epochs": 4},
         **job,
     }
     here = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1", **variables}
@@ -135,7 +133,7 @@ def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
     make_store(folder / "windows", **VARIANTS)
     job: dict[str, Any] = {
         "store": str(folder / "windows"),
-        "settings": {"batch_size": 6, "augment": PLAIN, "epochs": 2},
+        "settings": {"batch_size": 6, "augment": NO_AUGMENT, "epochs": 2},
     }
     assert run(folder, "one of windows", devices=1, **job) == 0
     assert run(folder, "two of windows", **job) == 0

@@ -17,6 +17,7 @@ from framemix.training.interrupt import Interrupt
 from framemix.training.run import Run
 from tests.tiny_store import (
     ACTIONS,
+    NO_AUGMENT,
     clips,
     examples_of,
     machine,
@@ -61,7 +62,6 @@ def step_of(module: Classifier, stored: torch.Tensor, labels: torch.Tensor) -> f
 
 STORED, LABELS = torch.from_numpy(clips(0, 4)), torch.tensor([0, 1, 2, 1])
 VIDEO = normalise(STORED, IMAGENET_MEAN, IMAGENET_STD)
-NO_AUGMENT = {"shift": 0, "flip": False, "brightness": 0, "contrast": 0, "mixup": 0, "cutmix": 0}
 
 
 def test_label_smoothing_shares_its_part_over_all_classes() -> None:

@@ -31,6 +31,7 @@ AUGMENT = {
     "mixup": 0.0,
     "cutmix": 0.0,
 }
+NO_AUGMENT = AUGMENT | {"shift": 0.0, "brightness": 0.0, "contrast": 0.0}
 TRAINING: dict[str, Any] = {
     "epochs": 3,
     "patience": None,

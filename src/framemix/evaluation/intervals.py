@@ -173,7 +173,7 @@ def _widest(
     )
 
 
-def _bootstrap(statistic: Statistic, clusters: Sequence[Any]) -> tuple[float, float]:
+def _bootstrap(statistic: Statistic, clusters: Sequence[str] | range) -> tuple[float, float]:
     """Return the 2.5th and 97.5th percentile over resamples of whole clusters, drawn alike."""
     names, cluster_of = np.unique(np.array(clusters), return_inverse=True)
     generator = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -52,7 +53,7 @@ class Classifier(pl.LightningModule):
         self._started = self._seconds_before = 0.0
         self._sums = _no_sums()
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """The learning rate is set anew for each step."""
         optimizer = build_optimizer(self.network, self.settings)
         scheduler = LambdaLR(optimizer, self._rate_factor)

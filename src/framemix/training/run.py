@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -35,7 +35,7 @@ from framemix.training.frozen import split_frozen
 from framemix.training.interrupt import Interrupt
 from framemix.training.launch import InterruptibleDDP, check_launched, cluster_environment
 from framemix.training.processes import process_rank
-from framemix.training.settings import TrainingSettings
+from framemix.training.settings import Precision, TrainingSettings
 
 # Lightning speaks of hardware and of other products, and torch of Lightning's use of it.
 for library in ("lightning.pytorch", "lightning.fabric"):
@@ -190,7 +190,7 @@ def _trainer(settings: TrainingSettings, machine: Machine, keep: BestAndLast) ->
     )
 
 
-def _precision(precision: str, device: torch.device) -> Any:
+def _precision(precision: Precision, device: torch.device) -> Literal["bf16-mixed", "32-true"]:
     """Return Lightning's name for the precision; `auto` is bf16 where it is computed natively."""
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_amx()
     return "bf16-mixed" if precision == "bf16" or (precision == "auto" and fast) else "32-true"

@@ -11,6 +11,7 @@ from framemix.models.config import ModelSettings, NonLocalSettings, ViViTSetting
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
 Sampling = Literal["uniform", "balanced"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 class AugmentSettings(BaseModel):
@@ -48,7 +49,7 @@ class TrainingSettings(BaseModel):
     label_smoothing: float = Field(ge=0, lt=1)
     clip_norm: float | None = Field(gt=0)
     ema_decay: float | None = Field(gt=0, lt=1)
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Precision
     augment: AugmentSettings
 
 
