@@ -113,9 +113,10 @@ def test_no_tasks_are_no_work_and_no_processes():
 
 
 def test_workers_are_gone_when_the_work_is_done():
-    list(map_tasks(refuse_two, [0], cluster=Cluster(1), label="one"))
-    names = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
-    assert not [name for name in names if "spawn_main" in name]
+    results = list(map_tasks(square_slowly, range(4), cluster=Cluster(2), label="square"))
+    workers = {pid for _, pid in results}
+    assert workers
+    wait_for(lambda: not any(map(psutil.pid_exists, workers)), seconds=5)
 
 
 def test_workers_end_when_their_run_is_killed(tmp_path):

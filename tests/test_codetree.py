@@ -2,7 +2,9 @@
 
 import ast
 import inspect
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -111,6 +113,29 @@ def test_settings_have_the_values_that_params_yaml_has():
     file = ROOT / "params.yaml"
     settings = load_params(file).model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert settings == yaml.safe_load(file.read_text())
+
+
+def leaves(content: Any, *above: str) -> Iterator[str]:
+    """The keys of params.yaml that hold values, as `section.key`."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from leaves(value, *above, key)
+    else:
+        yield ".".join(above)
+
+
+def test_a_change_to_any_setting_but_the_machines_reruns_a_stage():
+    """Some sections are listed key by key: a new key must be added there."""
+    definitions = json.dumps(STAGES).replace("${item.model}", "nonlocal")
+    listed = {name for stage in json.loads(definitions).values() for name in stage["params"]}
+    listed |= {"pretrain.vivit", *re.findall(r"\$\{([\w.]+)\}", definitions)}
+    idle = {
+        key
+        for key in leaves(yaml.safe_load((ROOT / "params.yaml").read_text()))
+        if not any(f"{key}.".startswith(f"{name}.") for name in listed)
+    }
+    assert {key for key in idle if not key.startswith("runtime.")} == set()
+    assert "runtime.workers" in idle
 
 
 @pytest.mark.parametrize("name", STAGES)
