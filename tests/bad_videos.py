@@ -24,6 +24,14 @@ def encode(path: Path, source: str = "testsrc2=size=64x48:rate=25", **options: A
     return path
 
 
+def slowing_down(path: Path) -> Path:
+    """Write 12 s, each second brighter, as a phone does at dusk: 10 frames a second, then 5."""
+    picture = "nullsrc=size=64x48:rate=10:duration=12,geq=lum='20+16*floor(T)':cb=128:cr=128"
+    source = f"{picture},select='lt(t,6)+not(mod(n,2))'"
+    how = {"format": "mp4", "vcodec": "libx264", "fps_mode": "passthrough", "frames:v": 999}
+    return encode(path, source, **how)
+
+
 def sound_only(path: Path, container: str) -> None:
     ffmpeg.input(SOUND, f="lavfi").output(f"file:{path}", format=container).run(
         cmd=FFMPEG, overwrite_output=True, quiet=True

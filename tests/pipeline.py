@@ -124,6 +124,9 @@ class Project:
         while self._processes():
             assert time.monotonic() < deadline, f"still running: {self._processes()}"
             time.sleep(0.1)
+        lock = self.folder / "dvc.lock"
+        if lock.exists() and "schema:" not in lock.read_text():  # killed as DVC wrote it
+            lock.unlink()  # as README says
 
     def await_queue(self) -> None:
         """Wait until all queued experiments have succeeded."""

@@ -22,7 +22,6 @@ from framemix.explain.explanation import Explanation, explain_clip
 from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import affinity, strongest_links
 from framemix.explain.pictures import draw_explanation
-from framemix.inference.clips import Clip
 from framemix.inference.film import write_film
 from framemix.mixing import mix_windows
 from framemix.models import build_model
@@ -230,7 +229,7 @@ def test_the_film_shows_a_segments_relevance_on_the_frames_that_were_mixed_into_
     relevance[seen] = 1.0
     clip = np.full((segments, *mix.frame_shape), 60, np.uint8)
     explanation = Explanation(clip, "a", 0.5, "made up", relevance, None)
-    write_film(source, tmp_path / "film.mp4", Clip(0, frames / 25, clip), explanation, mix)
+    write_film(source, tmp_path / "film.mp4", explanation, mix)
     film = stream_frames(tmp_path / "film.mp4", size=(HEIGHT, WIDTH), fit="squeeze")
     heated = [number for number, frame in enumerate(film) if frame[HEIGHT // 2 :].mean() > 100]
     windows = mix_windows(frames, segments=segments, method="average", frames_per_segment="all")

@@ -23,11 +23,12 @@ from framemix.inference.live import Window, _Handover, watch
 from framemix.inference.output import live_summary
 from framemix.inference.prediction import predict_clips
 from framemix.mixing import Pixels
-from framemix.video.live import LiveFrame, constant_rate, opened_live
+from framemix.video.clock import steady
+from framemix.video.live import opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
-from tests.bad_videos import FRAMES, encode
+from tests.bad_videos import FRAMES, encode, slowing_down
 from tests.tiny_model import FPS, write_model, write_video
 
 
@@ -36,18 +37,20 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("live")
     write_model(folder / "model.safetensors", classes=("alert", "drowsy"))
     write_video(folder / "a.mp4", frames=45)
+    slowing_down(folder / "slowing.mp4")
     return folder
 
 
 @pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
+@pytest.mark.parametrize(("video", "windows"), [("a.mp4", 6), ("slowing.mp4", 20)])
 def test_a_file_played_live_is_answered_as_by_predict(
-    pixel_format: str, here: Path, tmp_path: Path
+    video: str, windows: int, pixel_format: str, here: Path, tmp_path: Path
 ) -> None:
     write_model(tmp_path / "model.safetensors", pixel_format=pixel_format)
     classifier, sliding = load_classifier(tmp_path / "model.safetensors", "cpu"), Sliding(2.0, 0.5)
-    seen = list(watch(classifier, str(here / "a.mp4"), sliding, as_fast_as_possible=True))
-    said = predict_clips(classifier, clips_of(here / "a.mp4", classifier.mix, sliding)[1])
-    assert len(seen) == 6
+    seen = list(watch(classifier, str(here / video), sliding, as_fast_as_possible=True))
+    said = predict_clips(classifier, clips_of(here / video, classifier.mix, sliding)[1])
+    assert len(seen) == windows
     for live, (_, offline) in zip(seen, said, strict=True):
         assert live.seconds == pytest.approx(offline.end)
         assert live.skipped == 0
@@ -125,13 +128,8 @@ def test_a_slow_network_answers_the_newest_window_and_counts_the_others(here: Pa
     assert max(one.latency for one in seen) < 4  # it does not fall further behind
 
 
-def frames_at(times: list[float]) -> Iterator[LiveFrame]:
-    for number, seconds in enumerate(times):
-        yield LiveFrame(np.full((1, 1, 3), number % 256, np.uint8), seconds, 0.0)
-
-
 def numbers(times: list[float], fps: float) -> list[int]:
-    return [int(frame.pixels[0, 0, 0]) for frame in constant_rate(frames_at(times), fps)]
+    return list(steady(range(len(times)), times, fps))
 
 
 def test_late_frames_are_repeated_and_too_many_are_dropped() -> None:
@@ -147,11 +145,11 @@ def test_a_clock_that_jumps_stops_nothing() -> None:
 @given(st.lists(st.floats(0.001, 2.0), max_size=40), st.sampled_from([5.0, 10.0, 29.97]))
 def test_frames_come_at_the_rate_whatever_their_times(gaps: list[float], fps: float) -> None:
     times = [float(t) for t in np.cumsum([0.0, *gaps])]
-    steady = list(constant_rate(frames_at(times), fps))
-    assert [frame.seconds for frame in steady] == pytest.approx(
-        [i / fps for i in range(len(steady))]
-    )
-    assert abs(len(steady) - 1 - times[-1] * fps) <= 1
+    shown = [times[number] for number in numbers(times, fps)]
+    assert abs(len(shown) - 1 - times[-1] * fps) <= 1
+    for tick, seconds in enumerate(shown):  # nothing is shown early, and nothing later left out
+        assert seconds <= (tick + 1) / fps
+        assert not [t for t in times if seconds < t < (tick - 1) / fps]
 
 
 def test_the_alarm_goes_on_and_off_once_where_the_probability_wavers() -> None:

@@ -38,6 +38,17 @@ def test_second_repro_runs_nothing(finished: Project) -> None:
     assert stages_run(finished.run("dvc repro")) == []
 
 
+def test_a_lock_file_that_was_being_written_can_be_deleted(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    (project.folder / "dvc.lock").write_text("")
+    assert "'./dvc.lock' validation failed" in project.run("dvc repro", fails=True)
+    (project.folder / "dvc.lock").unlink()
+    assert stages_run(project.run("dvc repro")) == []
+    assert project.outputs() == finished.outputs()
+
+
 def test_outputs_hold_no_path_of_this_machine(finished: Project) -> None:
     outputs = [finished.folder / path for path in finished.outputs()]
     files = [file for output in outputs for file in (output, *output.rglob("*")) if file.is_file()]

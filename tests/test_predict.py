@@ -31,6 +31,7 @@ from framemix.store import MixedStore
 from framemix.training.data import Example
 from framemix.training.prediction import predict as predict_store
 from framemix.video.reading import count_frames, describe, stream_frames
+from tests.bad_videos import slowing_down
 from tests.tiny_model import FPS, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
 
@@ -90,6 +91,38 @@ def test_a_window_sees_its_frames_mixed_like_a_clip(here: Path) -> None:
             frames[start : start + 20], segments=4, method="linear", frames_per_segment="all"
         )
         assert np.array_equal(clip.mixed, expected)
+
+
+def test_a_window_spans_its_seconds_where_the_frame_rate_changes(tmp_path: Path) -> None:
+    video, mix = slowing_down(tmp_path / "a.mp4"), mix_settings(method="average")
+    assert count_frames(video) == 90
+    clips = list(clips_of(video, mix, Sliding(window=2.0, step=2.0))[1])
+    assert [clip.start for clip in clips] == pytest.approx(list(np.arange(6) * 2.0), abs=0.3)
+    for clip in clips:  # each second is 16 of 219 levels brighter
+        seconds = (clip.start + clip.end) / 2 - 0.5
+        assert clip.mixed.mean() == pytest.approx((4 + 16 * seconds) * 255 / 219, abs=6)
+
+
+def test_a_whole_video_ends_when_its_last_frame_does(tmp_path: Path) -> None:
+    video = slowing_down(tmp_path / "a.mp4")
+    (clip,) = clips_of(video, mix_settings(), None)[1]
+    assert (clip.start, clip.end) == (0.0, pytest.approx(12.0, abs=0.1))
+    (clip,) = clips_of(video, mix_settings(window={"frames": 20, "at": "centre"}), None)[1]
+    assert (clip.start, clip.end) == (pytest.approx(3.5), pytest.approx(5.5, abs=0.1))
+
+
+def test_the_annotated_video_keeps_the_pace_of_one_whose_frame_rate_changes(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors")
+    video, annotated = slowing_down(tmp_path / "a.mp4"), tmp_path / "out.mp4"
+    options = ("--window", 2, "--top", 1, "--annotate", annotated)
+    done = run(tmp_path / "model.safetensors", video, *options)
+    assert done.exit_code == 0, done.output
+    info = describe(annotated)
+    assert info.seconds == pytest.approx(12.0, abs=0.3)
+    frames = list(stream_frames(annotated, size=(48, 64), fit="squeeze"))
+    corner = [frame[-8:, -8:].mean() for frame in frames]
+    expected = [(4 + 16 * (number / info.fps // 1)) * 255 / 219 for number in range(len(frames))]
+    assert np.mean(np.abs(np.subtract(corner, expected)) < 3) > 0.8  # all but where seconds change
 
 
 def assert_same(clips: list[Clip], expected: list[Clip]) -> None:

@@ -20,7 +20,7 @@ from framemix.errors import DatasetError, TrainingError
 from framemix.models import build_model, load_model
 from framemix.models.config import FinetuneMode
 from framemix.store import MixedStore
-from framemix.training.batches import ResidentClips
+from framemix.training.batches import Resident, ResidentClips
 from framemix.training.data import Batch, labels_of
 from framemix.training.prediction import predict
 from framemix.training.run import Run
@@ -484,29 +484,34 @@ def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
     settings = {"augment": dict.fromkeys(AUGMENT, 0), "epochs": 3, "ema_decay": ema_decay}
     seen: list[int] = []
 
-    def counting(name: str) -> Run:
+    def counting(name: str, resident: Resident = "auto") -> None:
         run, seen[:] = new_run(store, mode, dropout=0.1, **settings), []
         run.network.embedding.register_forward_hook(lambda *call: seen.append(len(call[2])))
-        train_into(run, tmp_path / name, machine(tmp_path / f"scratch {name}"))
-        return run
+        here = machine(tmp_path / f"scratch {name}", resident=resident)
+        train_into(run, tmp_path / name, here)
 
     counting("once")
-    assert sum(seen) == 12 * read + 6  # the training clips' variants and the validation clips
+    # The training clips' variants and the validation clips; one tells how large it will be.
+    assert sum(seen) == 12 * read + 6 + 1
+    with monkeypatch.context() as patch:  # as where the memory is too small
+        patch.setattr("framemix.training.batches.RESIDENT_SHARE", 0.0)
+        for name, resident in (("from disk", "auto"), ("from memory", True)):
+            counting(name, resident)
+            assert sum(seen) == 3 * (12 + 6) + 1
     monkeypatch.setattr("framemix.training.run.split_frozen", lambda network, _: (None, network))
-    counting("anew")
+    counting("unsplit")
     assert sum(seen) == 3 * (12 + 6)
-    once, anew = (
-        load_model(tmp_path / name / "model.safetensors").network.state_dict()
-        for name in ("once", "anew")
-    )
-    # Other batches add up in another order: float32's last digits.
-    assert all(torch.allclose(once[name], anew[name], atol=1e-5) for name in once)
-    once_csv, anew_csv = (
-        list(csv.reader((tmp_path / name / "history.csv").open(newline="")))
-        for name in ("once", "anew")
-    )
-    for row, other in zip(once_csv[1:], anew_csv[1:], strict=True):
-        assert [float(x) for x in row] == pytest.approx([float(x) for x in other], abs=1e-5)
+    for name in ("from disk", "from memory", "unsplit"):
+        assert_same_training(tmp_path / "once", tmp_path / name)
+
+
+def assert_same_training(one: Path, other: Path) -> None:
+    """But for float32's last digits: other batches add up in another order."""
+    weights = [load_model(path / "model.safetensors").network.state_dict() for path in (one, other)]
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-5) for name in weights[0])
+    tables = [list(csv.reader((path / "history.csv").open(newline=""))) for path in (one, other)]
+    for row, same in zip(tables[0][1:], tables[1][1:], strict=True):
+        assert [float(x) for x in row] == pytest.approx([float(x) for x in same], abs=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["all", "spatial_temporal_fc", "temporal_fc", "fc"])

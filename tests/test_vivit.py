@@ -186,6 +186,17 @@ def test_tubelets_in_the_order_of_a_gpus_kernel_give_the_same_tokens_and_gradien
     )
 
 
+@pytest.mark.parametrize("missing", [None, "triton", "compiler", "headers"])
+def test_the_kernel_is_left_out_where_it_cannot_be_compiled(missing, monkeypatch, tmp_path):
+    (tmp_path / "Python.h").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CC", "none" if missing == "compiler" else "Python.h")
+    monkeypatch.setattr(tubelets, "find_spec", lambda _: None if missing == "triton" else "spec")
+    headers = tmp_path / "none" if missing == "headers" else tmp_path
+    monkeypatch.setattr(tubelets.sysconfig, "get_path", lambda _: str(headers))
+    assert tubelets._compiles_kernels.__wrapped__() == (missing is None)
+
+
 def test_without_gradients_bytes_give_the_same_as_with_them():
     model = ViViT(**SMALL).double()
     for parameter in model.embedding.pixel_norm.parameters():

@@ -14,6 +14,7 @@ from framemix.models.config import NonLocalConfig, ViViTConfig
 from framemix.scratch import link
 from framemix.store import IndexRow, MixedStore, shard_name, write_shard
 from framemix.tables import write_table
+from framemix.training.batches import Resident
 from framemix.training.data import Example
 from framemix.training.finetune_data import FinetuneData
 from framemix.training.run import OUTPUTS, Machine, Run, train
@@ -192,7 +193,9 @@ def train_into(run: Run, target: Path, machine: Machine) -> None:
         link(done / name, target / name)
 
 
-def machine(scratch: Path, devices: int = 1, resident: bool = True, num_nodes: int = 1) -> Machine:
+def machine(
+    scratch: Path, devices: int = 1, resident: Resident = True, num_nodes: int = 1
+) -> Machine:
     return Machine(
         device=torch.device("cpu"),
         devices=devices,

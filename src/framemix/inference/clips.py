@@ -5,7 +5,7 @@ Without torch: decoding is done in a subprocess that shall start fast.
 
 # S segments
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -19,7 +19,8 @@ from framemix.inference.rolling import RollingMix
 from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels
 from framemix.progress import track
-from framemix.video.reading import count_frames, describe
+from framemix.video.clock import steady
+from framemix.video.reading import describe, frame_times
 
 # Of a file that nobody knows: enough for hours of video.
 USUAL_LIMITS = Limits(seconds=600, memory_mb=4096, names=(None, None))
@@ -47,14 +48,18 @@ class Clip:
 def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int, Iterator[Clip]]:
     """Return how many clips a video has, and them: one, as the pipeline mixes it, or one a window.
 
-    A video that is no longer than the window is one clip. Raises VideoError, and MixingError for
-    a window of fewer frames than segments.
+    A video that is no longer than the window is one clip. Windows are of seconds, so they slide
+    over frames at a constant rate; a whole video is mixed of its frames as they are. Raises
+    VideoError, and MixingError for a window of fewer frames than segments.
     """
-    frames, fps = count_frames(path), frame_rate(path)
-    if sliding is None or round(sliding.window * fps) >= frames:
-        return 1, _whole(path, mix, frames, fps)
+    times, fps = frame_times(path), frame_rate(path)
+    length = sum(1 for _ in steady(times, times, fps))
+    if sliding is None or round(sliding.window * fps) >= length:
+        return 1, _whole(path, mix, times, fps)
     rolling = rolling_mix(mix, sliding, fps)
-    return 1 + (frames - rolling.frames) // rolling.step, _windows(path, mix, rolling, fps)
+    frames = READERS[mix.pixel_format](path, size=mix.size, fit=mix.fit)
+    windows = _windows(steady(frames, times, fps), rolling, fps)
+    return 1 + (length - rolling.frames) // rolling.step, windows
 
 
 def isolated_clips(
@@ -99,14 +104,15 @@ def _batch(
     return total, batch
 
 
-def _whole(path: Path, mix: MixSettings, frames: int, fps: float) -> Iterator[Clip]:
-    mixed = np.stack(list(mix_video(path, frames, mix)))
-    start, length = mix.span(frames)
-    yield Clip(start / fps, (start + length) / fps, mixed)
+def _whole(path: Path, mix: MixSettings, times: Sequence[float], fps: float) -> Iterator[Clip]:
+    mixed = np.stack(list(mix_video(path, len(times), mix)))
+    first, length = mix.span(len(times))
+    start, last = (times[frame] - times[0] for frame in (first, first + length - 1))
+    yield Clip(start, last + 1 / fps, mixed)
 
 
-def _windows(path: Path, mix: MixSettings, rolling: RollingMix, fps: float) -> Iterator[Clip]:
-    for seen, frame in enumerate(READERS[mix.pixel_format](path, size=mix.size, fit=mix.fit), 1):
+def _windows(frames: Iterable[Pixels], rolling: RollingMix, fps: float) -> Iterator[Clip]:
+    for seen, frame in enumerate(frames, 1):
         clip = rolling.push(frame)
         if clip is not None:
             yield Clip((seen - rolling.frames) / fps, seen / fps, clip)

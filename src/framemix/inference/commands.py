@@ -208,7 +208,7 @@ def explain(
     (clip,) = isolated_clips(video, mix, None, USUAL_LIMITS)
     explanation = explain_clip(trained, clip.mixed, class_name)
     save_figure(draw_explanation(explanation), picture)
-    write_film(video, film, clip, explanation, mix)
+    write_film(video, film, explanation, mix)
     typer.echo(
         f"{explanation.class_name} {explanation.probability:.1%}, "
         f"{explanation.method}: {picture}, {film}"

@@ -1,6 +1,6 @@
 """Writes on video frames: what a model says, and where it looks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ from framemix.inference.clips import frame_rate
 from framemix.inference.output import best
 from framemix.inference.prediction import Prediction
 from framemix.mixing import Pixels
-from framemix.video.reading import describe, stream_frames
+from framemix.video.clock import steady
+from framemix.video.reading import describe, frame_times, stream_frames
 from framemix.video.writing import video_writer
 
 TEXT, SHADE = (255, 255, 255), (0, 0, 0, 150)
@@ -22,26 +23,17 @@ def annotate(
 ) -> None:
     """Write the video with the likeliest classes on it: at each time, of the nearest window.
 
-    `target` is an MP4 file of the video's size and frame rate. Raises VideoError.
+    `target` is an MP4 file of the video's size, at its average frame rate. Raises VideoError.
     """
-
-    def caption(frame: Pixels, seconds: float) -> Pixels:
-        nearest = min(predictions, key=lambda said: abs((said.start + said.end) / 2 - seconds))
-        likely = best(classes, nearest.probabilities, top)
-        return write_lines(frame, [f"{p:4.0%}  {name}" for name, p in likely])
-
-    rewrite(path, target, caption)
-
-
-def rewrite(path: Path, target: Path, change: Callable[[Pixels, float], Pixels]) -> None:
-    """Write `change(frame, seconds)` of each frame of the video to the MP4 file `target`."""
     info, fps = describe(path), frame_rate(path)
     # H.264 has one colour for 2x2 pixels.
     height, width = info.height // 2 * 2, info.width // 2 * 2
+    frames = stream_frames(path, size=(height, width), fit="squeeze")
     with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
-        frames = stream_frames(path, size=(height, width), fit="squeeze")
-        for number, frame in enumerate(frames):
-            write(change(frame, number / fps))
+        for number, frame in enumerate(steady(frames, frame_times(path), fps)):
+            said = min(predictions, key=lambda p: abs((p.start + p.end) / 2 - number / fps))
+            likely = best(classes, said.probabilities, top)
+            write(write_lines(frame, [f"{p:4.0%}  {name}" for name, p in likely]))
 
 
 def write_lines(frame: Pixels, lines: Sequence[str]) -> Pixels:

@@ -9,9 +9,11 @@ Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), section 3.2.
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -188,9 +190,10 @@ def _has_kernel(pixels: Tensor, weight: Tensor) -> bool:
 
 @cache
 def _compiles_kernels() -> bool:
-    """Whether Triton is here, and a C compiler for it."""
+    """Whether Triton is here, and what it compiles with: a C compiler and Python's headers."""
     compilers = (os.environ.get("CC", "cc"), "gcc", "clang")
-    return find_spec("triton") is not None and any(map(shutil.which, compilers))
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return find_spec("triton") is not None and any(map(shutil.which, compilers)) and header.exists()
 
 
 class NormedProjection(torch.autograd.Function):

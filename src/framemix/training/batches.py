@@ -142,7 +142,8 @@ class ClipBatches(pl.LightningDataModule):
     """The training and validation clips of a run as batches for each of its processes.
 
     Where they fit, clips are read once, into the device's memory; `resident` may insist on it or
-    forbid it. Of clips that go through `frozen` layers first, it is their output, in any case.
+    forbid it. Clips go through `frozen` layers first: once, where what these make of them fits
+    there, else each time.
     """
 
     def __init__(
@@ -165,30 +166,48 @@ class ClipBatches(pl.LightningDataModule):
         assert self.trainer is not None
         for order in (self.orders.train, self.orders.val):
             order.rank, order.ranks = self.trainer.global_rank, self.trainer.world_size
-        device = self.trainer.strategy.root_device
-        on_disk = [side for side in self.sides.values() if isinstance(side, ClipDataset)]
-        size = sum(side.nbytes for side in on_disk)
-        if self.frozen or _is_resident(self.resident, size, device, self.trainer.world_size):
-            self.sides = {
-                name: self._read(side, device)
-                for name, side in self.sides.items()
-                if isinstance(side, ClipDataset)
-            }
-            self.workers = 0
+        device, processes = self.trainer.strategy.root_device, self.trainer.world_size
+        if self.frozen is not None:
+            self.frozen.to(device)
+        stored = self.sides["train"].__getitems__([0])[0].to(device)
+        made, clips = self._made(stored), sum(map(len, self.sides.values()))
+        if self.frozen and _is_resident("auto", clips * made.nbytes, device, processes):
+            self._keep(self._made)
+        elif _is_resident(self.resident, clips * stored.nbytes, device, processes):
+            self._keep(nn.Identity())
 
-    def _read(self, clips: ClipDataset, device: torch.device) -> ResidentClips:
-        """Return the clips, or what frozen layers make of them, on the device."""
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Take clips that are as stored through the frozen layers."""
+        clips, labels = batch
+        return clips if clips.is_floating_point() else self._made(clips), labels
+
+    def _made(self, clips: Tensor) -> Tensor:
+        """Return what the frozen layers make of stored clips; without such, the clips."""
         assert self.trainer is not None
-        first = self.frozen.to(device) if self.frozen else nn.Identity()
-        read: Tensor | None = None
+        if self.frozen is None:
+            return clips
         with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-            start = 0
-            for stored, _ in ordered_loader(clips, READ_CLIPS, self.workers):
-                made = first(stored.to(device, non_blocking=True))
-                if read is None:  # whole at once: joining the pieces would take it twice
-                    read = made.new_empty(len(clips), *made.shape[1:])
-                read[start : start + len(made)] = made
-                start += len(made)
+            made: Tensor = self.frozen(clips)
+            return made
+
+    def _keep(self, through: Callable[[Tensor], Tensor]) -> None:
+        """Read all clips, and keep what comes out of `through` on the device."""
+        for name, side in self.sides.items():
+            assert isinstance(side, ClipDataset)
+            self.sides[name] = self._read(side, through)
+        self.workers = 0
+
+    def _read(self, clips: ClipDataset, through: Callable[[Tensor], Tensor]) -> ResidentClips:
+        assert self.trainer is not None
+        device = self.trainer.strategy.root_device
+        read: Tensor | None = None
+        start = 0
+        for stored, _ in ordered_loader(clips, READ_CLIPS, self.workers):
+            made = through(stored.to(device, non_blocking=True))
+            if read is None:  # whole at once: joining the pieces would take it twice
+                read = made.new_empty(len(clips), *made.shape[1:])
+            read[start : start + len(made)] = made
+            start += len(made)
         assert read is not None
         return ResidentClips(read, clips.labels.to(device))
 

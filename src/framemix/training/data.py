@@ -1,6 +1,5 @@
 """Labelled clips of mixed stores as batches."""
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,11 +68,6 @@ class ClipDataset(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.examples) * self.views
-
-    @property
-    def nbytes(self) -> int:
-        """The size of all clips."""
-        return len(self) * math.prod(self.examples[0].store.clip_shape)
 
     @property
     def labels(self) -> Tensor:

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError
+from framemix.video.clock import constant_rate
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 from framemix.video.planes import even_size, frame_planes
 from framemix.video.reading import (
@@ -36,8 +37,6 @@ Pixels = NDArray[np.uint8]
 PATIENCE = 10.0
 # Of cameras that do not tell.
 USUAL_RATE = 30.0
-# A longer jump of the clock is a fault of it: no time passed; seconds.
-LONGEST_GAP = 5.0
 # As far as H.264 and HEVC, which reorder most, let a frame's time stray; frames.
 REORDERED = 16
 
@@ -92,31 +91,10 @@ def opened_live(
             fps = float(stream.average_rate or stream.guessed_rate or USUAL_RATE)
             fitted = (_Planes if pixel_format == "yuv420p" else _Rgb)(size, fit)
             frames = _clocked(source, container, stream, fitted)
-            steady = constant_rate(_in_order(frames) if is_file else frames, fps)
-            yield LiveSource(fps, _paced(steady) if paced and is_file else steady)
+            at_rate = _at_rate(_in_order(frames) if is_file else frames, fps)
+            yield LiveSource(fps, _paced(at_rate) if paced and is_file else at_rate)
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be watched: {error.strerror}") from None
-
-
-def constant_rate(frames: Iterable[LiveFrame], fps: float) -> Iterator[LiveFrame]:
-    """Yield a frame for each 1 / fps seconds: repeat where frames are late, drop those too many.
-
-    Seconds count from the first frame. Cameras slow down in the dark; a window must span the same
-    seconds all the same.
-    """
-    due, offset, start, last = 0, 0, None, None
-    for frame in frames:
-        start = frame.seconds if start is None else start
-        tick = round((frame.seconds - start) * fps) + offset
-        if abs(tick - due) > LONGEST_GAP * fps:
-            offset, tick = offset + due - tick, due
-        while last is not None and due < tick:
-            yield replace(last, seconds=due / fps, arrived=frame.arrived)
-            due += 1
-        if due <= tick:
-            yield replace(frame, seconds=due / fps)
-            due += 1
-        last = frame
 
 
 def _clocked(
@@ -147,6 +125,13 @@ def _in_order(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
             yield replace(held.popleft(), seconds=heappop(times))
     while held:
         yield replace(held.popleft(), seconds=heappop(times))
+
+
+def _at_rate(frames: Iterable[LiveFrame], fps: float) -> Iterator[LiveFrame]:
+    """Yield a frame for each 1 / fps seconds, from 0 on; one that is shown again arrives again."""
+    timed = ((frame.seconds, frame) for frame in frames)
+    for number, (shown, latest) in enumerate(constant_rate(timed, fps)):
+        yield replace(shown, seconds=number / fps, arrived=latest.arrived)
 
 
 class _Planes:

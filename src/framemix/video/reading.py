@@ -79,30 +79,38 @@ def video_files(path: Path) -> list[Path]:
 
 
 def count_frames(path: Path) -> int:
-    """Return how many frames can be decoded, whatever the header says. Raises VideoError.
+    """Return how many frames `frame_times` finds. Raises VideoError as it does."""
+    return len(frame_times(path))
 
-    What is mixed must not depend on who reads it: a file is refused where the decoder marks a frame
+
+def frame_times(path: Path) -> list[float]:
+    """Return when each frame is shown, in seconds, of all that can be decoded.
+
+    What is mixed must not depend on who reads it: raises VideoError where the decoder marks a frame
     as damaged, and where decord decodes more or fewer frames. Frames that are lost as a whole, as
-    at the end of a file that was cut short, are not noticed.
+    at the end of a file that was cut short, are not noticed. Times rise: frames come in the right
+    order, but in AVI files with B-frames, as UCF101 has some, their times may not.
     """
     with opened(path) as (container, stream):
         stream.thread_count = 1
-        frames = damaged = 0
-        for frame in container.decode(stream):
-            frames += 1
+        rate, times, damaged = float(stream.average_rate or 1), [], 0
+        for number, frame in enumerate(container.decode(stream)):
+            times.append(number / rate if frame.time is None else float(frame.time))
             damaged += frame.is_corrupt
-        as_declared = path.is_dir() or frames == stream.frames
-    if not frames:
+        as_declared = path.is_dir() or len(times) == stream.frames
+    if not times:
         raise VideoError(f"{path}: has no frame that can be decoded")
     if damaged:
-        raise VideoError(f"{path}: damaged: {damaged} of {frames} frames cannot be decoded whole")
+        raise VideoError(
+            f"{path}: damaged: {damaged} of {len(times)} frames cannot be decoded whole"
+        )
     # Decoding again costs more than the first time: only where the header has another frame count,
     # or none.
     if not as_declared:
         others = sum(1 for _ in stream_frames(path, size=(8, 8), fit="squeeze"))
-        if others != frames:
-            raise VideoError(f"{path}: damaged: PyAV decodes {frames} frames, decord {others}")
-    return frames
+        if others != len(times):
+            raise VideoError(f"{path}: damaged: PyAV decodes {len(times)} frames, decord {others}")
+    return sorted(times)
 
 
 def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:

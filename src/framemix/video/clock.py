@@ -1,0 +1,35 @@
+"""A video's frames at a constant rate, whatever their times: phones slow down in the dark."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# A longer jump of the clock is a fault of it: no time passed; seconds.
+LONGEST_GAP = 5.0
+
+
+def steady(frames: Iterable[T], times: Iterable[float], fps: float) -> Iterator[T]:
+    """Yield the frame that is shown at each 1 / fps seconds, of frames whose times are known."""
+    return (shown for shown, _ in constant_rate(zip(times, frames, strict=True), fps))
+
+
+def constant_rate(timed: Iterable[tuple[float, T]], fps: float) -> Iterator[tuple[T, T]]:
+    """Yield two frames for each 1 / fps seconds: the one to show, and the latest, which told so.
+
+    Frames come with their seconds, which count from the first. Where one is late, that before it
+    is shown again; of those that come too soon, the last one counts.
+    """
+    due, offset, start, last = 0, 0, None, None
+    for seconds, frame in timed:
+        start = seconds if start is None else start
+        tick = round((seconds - start) * fps) + offset
+        if abs(tick - due) > LONGEST_GAP * fps:
+            offset, tick = offset + due - tick, due
+        while last is not None and due < tick:
+            yield last, frame
+            due += 1
+        if due <= tick:
+            yield frame, frame
+            due += 1
+        last = frame
