@@ -16,6 +16,7 @@ from framemix.evaluation.intervals import (
     auroc,
     calibration_error,
     estimate,
+    estimate_class_mean,
     estimate_share,
     mean_class_accuracy,
     sensitivity_at,
@@ -131,10 +132,39 @@ def test_a_weight_counts_as_so_many_copies_of_the_clip(
         lambda s, p: sensitivity_at(0.95, s, p),
         lambda s, p: calibration_error(s, p, 10),
         lambda s, p: share(p),
-        lambda s, p: mean_class_accuracy(p, (s * 3).astype(np.int64)),
     ):
         copies = figure(make(scores[chosen], positive[chosen]), [1] * len(chosen))
         assert figure(make(scores, positive), weights) == pytest.approx(copies)
+    classes = (scores * 3).astype(np.int64)
+    if set(classes) == set(classes[chosen]):
+        copies = figure(mean_class_accuracy(positive[chosen], classes[chosen]), [1] * len(chosen))
+        found = figure(mean_class_accuracy(positive, classes), weights)
+        assert found == pytest.approx(copies)
+
+
+def test_a_class_that_a_resample_lacks_does_not_move_the_mean_of_the_classes() -> None:
+    hits, labels = np.array([True, False, True, False]), np.array([0, 0, 1, 2])
+    assert figure(mean_class_accuracy(hits, labels), [1, 1, 1, 1]) == pytest.approx(1.5 / 3)
+    assert figure(mean_class_accuracy(hits, labels), [1, 1, 2, 0]) == pytest.approx(1.5 / 3)
+    assert figure(mean_class_accuracy(hits, labels), [0, 0, 0, 4]) == pytest.approx(1.5 / 3)
+
+
+def test_the_mean_of_the_classes_is_as_sure_as_top1_where_classes_are_equally_large() -> None:
+    # All taken for the first class: resamples of clips say nothing about the mean.
+    labels, clusters = np.repeat(np.arange(4), 4), [str(i) for i in range(16)]
+    found = estimate_class_mean("mean_class_accuracy", labels == 0, labels, clusters)
+    assert found is not None
+    assert (found.value, found.interval) == (0.25, "Wilson of clips")
+    assert (found.low, found.high) == pytest.approx(wilson(4, 16), abs=1e-6)
+
+
+def test_small_classes_make_the_mean_of_the_classes_less_sure() -> None:
+    labels = np.array([0] * 38 + [1] * 2)
+    hits, clusters = labels == 0, [str(i) for i in range(40)]
+    found = estimate_class_mean("mean_class_accuracy", hits, labels, clusters)
+    assert found is not None
+    clips = 4 / (1 / 38 + 1 / 2)
+    assert (found.low, found.high) == pytest.approx(wilson(clips / 2, clips), abs=1e-6)
 
 
 def test_what_a_resample_does_not_define_is_nan_and_no_error() -> None:

@@ -43,7 +43,7 @@ class Estimate(Row):
     clusters: int
 
 
-def wilson(hits: float, total: int) -> tuple[float, float]:
+def wilson(hits: float, total: float) -> tuple[float, float]:
     """Return Wilson's 95 % interval of the proportion hits / total of independent trials.
 
     Wilson 1927; it stays in [0, 1] and has a width at 0 and at 1 too.
@@ -76,11 +76,24 @@ def estimate_share(metric: str, hits: Bools | Floats, clusters: Sequence[str]) -
     """
     if not clusters:
         return None
-    trials, right = len(set(clusters)), float(hits.mean())
-    others = {"Wilson of clips": wilson(float(hits.sum()), len(hits))}
-    if right in (0, 1):
-        others["Wilson of clusters"] = wilson(right * trials, trials)
-    return _widest(metric, share(hits), clusters, others)
+    wilsons = _wilsons(float(hits.sum()), len(hits), clusters)
+    return _widest(metric, share(hits), clusters, wilsons)
+
+
+def estimate_class_mean(
+    metric: str, hits: Bools, labels: NDArray[np.int64], clusters: Sequence[str]
+) -> Estimate | None:
+    """Return the mean over classes of their shares of `hits` (N,), as `estimate_share` does.
+
+    Wilson's clips are as many as would tell a share as exactly: of K classes with n_k clips,
+    K^2 / (1 / n_1 + ... + 1 / n_K), which is all of them where classes are equally large.
+    """
+    if not clusters:
+        return None
+    statistic, (_, sizes) = mean_class_accuracy(hits, labels), np.unique(labels, return_counts=True)
+    clips = len(sizes) ** 2 / float((1 / sizes).sum())
+    value = float(statistic(np.ones((1, len(hits))))[0])
+    return _widest(metric, statistic, clusters, _wilsons(value * clips, clips, clusters))
 
 
 def share(hits: Bools | Floats) -> Statistic:
@@ -89,15 +102,14 @@ def share(hits: Bools | Floats) -> Statistic:
 
 
 def mean_class_accuracy(hits: Bools, labels: NDArray[np.int64]) -> Statistic:
-    """Return the mean of the classes' shares of hits, over the classes that have clips."""
+    """Return the mean of the classes' shares of hits, over the classes that have clips.
+
+    A class that a resample lacks counts as with all its clips: to leave it out would move the mean.
+    """
     of_class = labels[:, None] == np.unique(labels)  # (N, K)
-
-    def mean(weights: Floats) -> Floats:
-        clips, right = weights @ of_class, weights @ (of_class & hits[:, None])  # (R, K)
-        present = clips > 0
-        return _ratio(_ratio(right, clips, empty=0.0).sum(1), present.sum(1))
-
-    return mean
+    right_of = of_class & hits[:, None]
+    shares = right_of.sum(0) / of_class.sum(0)  # (K,)
+    return lambda weights: _ratio(weights @ right_of, weights @ of_class, empty=shares).mean(1)
 
 
 def auroc(scores: Floats, positive: Bools) -> Statistic:
@@ -147,6 +159,15 @@ def calibration_error(scores: Floats, positive: Bools, bins: int) -> Statistic:
 def bin_of(scores: Floats, bins: int) -> NDArray[np.int64]:
     """Return which of `bins` equal parts of [0, 1] each score (N,) lies in; 1 lies in the last."""
     return np.minimum((scores * bins).astype(np.int64), bins - 1)
+
+
+def _wilsons(hits: float, clips: float, clusters: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return Wilson's interval of the clips, and of the clusters where all are right or wrong."""
+    found = {"Wilson of clips": wilson(hits, clips)}
+    if hits in (0, clips):
+        trials = len(set(clusters))
+        found["Wilson of clusters"] = wilson(hits / clips * trials, trials)
+    return found
 
 
 def _widest(
@@ -199,8 +220,8 @@ def _by_score(weights: Floats, scores: Floats, positive: Bools) -> tuple[Floats,
     return ups, np.add.reduceat(weights[:, order], starts, 1) - ups
 
 
-def _ratio(above: Any, below: Any, empty: float = np.nan) -> Floats:
+def _ratio(above: Any, below: Any, empty: Any = np.nan) -> Floats:
     """Return above / below, and `empty` where below is 0."""
-    above, below = np.broadcast_arrays(above, below)
-    ratio: Floats = np.divide(above, below, out=np.full(above.shape, empty), where=below > 0)
+    above, below, empty = np.broadcast_arrays(above, below, empty)
+    ratio: Floats = np.divide(above, below, out=empty.astype(float), where=below > 0)
     return ratio

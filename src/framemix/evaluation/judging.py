@@ -20,9 +20,8 @@ from framemix.evaluation.figures import History
 from framemix.evaluation.intervals import (
     Bools,
     Estimate,
-    estimate,
+    estimate_class_mean,
     estimate_share,
-    mean_class_accuracy,
 )
 from framemix.models import TrainedModel, load_model
 from framemix.tables import read_table
@@ -63,10 +62,8 @@ class Evaluation:
         found = [
             estimate_share("top1", hits[:, 0], self.clusters),
             estimate_share("top5", np.logical_or.reduce(hits, 1), self.clusters),
-            estimate(
-                "mean_class_accuracy",
-                mean_class_accuracy(hits[:, 0], self.labels.numpy()),
-                self.clusters,
+            estimate_class_mean(
+                "mean_class_accuracy", hits[:, 0], self.labels.numpy(), self.clusters
             ),
         ]
         return [*filter(None, found), *drowsiness_estimates(self.drivers or [])]
