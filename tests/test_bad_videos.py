@@ -151,6 +151,12 @@ def test_what_stops_dvc_is_named_before_any_work(bad, clean):
     )
 
 
+def test_a_link_that_leads_nowhere_is_named_alone_where_it_is_the_only_one(tmp_path):
+    (tmp_path / "v_A_g01_c01.avi").symlink_to("/nowhere")
+    with pytest.raises(DatasetError, match=r"cannot hash it; move such entries out of the folder$"):
+        require_hashable(tmp_path, "data.ucf101")
+
+
 def test_a_playlist_reads_nothing_but_itself(bad):
     """ffmpeg itself does follow the list: without that the test could not fail."""
     playlist = bad[0] / "Archery/v_ffconcat_g01_c01.avi"
@@ -164,7 +170,7 @@ def test_a_playlist_reads_nothing_but_itself(bad):
         ),
     ]
     for read in readers:
-        with pytest.raises(VideoError, match="is no AVI, MP4, MOV, MKV or WMV file"):
+        with pytest.raises(VideoError, match="is no AVI, MP4, MOV, MKV, WebM or WMV file"):
             read(playlist)
 
 

@@ -128,6 +128,7 @@ BAD_STATES: dict[str, tuple[object, str]] = {
     "list": ([1, 2], "not a state dict"),
     "numbers": ({"conv1.weight": 1}, "not a state dict"),
     "missing": ({k: v for k, v in STATE.items() if k != "bn1.bias"}, "lacks bn1.bias$"),
+    "nan": (STATE | {"bn1.bias": STATE["bn1.bias"] * torch.nan}, "is not finite in bn1.bias$"),
     "unknown": (STATE | {"layer1.1.x": torch.zeros(1)}, "has unknown layer1.1.x$"),
     "depth": (STATE | {f"layer1.{i}.x": torch.zeros(1) for i in range(1, 9)}, "and 3 more$"),
     "width": (WIDER, "has other shapes in bn1.bias, bn1.running_mean, .* more$"),

@@ -243,6 +243,9 @@ def test_load_says_what_is_wrong_with_a_file(tmp_path):
         assert "\n" not in str(caught.value)
 
     expect("no such model file")
+    (tmp_path / "model.onnx").write_bytes(b"PK")
+    with pytest.raises(ModelError, match=r"model.onnx: an ONNX file; allowed: model.safetensors"):
+        load_model(tmp_path / "model.onnx")
     expect("not a readable safetensors file", b"")
     expect("not a readable safetensors file", b"PK\x03\x04 not safetensors at all")
     expect("not a readable safetensors file", content[:-1])

@@ -15,7 +15,7 @@ from framemix.video.live import LiveFrame, opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import video_writer
-from tests.bad_videos import shown
+from tests.bad_videos import encode, shown
 
 RED, GREEN, BLUE, BLACK = (200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0)
 AWKWARD_NAMES = [
@@ -289,6 +289,15 @@ def test_a_video_cut_within_a_frame_is_refused(noise, tmp_path, packet):
     assert str(caught.value) == (
         f"{truncated}: damaged: 1 of {packet + 2} frames cannot be decoded whole"
     )
+
+
+def test_what_decord_says_of_a_file_that_ends_early_has_no_time_or_place_of_its_source(tmp_path):
+    how = {"vcodec": "libx264", "format": "mp4", "movflags": "+faststart", "frames:v": 200}
+    path = encode(tmp_path / "a.mp4", **how)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(VideoError) as caught:
+        list(stream_frames(path, size=(8, 8), fit="squeeze"))
+    assert str(caught.value).startswith(f"{path}: cannot be decoded: av_read_frame failed")
 
 
 def test_a_real_video_is_refused_when_a_frame_of_it_is_damaged_and_only_then(tmp_path, real_ucf101):

@@ -202,7 +202,8 @@ def test_leak_shares_are_of_groups_and_subjects_on_both_sides(
 def test_says_which_pretrained_model_is_better(reports: Path, models: Path) -> None:
     top1 = {name: metrics_of(models / name)["top1"] for name in MODELS}
     better = json.loads((reports / "metrics.json").read_text())["better"]
-    assert top1[better] == max(top1.values())
+    best = [name for name, value in top1.items() if value == max(top1.values())]
+    assert [better] == best or (better is None and len(best) == 2)
 
 
 @pytest.mark.parametrize("name", list(VAL_CLIPS))
@@ -300,7 +301,8 @@ def test_table1_has_our_figures_above_the_papers(reports: Path, models: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("vivit", "network", "better"), [(0.6, 0.5, "ViViT"), (0.4, 0.5, "Non-local")]
+    ("vivit", "network", "better"),
+    [(0.6, 0.5, "ViViT"), (0.4, 0.5, "Non-local"), (0.5, 0.5, "neither")],
 )
 def test_table1_names_the_better_model_and_every_device_once(
     vivit: float, network: float, better: str

@@ -171,7 +171,7 @@ def test_every_kept_clip_is_a_file_of_exactly_its_frames_at_320x240_and_no_other
         ("Fold4_part1/30/5.mp4", "state 5 is not in resize.states"),
         ("Fold4_part1/31/0.mp4", "0.3 s, shorter than a clip of 0.5 s"),
         ("Fold5_part1/41/0.mp4", "same subject and state as Fold5_part1/41/0.mov"),
-        (NO_VIDEO, "is no AVI, MP4, MOV, MKV or WMV file"),
+        (NO_VIDEO, "is no AVI, MP4, MOV, MKV, WebM or WMV file"),
         (NOTES, "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"),
     ],
 )

@@ -102,7 +102,7 @@ def test_files_that_are_not_ucf101s_are_rejected_by_their_name(rows, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [(TEXT, "is no AVI, MP4, MOV, MKV or WMV file"), (EMPTY, "is empty")]
+    ("name", "reason"), [(TEXT, "is no AVI, MP4, MOV, MKV, WebM or WMV file"), (EMPTY, "is empty")]
 )
 def test_files_that_are_no_video_are_rejected_without_the_path_of_this_machine(rows, name, reason):
     assert (rows[name].kept, rows[name].reason) == (False, reason)

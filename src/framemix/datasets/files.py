@@ -39,9 +39,10 @@ def require_hashable(root: Path, key: str) -> None:
     """Raise DatasetError for what is below `root`, the value of `key`, that stops DVC."""
     stops = [entry for entry in list_entries(root) if not entry.hashable]
     if stops:
+        more = f", nor {len(stops) - 1} more" if len(stops) > 1 else ""
         raise DatasetError(
-            f"{key} = {root}: {stops[0].path}: {stops[0].reason}; DVC cannot hash it, nor "
-            f"{len(stops) - 1} more; move such entries out of the folder"
+            f"{key} = {root}: {stops[0].path}: {stops[0].reason}; DVC cannot hash it{more}; "
+            f"move such entries out of the folder"
         )
 
 

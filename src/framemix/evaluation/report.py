@@ -23,6 +23,7 @@ from framemix.evaluation.tables import (
     NAMES,
     ClassRow,
     TrainedRow,
+    better_network,
     class_rows,
     percent,
     table1,
@@ -77,7 +78,7 @@ def write_report(
     )
     _picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
     metrics: dict[str, Any] = {name: e.metrics for name, e in evaluations.items()}
-    metrics["better"] = max(folders, key=lambda name: float(metrics[name]["top1"]))
+    metrics["better"] = better_network(rows)
     write_json(target / "metrics.json", metrics)
     for name, folder in {**folders, "finetuned": finetuned}.items():
         write_card(name, evaluations[name], circumstances, folder / "README.md")

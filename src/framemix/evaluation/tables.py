@@ -98,12 +98,19 @@ def table1(rows: Mapping[str, TrainedRow]) -> Table:
     )
 
 
+def better_network(rows: Mapping[str, TrainedRow]) -> str | None:
+    """Return the network of the higher top-1; None where that is equal."""
+    top1 = {name: row.top1.value for name, row in rows.items()}
+    best = [name for name, value in top1.items() if value == max(top1.values())]
+    return best[0] if len(best) == 1 else None
+
+
 def table1_note(rows: Mapping[str, TrainedRow]) -> str:
     """Return what table 1 must be read with."""
-    better = max(rows, key=lambda name: rows[name].top1.value)
-    top1 = rows[better].top1
+    better = better_network(rows)
+    named, top1 = NAMES[better] if better else "neither", next(iter(rows.values())).top1
     return (
-        f"Better here: {NAMES[better]}, on {top1.clips} val clips of {top1.clusters} groups. Leak "
+        f"Better here: {named}, on {top1.clips} val clips of {top1.clusters} groups. Leak "
         f"share: val clips that have a sibling of the same group in train. The paper's split is "
         f"random; from scratch on groups that training never saw, UCF101 gives 40-50 %. The "
         f"paper's minutes are of one Quadro RTX 8000, ours of: "

@@ -114,6 +114,7 @@ def _fitted(network: ResNet, image: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if all(value.shape == own[name].shape for name, value in classifier.items()):
         fitted |= classifier
     _refuse("has other shapes in", {k for k, v in fitted.items() if v.shape != own[k].shape})
+    _refuse("is not finite in", {k for k, v in fitted.items() if not v.sum().isfinite()})
     return {**own, **fitted}
 
 

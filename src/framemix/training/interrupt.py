@@ -1,6 +1,7 @@
 """Ends a training where the next run can go on, rather than where a signal happens to come."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -55,7 +56,9 @@ class Interrupt:
         """Return what ends the process with the signal's exit code: 143 for SIGTERM."""
         if process_rank():
             return SystemExit(0)  # Lightning kills the first process where another one fails
-        return SystemExit(128 + (self.number or signal.SIGTERM))
+        number = signal.Signals(self.number or signal.SIGTERM)
+        print(f"stopped by {number.name}: saved, run again to go on", file=sys.stderr, flush=True)
+        return SystemExit(128 + number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number

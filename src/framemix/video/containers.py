@@ -18,7 +18,7 @@ MATROSKA, ASF = b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 
 
 def require_video_file(path: Path) -> None:
-    """Raise VideoError unless `path` is a regular file that starts as AVI, MP4, MOV, MKV or WMV.
+    """Raise VideoError unless `path` is a regular file that starts as one of those containers.
 
     A pipe is not opened: that would wait for whoever writes into it.
     """
@@ -35,4 +35,4 @@ def require_video_file(path: Path) -> None:
         raise VideoError(f"{path}: is empty")
     avi = start[:4] == b"RIFF" and start[8:11] == b"AVI"
     if not (avi or start[4:8] in ATOMS or start.startswith((MATROSKA, ASF))):
-        raise VideoError(f"{path}: is no AVI, MP4, MOV, MKV or WMV file")
+        raise VideoError(f"{path}: is no AVI, MP4, MOV, MKV, WebM or WMV file")

@@ -6,6 +6,7 @@ time, so a video's length does not matter for memory. A folder of jpg files 0000
 is a video too, which PyAV reads.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Fit = Literal["squeeze", "crop", "pad"]
 
+# decord's messages begin with the time of day and a line of its source.
+DECORDS = re.compile(r"^\[[\d:]+\] \S+: (Error: )?")
 JPG_PATTERN = "%05d.jpg"  # of the frames in a folder, as Something-Something V1 names them
 
 decord.logging.set_level(decord.logging.QUIET)
@@ -151,7 +154,8 @@ def _file_frames(path: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8
     except StopIteration:
         return
     except (RuntimeError, decord.DECORDError) as error:
-        raise VideoError(f"{path}: cannot be decoded: {one_line(error)}") from None
+        said = DECORDS.sub("", one_line(error))
+        raise VideoError(f"{path}: cannot be decoded: {said}") from None
 
 
 def scaled_size(info: VideoInfo, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
