@@ -35,6 +35,8 @@ job = json.loads(sys.argv[1])
 step = Classifier.training_step
 
 def stepping(self, batch, number):
+    place = f"{self.global_rank} {self.current_epoch} {number}"
+    (Path(job["folder"]) / f"seed of {place}").write_text(str(torch.initial_seed()))
     if [self.current_epoch, number] == job["moment"] and self.global_rank == job["rank"]:
         os.kill(os.getpid(), signal.SIGTERM)
     return step(self, batch, number)
@@ -129,6 +131,8 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_same_batches(folder: 
         assert together == pytest.approx(alone, abs=2e-5)  # float32, summed in another order
     timing = json.loads((folder / "two/out/timing.json").read_text())
     assert timing["device"] == "2 x CPU"
+    seeds = [file.read_text() for file in (folder / "two").glob("seed of *")]
+    assert len(seeds) == len(set(seeds)) == 2 * 4 * 3  # no process draws what another does
 
 
 def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
