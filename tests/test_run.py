@@ -317,6 +317,18 @@ def test_sigterm_saves_and_the_next_run_goes_on_from_there_to_the_same_end(
     assert trainer.results(name) == trainer.results(network)
 
 
+def test_the_seconds_of_an_epoch_include_those_before_the_interruption(trainer: Trainer) -> None:
+    assert trainer.run("slow", moment="training_step 1 1", number=signal.SIGTERM) == 143
+    (file,) = (trainer.root / "slow").glob("scratch/*.partial/last.ckpt")
+    checkpoint = torch.load(file, weights_only=True)
+    checkpoint["progress"]["seconds"] += 1000
+    torch.save(checkpoint, file)
+    assert trainer.run("slow") == 0
+    timing = json.loads((trainer.root / "slow/out/timing.json").read_text())
+    assert 1000 < timing["seconds"] < 1060
+    assert timing["seconds_an_epoch"] < 60  # the median of three
+
+
 def test_sigterm_after_the_last_epoch_leaves_no_step_to_do_again(trainer: Trainer) -> None:
     moment = "on_train_epoch_end 2"
     assert trainer.run("last", moment=moment, number=signal.SIGTERM) == 143
