@@ -184,6 +184,16 @@ def test_a_run_that_differs_in_anything_is_another(store: MixedStore, tmp_path: 
     assert len({train(each, here) for each in runs}) == len(runs)
 
 
+def test_a_model_of_the_same_pixels_mixed_by_other_settings_says_by_which(
+    store: MixedStore, tmp_path: Path
+) -> None:
+    windows = make_store(tmp_path / "store", window={"frames": 150, "at": "start"})
+    for each in (store, windows):
+        train_into(new_run(each, epochs=1), tmp_path / "out", machine(tmp_path / "scratch"))
+        said = load_model(tmp_path / "out/model.safetensors").mix
+        assert said == each.settings.model_dump(mode="json")
+
+
 def test_the_average_is_beside_the_training_and_does_not_change_it(
     store: MixedStore, tmp_path: Path
 ) -> None:
