@@ -21,7 +21,9 @@ from framemix.models.config import FinetuneMode
 from framemix.store import MixedStore
 from framemix.training.batches import ResidentClips
 from framemix.training.data import Batch, labels_of
+from framemix.training.frozen import split_frozen
 from framemix.training.run import Run
+from framemix.training.settings import AugmentSettings
 from tests.tiny_store import (
     ACTIONS,
     AUGMENT,
@@ -44,7 +46,9 @@ import torch
 from framemix.models import build_model
 from framemix.store import MixedStore
 from framemix.training.classifier import Classifier
+from framemix.training.frozen import split_frozen
 from framemix.training.run import Run
+from framemix.training.settings import AugmentSettings
 from tests import tiny_store as tiny
 
 def announce(moment, number):
@@ -517,6 +521,18 @@ def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
     )
     for row, other in zip(once_csv[1:], anew_csv[1:], strict=True):
         assert [float(x) for x in row] == pytest.approx([float(x) for x in other], abs=1e-5)
+
+
+@pytest.mark.parametrize("change", list(AUGMENT))
+def test_frozen_layers_see_clips_anew_where_anything_changes_them(
+    store: MixedStore, change: str
+) -> None:
+    network = new_run(store, "fc").network
+    still = dict.fromkeys(AUGMENT, 0)
+    frozen, _ = split_frozen(network, AugmentSettings.model_validate(still))
+    assert frozen is not None
+    changed = AugmentSettings.model_validate(still | {change: 0.5 if change != "flip" else True})
+    assert split_frozen(network, changed) == (None, network)
 
 
 @pytest.mark.parametrize("mode", ["all", "spatial_temporal_fc", "temporal_fc", "fc"])
