@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import reduce
 from torch import nn
 
-from framemix.models import build_model, load_model, normalise
+from framemix.models import ModelConfig, build_model, load_model, normalise
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
 from framemix.store import MixedStore
 from framemix.training.augment import blend, move, recolour
@@ -207,23 +207,31 @@ def test_the_average_is_beside_the_training_and_does_not_change_it(
     assert learning[None] == learning[0.9]
 
 
-def test_the_average_has_the_decay_that_is_set(
-    store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("config", [vivit_config(dropout=0.0), nonlocal_config()])
+def test_the_average_has_the_decay_that_is_set_statistics_of_batch_norms_included(
+    store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: ModelConfig
 ) -> None:
     before: list[Weights] = []  # each step
     start = Classifier.on_train_batch_start
 
     def watched(self: Classifier, batch: Any, batch_idx: int) -> None:
-        before.append({name: w.detach().clone() for name, w in self.network.named_parameters()})
+        before.append({name: w.clone() for name, w in self.network.state_dict().items()})
         start(self, batch, batch_idx)
 
-    settings = {"epochs": 1, "learning_rate": 0.02, "warmup_epochs": 0}
-    last = weights_after(new_run(store, **settings), tmp_path / "plain")
+    def run(**more: Any) -> Run:
+        settings = {"epochs": 1, "learning_rate": 0.02, "warmup_epochs": 0, **more}
+        return replace(new_run(store, **settings), network=build_model(config), config=config)
+
+    plain, averaged = run(), run(ema_decay=0.6)
+    averaged.network.load_state_dict(plain.network.state_dict())
+    last = weights_after(plain, tmp_path / "plain")
     monkeypatch.setattr(Classifier, "on_train_batch_start", watched)
-    found = weights_after(new_run(store, ema_decay=0.6, **settings), tmp_path / "averaged")
+    found = weights_after(averaged, tmp_path / "averaged")
     first, *later = [*before[1:], last]
     assert len(later) == 2
     for name in last:
+        if not last[name].is_floating_point():  # the count of batches
+            continue
         expected = first[name]
         for weights in later:
             expected = 0.6 * expected + 0.4 * weights[name]
@@ -257,6 +265,17 @@ def test_training_stops_after_so_many_epochs_without_a_better_one(
     settings = {"learning_rate": 1e-7, "warmup_epochs": 0, "schedule": "constant", "epochs": 9}
     weights_after(new_run(store, patience=patience, **settings), tmp_path)
     assert len((tmp_path / "out/history.csv").read_text().splitlines()) == 1 + 1 + patience
+
+
+def test_a_better_epoch_starts_the_count_of_patience_anew(
+    store: MixedStore, tmp_path: Path
+) -> None:
+    weights_after(new_run(store, patience=2, learning_rate=0.02, epochs=12), tmp_path)
+    with (tmp_path / "out/history.csv").open(newline="") as file:
+        top1 = [float(row["val_top1"]) for row in csv.DictReader(file)]
+    best = top1.index(max(top1))
+    assert best > 1  # else nothing was counted anew
+    assert len(top1) == best + 1 + 2
 
 
 @pytest.mark.parametrize(
