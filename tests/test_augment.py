@@ -96,6 +96,15 @@ def test_colours_change_once_a_clip_within_their_bounds() -> None:
         assert 0.8 * most < change.abs().max() <= most + 1e-6
 
 
+def test_contrast_and_brightness_are_drawn_apart() -> None:
+    both = settings(brightness=0.2, contrast=0.2)
+    torch.manual_seed(1)
+    brightness = recolour(torch.zeros(SIZE, 3, 1, 1, 1), both)[:, 0].flatten()
+    torch.manual_seed(1)
+    contrast = recolour(torch.ones(SIZE, 3, 1, 1, 1), both)[:, 0].flatten() - 1 - brightness
+    assert torch.corrcoef(torch.stack([brightness, contrast]))[0, 1].abs() < 0.5
+
+
 def numbered(height: int = HEIGHT, width: int = WIDTH) -> Tensor:
     """Clips of their own number everywhere."""
     return repeat(torch.arange(8.0), "b -> b c t h w", c=3, t=FRAMES, h=height, w=width).clone()
@@ -129,6 +138,22 @@ def test_cutmix_pastes_one_box_of_the_partner_into_all_frames_and_counts_its_pix
         shares.append(share)
     assert min(shares) < 0.3
     assert max(shares) > 0.8
+
+
+def test_a_box_of_cutmix_that_the_border_does_not_cut_has_the_share_that_was_drawn() -> None:
+    half = settings(cutmix=1000.0)  # of each clip
+    areas = [1 - blend(numbered(), half)[2] for _ in range(50)]
+    assert max(areas) == pytest.approx(0.5, abs=0.1)
+    assert 0.1 < min(areas) < 0.3  # around a corner, a quarter of it is left
+
+
+def test_mixup_and_cutmix_draw_their_shares_each_by_its_own_setting() -> None:
+    both = settings(mixup=1000.0, cutmix=0.01)
+    found = [blend(numbered(), both) for _ in range(40)]
+    mixed = [share for clips, _, share in found if (clips % 1 != 0).any()]
+    pasted = [share for clips, _, share in found if (clips % 1 == 0).all()]
+    assert all(abs(share - 0.5) < 0.1 for share in mixed)
+    assert 1.0 in pasted  # nothing of the partner, as half of the draws say: the others, nearly all
 
 
 def test_where_mixup_and_cutmix_are_both_on_batches_take_one_or_the_other() -> None:

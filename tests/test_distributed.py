@@ -35,6 +35,8 @@ job = json.loads(sys.argv[1])
 step = Classifier.training_step
 
 def stepping(self, batch, number):
+    place = f"{self.global_rank} {self.current_epoch} {number}"
+    (Path(job["folder"]) / f"seed of {place}").write_text(str(torch.initial_seed()))
     if [self.current_epoch, number] == job["moment"] and self.global_rank == job["rank"]:
         os.kill(os.getpid(), signal.SIGTERM)
     return step(self, batch, number)
@@ -59,6 +61,7 @@ def main():
 run_stage(main)
 """
 SLURM = {"SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
+NODES = [{"SLURM_PROCID": str(node), "SLURM_NODEID": str(node)} for node in (0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,20 @@ def finish(training: subprocess.Popen[str], timeout: float = 120) -> tuple[int, 
     return training.returncode, said
 
 
+def two_nodes(port: int) -> dict[str, str]:
+    """What SLURM tells each process of a job of two nodes, which meet at that port."""
+    tasks = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2"}
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {**tasks, **SLURM, "SLURM_LOCALID": "0", **where}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def history(folder: Path, name: str) -> list[list[float]]:
     with (folder / name / "out/history.csv").open(newline="") as file:
         return [[float(value) for value in row.values()] for row in csv.DictReader(file)]
@@ -127,6 +144,8 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_same_batches(folder: 
         assert together == pytest.approx(alone, abs=2e-5)  # float32, summed in another order
     timing = json.loads((folder / "two/out/timing.json").read_text())
     assert timing["device"] == "2 x CPU"
+    seeds = [file.read_text() for file in (folder / "two").glob("seed of *")]
+    assert len(seeds) == len(set(seeds)) == 2 * 4 * 3  # no process draws what another does
 
 
 def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
@@ -141,6 +160,17 @@ def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
     for alone, together in zip(one, two, strict=True):
         # Far below what another variant, which is other noise, makes of a loss.
         assert together == pytest.approx(alone, abs=2e-5)
+
+
+def test_two_nodes_of_a_slurm_job_give_the_loss_curve_of_one_process(folder: Path) -> None:
+    assert run(folder, "one", devices=1) == 0
+    job = two_nodes(free_port())
+    trainings = [start(folder, "nodes", 1, job | NODES[number], num_nodes=2) for number in (0, 1)]
+    assert [finish(training)[0] for training in trainings] == [0, 0]
+    for alone, together in zip(history(folder, "one"), history(folder, "nodes"), strict=True):
+        assert together == pytest.approx(alone, abs=2e-5)
+    seeds = [file.read_text() for file in (folder / "nodes").glob("seed of *")]
+    assert len(seeds) == len(set(seeds)) == 2 * 4 * 3
 
 
 def test_a_stage_of_several_nodes_started_alone_says_how_to_start_it(folder: Path) -> None:
@@ -162,13 +192,8 @@ def test_a_stage_of_several_nodes_started_alone_takes_what_they_have_trained(fol
 def test_a_process_that_waits_for_other_nodes_ends_at_a_signal(
     folder: Path, number: signal.Signals
 ) -> None:
-    slurm = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2", **SLURM}
-    slurm |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    training = start(folder, f"waits {number}", 1, slurm | where, num_nodes=2)
+    port = free_port()
+    training = start(folder, f"waits {number}", 1, two_nodes(port) | NODES[0], num_nodes=2)
     deadline = time.monotonic() + 60
     while not _listens(training.pid, port):
         assert training.poll() is None

@@ -51,6 +51,13 @@ def test_figures_agree_with_a_count_by_hand() -> None:
     assert found["calibration_error"] == pytest.approx((0.1 + 0.7 + 0.4 + 0.1) / 4)
 
 
+def test_one_false_alarm_in_twenty_clips_is_allowed_and_two_are_not() -> None:
+    alert = [("1", "alert", place / 100) for place in range(20)]  # the highest are 0.18 and 0.19
+    drowsy = [("2", "drowsy", 0.185), ("2", "drowsy", 0.175)]
+    found = figures(drowsiness_estimates(drivers(*alert, *drowsy)))
+    assert found["sensitivity_at_95_specificity"] == 0.5
+
+
 def test_the_calibration_error_claims_no_interval() -> None:
     (found,) = (e for e in drowsiness_estimates(FOUR) if e.metric == "calibration_error")
     assert (found.low, found.high, found.interval) == (None, None, "")

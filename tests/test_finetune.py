@@ -1,6 +1,7 @@
 """What users may rely on in fine-tuning: what is trained, on which clips, and its figures."""
 
 import json
+import shutil
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 
 from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.datasets.records import SplitVideo
-from framemix.errors import ModelError
+from framemix.datasets.splits import random_split
+from framemix.errors import ModelError, StoreError
 from framemix.models import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -24,11 +26,13 @@ from framemix.models import (
 from framemix.models.config import FinetuneMode
 from framemix.models.vivit import ViViT
 from framemix.tables import read_table
+from framemix.training.data import labels_of
 from framemix.training.finetune import finetune, redrawn, starting_network
 from framemix.training.finetune_data import FinetuneData, task_of
 from framemix.training.finetune_settings import FinetuneSettings, Task
-from framemix.training.metrics import parameter_counts
+from framemix.training.metrics import classification_metrics, parameter_counts
 from framemix.training.prediction import predict
+from framemix.training.seeds import over_seeds
 from tests.tiny_store import (
     ACTIONS,
     FINETUNING,
@@ -166,14 +170,14 @@ def test_an_extended_head_says_of_the_pretrained_classes_what_it_said(source: Pa
     assert network.head[1].weight[3].abs().sum() > 0
 
 
-def test_temporal_layers_may_start_anew(source: Path) -> None:
+def test_temporal_layers_may_start_anew_and_all_of_them_do(source: Path) -> None:
     trained = load_model(source)
+    for weight in trained.network.parameters():
+        weight.data += 1  # fresh norms and biases are as the source's were
     old = trained.network.state_dict()
     new = starting_network(trained, 4, head="replace", temporal="reinit").state_dict()
     drawn = {name for name in old if name[:4] != "head" and not torch.equal(old[name], new[name])}
-    assert drawn
-    assert all(name.startswith("temporal.") for name in drawn)
-    assert "temporal.blocks.0.attention.qkv.weight" in drawn
+    assert drawn == {name for name in old if name.startswith("temporal.")}
 
 
 @pytest.mark.parametrize(
@@ -213,6 +217,39 @@ def test_a_redrawn_split_is_4_to_1_anew_and_says_how_much_of_val_was_pretrained_
         len(val - before) / len(val), abs=1e-6
     )
     assert val - before
+    model = load_model(tmp_path / "out/model.safetensors")
+    judged, others = (each.examples("drowsy_class", "val") for each in (redrawn(data), data))
+    found, wrong = (
+        classification_metrics(predict(model, clips, batch_size=4, device=CPU), labels_of(clips))
+        for clips in (judged, others)
+    )
+    assert found.items() <= metrics.items()
+    assert found != wrong  # else it would not show
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_split_is_not_drawn_again_as_it_was(data: FinetuneData, seed: int) -> None:
+    names = [name for name in ACTIONS for _ in range(100)]
+    subsets = random_split(names, folds=5, fold=0, seed=seed)
+    split = [
+        SplitVideo(video=str(place), class_name=name, group="g01", subset=subset)
+        for place, (name, subset) in enumerate(zip(names, subsets, strict=True))
+    ]
+    again = redrawn(replace(data, ucf101_split=split)).ucf101_split
+    before, after = (
+        {video.video for video in drawn if video.subset == "val"} for drawn in (split, again)
+    )
+    assert len(before) == len(after) == 60
+    assert len(before & after) < 30  # 12 by chance
+
+
+def test_figures_are_from_as_many_views_as_are_asked_for(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    here = machine(tmp_path / "scratch")
+    target, chosen = tmp_path / "out", settings("fc", epochs=1)
+    with pytest.raises(StoreError, match="view 2 of a clip"):  # the store has one
+        finetune(source, data, chosen, seeds=[0], target=target, machine=here, views=2)
 
 
 def test_every_seed_is_trained_and_the_figures_are_over_all_of_them(
@@ -236,6 +273,16 @@ def test_every_seed_is_trained_and_the_figures_are_over_all_of_them(
     assert "drowsy_clips_mean" not in metrics
     first, together = (tmp_path / name / "model.safetensors" for name in ("3", "all"))
     assert first.read_bytes() == together.read_bytes()
+
+
+def test_of_several_seeds_the_deviation_is_a_samples_and_what_one_lacks_has_neither() -> None:
+    seeds = [
+        {"top1": 0.5, "auroc": 0.5, "clips": 3},
+        {"top1": 0.6, "auroc": None, "clips": 3},
+        {"top1": 0.7, "auroc": 0.9, "clips": 3},
+    ]
+    expected = {"top1_mean": 0.6, "top1_std": 0.1, "auroc_mean": None, "auroc_std": None}
+    assert over_seeds(seeds) == seeds[0] | expected
 
 
 @pytest.mark.parametrize("mode", list(TRAINABLE))
@@ -324,14 +371,14 @@ def test_the_same_run_in_a_fresh_scratch_gives_the_same_bytes(
 def test_another_source_is_another_run_in_the_same_scratch(
     data: FinetuneData, source: Path, tmp_path: Path
 ) -> None:
-    run(source, data, tmp_path, settings("fc", epochs=1))
+    path = Path(shutil.copy(source, tmp_path))
+    run(path, data, tmp_path, settings("fc", epochs=1))
     first = (tmp_path / "out/model.safetensors").read_bytes()
-    (tmp_path / "source").mkdir()
-    other = load_model(source)
+    other = load_model(path)
     torch.nn.init.zeros_(other.network.head[1].bias)
     torch.nn.init.ones_(other.network.spatial.cls_token)
-    save_model(tmp_path / "source/model.safetensors", other)
-    run(tmp_path / "source/model.safetensors", data, tmp_path, settings("fc", epochs=1))
+    save_model(path, other)
+    run(path, data, tmp_path, settings("fc", epochs=1))
     assert (tmp_path / "out/model.safetensors").read_bytes() != first
 
 

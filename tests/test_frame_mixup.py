@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from einops import reduce
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from pydantic import ValidationError
 from torch import nn
@@ -20,8 +22,10 @@ from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.cells import parse_cell, training_runs
-from framemix.frame_mixup.intervals import difference_of, mean_of
-from framemix.frame_mixup.report import CellAnswers, checks, table_b, write_study
+from framemix.frame_mixup.classes import partners
+from framemix.frame_mixup.figures import Line, _draw
+from framemix.frame_mixup.intervals import Mean, difference_of, mean_of
+from framemix.frame_mixup.report import CellAnswers, _panels, checks, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.isolation import Limits
 from framemix.mixing import mix_frames
@@ -243,6 +247,31 @@ def test_tsn_on_averages_of_decoded_videos_is_right_about_exactly_half(
         assert all(a.forward + a.backward == 1 for a in asked if a.forward is not None)
 
 
+class Ends(nn.Module):
+    """Says Left where a clip's first segment is brighter than its last, else Right."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        first, *_, last = reduce(clips, "b c t h w -> t b", "mean")
+        return torch.stack([first - last, last - first, torch.zeros_like(first)], 1)
+
+
+def test_who_answers_the_other_way_about_a_reversal_is_right_or_wrong_about_both(
+    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+) -> None:
+    left, right, _ = answers_of(Ends(), averages, videos[1])
+    assert left.forward == left.backward
+    assert right.forward == right.backward
+
+
+def test_a_reversed_pair_of_classes_goes_both_ways() -> None:
+    assert partners([("Left", "Right"), ("Up", "Down")]) == {
+        "Left": "Right",
+        "Right": "Left",
+        "Up": "Down",
+        "Down": "Up",
+    }
+
+
 def test_answers_survive_their_table(tmp_path: Path) -> None:
     rows = [
         Answer(video="a", frames=9, top1=1, top5=1, forward=0, backward=1),
@@ -260,8 +289,8 @@ def test_an_interval_over_videos_is_about_the_usual_one_where_they_are_independe
     mean = mean_of(hits)
     error = 1.96 * (0.75 * 0.25 / 400) ** 0.5
     assert mean.value == 0.75
-    assert mean.low == pytest.approx(0.75 - error, abs=0.01)
-    assert mean.high == pytest.approx(0.75 + error, abs=0.01)
+    assert mean.low == pytest.approx(0.75 - error, abs=0.004)
+    assert mean.high == pytest.approx(0.75 + error, abs=0.004)
     wider = mean_of(hits, 0.99)
     assert wider.low < mean.low < mean.high < wider.high
 
@@ -284,6 +313,17 @@ def test_differences_are_of_the_same_videos() -> None:
     assert 0.015 < found.low < found.high < 0.09  # twice as wide were the videos others
     nothing = difference_of(hard, hard)
     assert (nothing.low, nothing.value, nothing.high) == (0, 0, 0)
+
+
+def test_a_difference_is_as_unsure_as_the_seeds_differ() -> None:
+    rng = np.random.default_rng(0)
+    base = (rng.random((3, 300)) < 0.5).astype(float)
+    alike, apart = (
+        (rng.random((3, 300)) < np.array(chances)[:, None]).astype(float)
+        for chances in ([0.7, 0.7, 0.7], [0.5, 0.7, 0.9])
+    )
+    widths = [(d := difference_of(values, base)).high - d.low for values in (alike, apart)]
+    assert widths[1] > 0.2 > widths[0]
 
 
 # The report
@@ -329,6 +369,7 @@ def test_the_table_puts_ours_beside_the_papers(tmp_path: Path) -> None:
     ours = CELLS[2].values("top1")
     assert columns[1] == "3"
     assert columns[2].startswith(f"{100 * ours.mean():.1f} [")
+    assert columns[3] == "100.0"  # top-5: always right
     assert columns[-2:] == ["19.45/47.02", "+2.16"]
     assert len(columns[6].split(", ")) == 3
     base = [column.strip() for column in lines["none"].strip("|").split("|")]
@@ -344,6 +385,54 @@ def test_the_checks_say_what_holds() -> None:
     assert found["linear"]["holds"]
     assert not checks([cell("linear-all", 0.5)])["linear"]["holds"]
     assert checks([cell("linear-all", 0.9, videos="long")]) == {}
+
+
+def told(name: str, *answers: tuple[int, int] | None, frames: int = 57) -> CellAnswers:
+    """Answers (forward, backward) about as many videos; None where one has no direction."""
+    rows = [
+        Answer(video=f"{i}", frames=frames, top1=0, top5=0, forward=both[0], backward=both[1])
+        for i, pair in enumerate(answers)
+        for both in [pair or (None, None)]
+    ]
+    return CellAnswers("short", name, SEGMENTS, {0: rows})
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_averages_that_tell_the_direction_one_way_or_the_other_do_not_hold_50_percent(
+    right: int,
+) -> None:
+    found = checks([told("average-all", *[(right, right)] * 20)])
+    assert not found["average_unequal_segments"]["holds"]
+    assert checks([told("average-all", *[(0, 1)] * 20)])["average_unequal_segments"]["holds"]
+
+
+def test_70_percent_of_few_videos_are_not_enough() -> None:
+    few = [(1, 1)] * 7 + [(0, 0)] * 3
+    assert not checks([told("linear-all", *few)])["linear"]["holds"]
+    assert checks([told("linear-all", *few * 40)])["linear"]["holds"]
+
+
+def test_videos_without_a_direction_count_neither_as_told_nor_as_not() -> None:
+    some = told("linear-all", (1, 1), None, (1, 0), None)
+    assert some.direction.tolist() == [[1, 0.5]]
+
+
+def test_the_plot_is_over_frames_mixed_a_segment_of_the_shortest_video() -> None:
+    short, long = _panels([*CELLS, cell("linear-5", 0.8)]).items()
+    assert short[0] == "short videos: 56 frames or a few more"
+    assert {line.method: list(line.points) for line in short[1]} == {
+        "average": [7],
+        "linear": [5, 7],
+        "harmonic": [7],
+    }
+    assert long[0] == "long videos: 408 frames or a few more"
+
+
+def test_the_plots_whiskers_end_where_the_interval_does() -> None:
+    axes = Figure().subplots()
+    _draw(axes, Line("linear", {7: Mean(0.7, 0.6, 0.75)}))
+    (whisker,) = axes.containers[0].lines[2][0].get_segments()
+    assert whisker[:, 1].tolist() == pytest.approx([60, 75])
 
 
 def test_the_study_leaves_the_same_table_plot_and_figures(tmp_path: Path) -> None:

@@ -198,6 +198,14 @@ def test_alike_clips_of_a_cluster_tell_no_more_than_one_of_them() -> None:
     assert tenfold.interval == "bootstrap of clusters"
 
 
+def test_clusters_that_are_all_alike_do_not_narrow_the_interval() -> None:
+    hits, clusters = np.arange(80) % 2 > 0, [str(i // 2) for i in range(80)]
+    found = estimate("top1", share(hits), clusters)
+    assert found is not None
+    assert found.interval == "bootstrap of clips"
+    assert (found.low, found.high) == pytest.approx(wilson(40, 80), abs=0.02)
+
+
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40),
 )
@@ -215,11 +223,19 @@ def test_an_interval_holds_its_figure_and_is_as_wide_as_wilsons(
     assert found.low - 1e-6 <= found.value <= found.high + 1e-6
 
 
-def test_all_right_is_as_sure_as_there_are_clusters() -> None:
-    found = estimate_share("top1", np.ones(30, dtype=bool), ["a", "b", "c"] * 10)
+@pytest.mark.parametrize("right", [True, False])
+def test_all_right_and_all_wrong_are_as_sure_as_there_are_clusters(right: bool) -> None:
+    found = estimate_share("top1", np.full(30, right), ["a", "b", "c"] * 10)
     assert found is not None
-    assert (found.low, found.high) == pytest.approx(wilson(3, 3), abs=1e-6)
+    assert (found.low, found.high) == pytest.approx(wilson(3 * right, 3), abs=1e-6)
     assert found.interval == "Wilson of clusters"
+
+
+def test_a_resample_has_as_many_clusters_as_there_are() -> None:
+    found = estimate("top1", share(np.arange(10) < 5), [str(i) for i in range(10)])
+    assert found is not None
+    # The quantiles of a binomial distribution, of ten draws at 0.5.
+    assert (found.low, found.high) == (0.2, 0.8)
 
 
 def test_where_resamples_do_not_differ_there_is_no_interval() -> None:

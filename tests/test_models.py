@@ -140,6 +140,15 @@ def test_configs_hold_every_argument_of_the_constructor(config, network):
     assert type(config).model_fields.keys() - {"architecture"} == arguments
 
 
+@pytest.mark.parametrize("config", [NONLOCAL, TSN_, TSM_, I3D_])
+def test_a_convolutional_network_drops_features_out_in_training_only(config):
+    network = build_model(config.model_copy(update={"dropout": 0.5}))
+    video = torch.randn(2, 3, 4, 16, 24)
+    assert not torch.equal(network(video), network(video))
+    network.eval()
+    assert torch.equal(network(video), network(video))
+
+
 def test_configs_are_free_of_torch():
     script = "import sys, framemix.models.config; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, env=ENVIRONMENT)
@@ -270,6 +279,11 @@ def test_normalise_scales_shifts_and_puts_colours_first():
     )
     torch.testing.assert_close(x, expected.permute(0, 4, 1, 2, 3), rtol=1e-5, atol=1e-5)
     assert x.is_contiguous()
+
+
+def test_colours_are_normalised_as_torchvisions_image_weights_expect_red_first():
+    assert IMAGENET_MEAN == (0.485, 0.456, 0.406)
+    assert IMAGENET_STD == (0.229, 0.224, 0.225)
 
 
 def test_normalise_rounds_to_the_short_type_only_at_the_end():

@@ -6,9 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from framemix.errors import ModelError
 from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
+from framemix.models.resnet import Bottleneck, conv, max_pool
 
 GOLDEN = {
     "embedded": "embedded_gaussian",
@@ -86,6 +88,8 @@ def test_block_is_an_identity_at_first_and_then_learns(pairwise, subsample):
 def test_subsampling_looks_at_the_strongest_of_two_by_two_pixels(pairwise):
     block = NonLocalBlock(4, pairwise).double()
     torch.nn.init.ones_(block.out_norm.weight)
+    if pairwise == "concatenation":
+        torch.nn.init.ones_(block.affinity.bias)  # below 0 it would gather nothing
     # Where all four pixels are alike, the pooled map holds the same values in the same shares.
     x = torch.randn(1, 4, 2, 2, 3, dtype=torch.float64)
     x = x.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
@@ -127,6 +131,44 @@ def test_strides_over_time_from_32_frames_on(frames, left):
     assert x.shape == (1, 4, left, 8, 12)
     x = model.stage("layer3", model.stage("layer2", x))
     assert model.layer4(x).shape == (1, 32, left, 1, 2)
+
+
+def test_from_32_frames_on_every_other_frame_is_seen():
+    model = NonLocalNet(depth=10, num_classes=3, width=4).eval()
+    video = torch.randn(1, 3, 40, 32, 48)
+    odd, even = video.clone(), video.clone()
+    odd[:, :, 1::2] = 0
+    even[:, :, 38] = 0
+    seen = model.res2(video)
+    assert torch.equal(model.res2(odd), seen)
+    assert not torch.equal(model.res2(even), seen)
+
+
+def test_a_fresh_block_compares_positions_by_small_weights():
+    torch.manual_seed(0)
+    block = NonLocalBlock(64)
+    for layer in (block.theta, block.phi, block.g, block.out):
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.1)
+
+
+def test_a_fresh_convolution_keeps_the_variance_of_gradients():
+    torch.manual_seed(0)
+    layer = conv(16, 64, kernel=3)  # He et al. 2015, section 2.2: 2 / (9 * out)
+    assert layer.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.05)
+
+
+def test_a_bottleneck_that_strides_sees_every_pixel():
+    """In its 3x3 kernel, as torchvision's weights were trained, and not in the first 1x1."""
+    block, x = Bottleneck(4, 64, stride=2).eval(), torch.randn(1, 4, 1, 8, 8, requires_grad=True)
+    block.branch(x).square().sum().backward()
+    assert (x.grad.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("kernel", [(1, 3, 3), (3, 3, 3), (3, 1, 1)])
+def test_pooling_in_turn_is_pooling_at_once(kernel):
+    x = torch.randn(2, 3, 7, 9, 12)
+    stride, padding = [(size + 1) // 2 for size in kernel], [size // 2 for size in kernel]
+    assert torch.equal(max_pool(x, kernel), F.max_pool3d(x, kernel, stride, padding))
 
 
 # Residual blocks of res3 and res4 as they run, n: a non-local block.

@@ -208,6 +208,11 @@ def test_classes_are_in_the_order_of_their_labels_whatever_the_index_order(
     assert class_names(turned) == list(ACTIONS)
 
 
+def test_classes_are_in_the_order_of_their_labels_and_not_of_the_alphabet(tmp_path: Path) -> None:
+    names = ["YoYo", "Archery", "ApplyLipstick"]
+    assert class_names(make_store(tmp_path / "store", names, each=1)) == names
+
+
 def test_only_the_clips_of_the_asked_side_are_taken(store: MixedStore) -> None:
     split = split_of(store, val_each=1)
     sides = {

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 import yaml
 
+from framemix.datasets.records import SplitVideo
 from framemix.datasets.splits import SplitSettings
 from framemix.evaluation.drowsiness import Bin, Driver, SubjectRow, reliability
 from framemix.evaluation.figures import (
@@ -24,13 +26,22 @@ from framemix.evaluation.figures import (
 from framemix.evaluation.intervals import Estimate, wilson
 from framemix.evaluation.judging import Judge
 from framemix.evaluation.page import Circumstances
-from framemix.evaluation.report import ModelEstimate, write_report
+from framemix.evaluation.report import ModelEstimate, table1_rows, write_report
 from framemix.evaluation.settings import EvaluateSettings
-from framemix.evaluation.tables import ClassRow, TrainedRow, class_rows, table1, table1_note
-from framemix.tables import read_table
+from framemix.evaluation.tables import (
+    ClassRow,
+    TrainedRow,
+    class_rows,
+    estimates_table,
+    subjects_table,
+    table1,
+    table1_note,
+)
+from framemix.tables import read_table, write_table
 from framemix.training.finetune import finetune
 from framemix.training.finetune_data import FinetuneData
 from framemix.training.finetune_settings import FinetuneSettings
+from framemix.training.prediction import predict
 from framemix.training.pretrain import pretrain
 from framemix.training.settings import PretrainNonLocal, PretrainViViT
 from tests.tiny_store import (
@@ -271,6 +282,37 @@ def test_the_clip_that_is_explained_is_the_one_whose_class_is_likeliest(
     assert float(evaluation.probabilities[place, evaluation.surest.label]) == max(own)
 
 
+@pytest.mark.parametrize(("scope", "clusters"), [("class", 3 + 1), ("dataset", 1 + 1)])
+def test_groups_are_counted_by_their_scope_and_subjects_apart_from_them(
+    data: FinetuneData, models: Path, scope: Any, clusters: int
+) -> None:
+    """The tiny store has the same group in each of three classes, and one subject."""
+    clips = [clip.model_copy(update={"subject": "g01"}) for clip in data.rldd_split]
+    judge = Judge(replace(data, rldd_split=clips), scope, 4, CPU, VIEWS)
+    assert judge.finetuned(models / "finetuned").top1.clusters == clusters
+
+
+def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
+    data: FinetuneData, models: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(models / "finetuned", tmp_path / "finetuned"))
+    turned = {"train": "val", "val": "train"}
+    split = [v.model_copy(update={"subset": turned[v.subset]}) for v in data.ucf101_split]
+    write_table(folder / "split.csv", SplitVideo, split)
+    judged = Judge(data, "class", 4, CPU, VIEWS).finetuned(folder)
+    videos = {e.row.clip for e in judged.examples if e.store is data.ucf101}
+    assert videos == {video.video for video in split if video.subset == "val"}
+
+
+def test_drivers_are_judged_by_as_many_views_as_other_clips(
+    data: FinetuneData, models: Path
+) -> None:
+    judged = Judge(data, "class", 4, CPU, VIEWS).finetuned(models / "finetuned")
+    said = predict(judged.model, data.drivers("val"), batch_size=4, device=CPU, views=VIEWS)
+    assert judged.drivers is not None
+    assert [driver.p_drowsy for driver in judged.drivers] == pytest.approx(said[:, -1].tolist())
+
+
 def row(top1: float, device: str = "CPU") -> TrainedRow:
     estimate = Estimate(
         metric="top1", value=top1, low=0.1, high=0.9, interval="x", clips=10, clusters=4
@@ -313,6 +355,48 @@ def test_table1_names_the_better_model_and_every_device_once(
     assert table1_note({"vivit": row(0.6), "nonlocal": row(0.5)}).count("CPU") == 1
 
 
+def test_minutes_an_epoch_are_those_of_the_usual_epoch(data: FinetuneData, models: Path) -> None:
+    judged = Judge(data, "class", 4, CPU, VIEWS).pretrained(models / "vivit")
+    timing = {"device": "CPU", "epochs": 20, "seconds_an_epoch": 90.0, "seconds": 1900.0}
+    rows = table1_rows({"vivit": replace(judged, timing=timing)})
+    assert (rows["vivit"].minutes, rows["vivit"].epochs) == (1.5, 20)
+
+
+def test_each_figure_is_in_its_unit_beside_the_leak_share_of_its_clips() -> None:
+    metrics = {"leak_share": 0.25, "drivers_leak_share": 0.5}
+    limits = {"low": 0.4, "high": 0.8, "interval": "x", "clips": 10, "clusters": 4}
+    lines = estimates_table(
+        [
+            Estimate(metric="top1", value=0.6, **limits),
+            Estimate(metric="drowsy_accuracy", value=0.6, **limits),
+            Estimate(metric="drowsy_vs_alert_auroc", value=0.6, **limits),
+        ],
+        metrics,
+    ).rows
+    assert [(line[1], line[2], line[5]) for line in lines] == [
+        ("60.0", "40.0 to 80.0", "25.0"),
+        ("60.0", "40.0 to 80.0", "50.0"),
+        ("0.600", "0.400 to 0.800", "50.0"),
+    ]
+
+
+def test_a_subjects_line_tells_drowsy_from_alert_clips() -> None:
+    subject = SubjectRow(
+        subject="07",
+        drowsy_clips=5,
+        drowsy_found=4,
+        alert_clips=3,
+        alert_left_alone=1,
+        accuracy=0.625,
+        low=0.3,
+        high=0.9,
+        p_drowsy_when_drowsy=0.75,
+        p_drowsy_when_alert=None,
+    )
+    (line,) = subjects_table([subject]).rows
+    assert line == ["07", "4 of 5", "1 of 3", "62.5", "30.0 to 90.0", "0.750", "–"]
+
+
 def test_a_table_in_markdown_is_of_one_width() -> None:
     text = table1({"vivit": row(0.6), "nonlocal": row(0.5)}).markdown()
     assert len({line.count("|") for line in text.splitlines()}) == 1
@@ -335,6 +419,18 @@ def test_mixed_frames_shows_at_most_eight_segments_of_any_number(tmp_path: Path)
         mixed_frames({"a": clip, "b": clip}, "how", tmp_path / f"{segments}.png")
         widths.append(matplotlib.image.imread(tmp_path / f"{segments}.png").shape[1])
     assert widths[0] < widths[1] == widths[2]
+
+
+def test_a_confusion_matrix_is_shaded_by_the_share_of_each_true_class(tmp_path: Path) -> None:
+    names = [f"Class{number}" for number in range(21)]  # too many for counts in the cells
+    counts = np.random.default_rng(0).integers(1, 9, (21, 21))
+    more = counts * np.arange(1, 22)[:, None]  # of each class another number of clips
+    for name, drawn in (("few", counts), ("more", more), ("other", more.T)):
+        confusion_matrix(drawn, names, "a title", tmp_path / f"{name}.png")
+    few, more_, other = (
+        (tmp_path / f"{name}.png").read_bytes() for name in ("few", "more", "other")
+    )
+    assert few == more_ != other
 
 
 def test_confusion_matrix_of_a_hundred_classes_is_drawn(tmp_path: Path) -> None:

@@ -127,6 +127,35 @@ def test_folds_of_uneven_groups_are_about_equal_in_clips():
         assert subsets.count("val") == pytest.approx(len(clips) / 5, abs=2)
 
 
+@given(seeds)
+@checked
+def test_a_large_group_is_set_against_many_small_ones(seed):
+    clips = [("A", "large")] * 8 + [("A", f"g{g}") for g in range(8)]
+    subsets = group_split(*unzip(clips), scope="class", folds=2, fold=0, seed=seed)
+    assert subsets.count("val") == 8
+
+
+@given(seeds)
+@checked
+def test_what_does_not_divide_evenly_falls_to_another_fold_in_each_class(seed):
+    clips = [(name, f"g{g}") for name in "ABCDE" for g in range(6)]
+    for fold in range(5):
+        subsets = group_split(*unzip(clips), scope="class", folds=5, fold=fold, seed=seed)
+        assert subsets.count("val") == 6
+
+
+@given(seeds)
+@checked
+def test_of_fewer_groups_than_folds_each_validates_in_turn(seed):
+    clips = [("A", f"g{g}") for g in range(3)]
+    validating = [
+        group_split(*unzip(clips), scope="class", folds=5, fold=fold, seed=seed).index("val")
+        for fold in range(5)
+    ]
+    assert sorted(validating[:3]) == [0, 1, 2]
+    assert validating[3:] == validating[:2]
+
+
 # Random splits
 
 
@@ -189,6 +218,34 @@ def test_more_folds_than_groups_are_refused_where_a_group_is_of_all_classes():
     settings = settings_with(group_scope="dataset", folds=4)
     with pytest.raises(DatasetError, match=r"split\.folds = 4: 3 groups; allowed: at most one"):
         split_videos(videos, settings, Path("nowhere"))
+
+
+@pytest.mark.parametrize("strategy", ["random", "group"])
+def test_the_settings_choose_fold_and_seed_of_videos(strategy):
+    videos = [
+        Video(video=f"A/{i}.avi", class_name="A", group=f"g{i:02}", kept=True) for i in range(25)
+    ]
+
+    def validating(**changes):
+        rows, _ = split_videos(videos, settings_with(strategy=strategy, **changes), Path("none"))
+        return [row.video for row in rows if row.subset == "val"]
+
+    folds = [validating(fold=fold) for fold in range(5)]
+    assert sorted(video for fold in folds for video in fold) == sorted(v.video for v in videos)
+    assert validating(seed=1) != validating(seed=0)
+
+
+@pytest.mark.parametrize("rldd", ["random", "subject"])
+def test_the_settings_choose_fold_and_seed_of_clips(rldd):
+    clips = driver_clips(10)
+
+    def validating(**changes):
+        rows = split_clips(clips, settings_with(rldd=rldd, **changes))
+        return [row.clip for row in rows if row.subset == "val"]
+
+    folds = [validating(fold=fold) for fold in range(5)]
+    assert sorted(clip for fold in folds for clip in fold) == sorted(c.clip for c in clips)
+    assert validating(seed=1) != validating(seed=0)
 
 
 # UCF101 at full scale: its frame counts and its official lists

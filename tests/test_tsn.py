@@ -64,6 +64,19 @@ def test_tsm_is_a_tsn_to_a_single_segment_of_channels_that_stay():
     assert torch.equal(shifted(clips), still(clips))
 
 
+def test_shortcuts_are_not_shifted():
+    torch.manual_seed(0)
+    still = TSN(**SMALL).eval()
+    shifted = TSM(**SMALL).eval()
+    shifted.load_state_dict(still.state_dict())
+    for model in (still, shifted):
+        for name, weight in model.named_parameters():
+            if name.endswith("bn2.weight"):  # the last of a branch: what is left is shortcuts
+                torch.nn.init.zeros_(weight)
+    clips = torch.randn(2, 3, 4, 32, 32)
+    assert torch.equal(shifted(clips), still(clips))
+
+
 def test_shift_equals_the_reference(shared):
     with np.load(shared / "golden" / "temporal_shift.npz") as file:
         segments, fold = int(file["segments"]), int(file["fold_div"])

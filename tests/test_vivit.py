@@ -9,6 +9,7 @@ from framemix.errors import ModelError
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, normalise, tubelets
 from framemix.models.config import AttentionScheme, FinetuneMode
 from framemix.models.vivit import (
+    Attention,
     FactorisedAttention,
     SpaceTimeBlock,
     ViViT,
@@ -247,6 +248,35 @@ def test_dropout_is_at_work_in_training_only():
     assert not torch.equal(model(video), model(video))
     model.eval()
     assert torch.equal(model(video), model(video))
+
+
+@pytest.mark.parametrize(
+    ("attention", "part", "shape"),
+    [
+        ("factorised_encoder", "spatial", (4, 7, 16)),
+        ("factorised_encoder", "temporal", (4, 7, 16)),
+        *((encoder, "encoder", (4, 3, 7, 16)) for encoder in ENCODERS if "encoder" not in encoder),
+    ],
+)
+def test_dropout_is_at_work_in_every_part(attention, part, shape):
+    model = ViViT(**SMALL | {"spatial_depth": 1}, attention=attention, dropout=0.5)
+    encoder, tokens = getattr(model, part), torch.randn(shape)
+    assert not torch.equal(encoder(tokens), encoder(tokens))
+
+
+def test_dropout_leaves_out_what_is_attended_to_too():
+    attention = Attention(dim=64, heads=1, dim_head=64, dropout=0.5)
+    nn.init.zeros_(attention.out.bias)
+    # Of a single token all of the attention is kept or none, and then half of the values.
+    left_out = (attention(torch.randn(400, 1, 64)) == 0).all(-1).float().mean()
+    assert 0.4 < left_out < 0.6
+
+
+def test_fresh_positions_are_as_large_as_the_tokens_that_they_are_added_to():
+    torch.manual_seed(0)
+    embedding = ViViT(**SMALL).embedding
+    tokens = embedding(torch.randn(2, 3, 6, 16, 24)) - embedding.positions
+    assert embedding.positions.std().item() == pytest.approx(tokens.std().item(), rel=0.2)
 
 
 def test_equal_seeds_give_equal_weights():

@@ -211,6 +211,8 @@ def _identity(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "origin": run.origin,
         "stores": [store.checksums() for store in stores.values()],
+        # The model says how its clips were mixed, and other settings may give the same pixels.
+        "mix": run.train[0].store.settings.model_dump(mode="json"),
     }
 
 
