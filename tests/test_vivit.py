@@ -222,6 +222,11 @@ def test_bytes_under_autocast_give_what_their_normalised_values_give_to_its_roun
             assert (ours[name] - value).norm() < 1.5 * error, name
 
 
+def test_brightness_and_contrast_of_a_whole_clip_do_not_matter():
+    model, video = ViViT(**SMALL).eval(), torch.randn(2, 3, 6, 16, 24)
+    torch.testing.assert_close(model(1.5 * video + 0.4), model(video))
+
+
 def test_stored_planes_give_what_their_normalised_values_give():
     model = ViViT(**SMALL)
     planes = torch.randint(16, 236, (2, 6, 24, 24), dtype=torch.uint8)
