@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 import shutil
 from functools import reduce
@@ -87,6 +88,17 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
     assert apply_profile(profile, target)
     load_params(target)
     assert apply_profile(profile, target) == []
+
+
+@pytest.mark.parametrize("name", ["paper", "mixed8", "mixed16", "mixed30"])
+def test_a_profile_says_how_much_disk_the_mixed_ucf101_takes(target, name):
+    videos = 7688  # of at least 150 frames
+    for profile in ("paper", name):
+        apply_profile(ROOT / f"profiles/{profile}.yaml", target)
+    mix = load_params(target).mix
+    size = videos * mix.segments * math.prod(mix.frame_shape)
+    header = (ROOT / f"profiles/{name}.yaml").read_text()
+    assert f"{size / 1e9:.0f} GB for " in header
 
 
 def test_every_key_is_explained_where_it_first_stands():
