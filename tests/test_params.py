@@ -391,6 +391,26 @@ def test_broken_yaml_is_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("mix: {}\nsplit:\n  fold: 0\n  folds: 5\n  fold: 1\n", "5: fold"),
+        ("mix:\n  window: {frames: 12, at: start, frames: 3}\n", "2: frames"),
+        ("seeds: [0]\nseeds: [1]\n", "2: seeds"),
+    ],
+)
+def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path, target, text, where):
+    message = rf"/params\.yaml:{where}: stands twice; allowed: every key once$"
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        load_params(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match=message):
+        apply_profile(ROOT / "profiles/paper.yaml", tmp_path / "params.yaml")
+    shutil.copy(ROOT / "params.yaml", target)
+    with pytest.raises(ParamsError, match=message.replace("params", "profile")):
+        apply_profile(profile_of(tmp_path, text), target)
+
+
 # Profiles
 
 PROFILE = """\
