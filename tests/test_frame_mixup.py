@@ -20,6 +20,7 @@ from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.cells import parse_cell, training_runs
+from framemix.frame_mixup.classes import require_pairs
 from framemix.frame_mixup.intervals import difference_of, mean_of
 from framemix.frame_mixup.report import CellAnswers, checks, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
@@ -102,6 +103,35 @@ def test_order_in_the_weights_or_in_the_network_tells_a_video_from_its_reversal(
     forward = logits(net, video, method=method, **how)
     backward = logits(net, video[::-1], method=method, **how)
     assert (forward - backward).abs().max() > 1e-4
+
+
+# Pairs of classes
+
+
+@pytest.mark.parametrize(
+    "pair", [("Left", "Right"), ("Right", "Left"), ("Open", "Close"), ("Pushing", "Pulling")]
+)
+def test_pairs_of_classes_that_are_there_or_are_another_datasets_are_fine(
+    pair: tuple[str, str],
+) -> None:
+    require_pairs([pair], CLASSES, "frame_mixup.data.short")
+
+
+@pytest.mark.parametrize("pair", [("Left", "Rigth"), ("Rigth", "Left")])
+def test_a_pair_with_one_class_misspelt_is_refused(pair: tuple[str, str]) -> None:
+    with pytest.raises(DatasetError) as caught:
+        require_pairs([("Left", "Right"), pair], CLASSES, "frame_mixup.data.short")
+    assert str(caught.value) == (
+        f"frame_mixup.reversed_classes = [{', '.join(pair)}]: Rigth is no class of "
+        "frame_mixup.data.short; allowed: Right, Left, Still"
+    )
+
+
+def test_of_many_classes_those_are_named_that_a_misspelt_one_may_mean() -> None:
+    classes = [f"Moving something {n}" for n in range(30)] + ["Closing something"]
+    pair = ("Moving something 0", "Closing somethin")
+    with pytest.raises(DatasetError, match=r"allowed: Closing something, .* and 21 more$"):
+        require_pairs([pair], classes, "frame_mixup.data.short")
 
 
 # Asking
@@ -417,6 +447,15 @@ def test_a_cells_name_says_how_it_is_mixed(name: str, cell: tuple[str, Any]) -> 
         ({"cells": ["none"], "repeated_cells": ["last"]}, "allowed: names in frame_mixup.cells"),
         ({"videos": {"min_frames": 7, "folds": 5}}, "at most frame_mixup.videos.min_frames = 7"),
         ({"seeds": []}, "seeds"),
+        ({"cells": ["none", "none"]}, r"frame_mixup\.cells = \[none, none\]: .* each one once"),
+        ({"repeated_cells": ["none", "none"]}, r"\.repeated_cells = .* each one once"),
+        ({"long_cells": ["last", "last"]}, r"\.long_cells = .* each one once"),
+        ({"seeds": [0, 0]}, r"frame_mixup\.seeds = \[0, 0\]: .* each one once"),
+        ({"more_seeds": [1, 1]}, r"frame_mixup\.more_seeds = .* each one once"),
+        (
+            {"reversed_classes": [("Open", "Close"), ("Grow", "Grow")]},
+            r"frame_mixup\.reversed_classes = \[Grow, Grow\]: allowed: pairs of two classes",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(change: dict[str, Any], words: str) -> None:
