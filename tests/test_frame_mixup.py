@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.cells import parse_cell, training_runs
 from framemix.frame_mixup.classes import require_pairs
+from framemix.frame_mixup.figures import Panel
 from framemix.frame_mixup.intervals import difference_of, mean_of
-from framemix.frame_mixup.report import CellAnswers, checks, table_b, write_study
+from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.isolation import Limits
-from framemix.mixing import mix_frames
+from framemix.mixing import Window, mix_frames
 from framemix.models import TrainedModel, build_model, normalise
 from framemix.models.config import FrameNetConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
@@ -338,7 +340,7 @@ def cell(
             for i, (top1, forward, backward) in enumerate(hits)
         ]
 
-    return CellAnswers(videos, name, SEGMENTS, {seed: rows(seed) for seed in range(seeds)})
+    return CellAnswers(videos, name, SEGMENTS, "all", {seed: rows(seed) for seed in range(seeds)})
 
 
 CELLS = [
@@ -396,12 +398,53 @@ def test_short_and_long_videos_have_a_panel_each_even_if_they_are_equally_long(
     assert two == 2 * one
 
 
+def plotted(*names: str, frames: Sequence[int], window: Any = "all") -> Panel:
+    """The panel of cells that were asked about videos of so many frames."""
+    rows = [
+        Answer(video=f"{i}", frames=count, top1=1, top5=1, forward=1, backward=1)
+        for i, count in enumerate(frames)
+    ]
+    (panel,) = panels([CellAnswers("short", name, SEGMENTS, window, {0: rows}) for name in names])
+    return panel
+
+
+def test_the_plot_says_how_long_the_videos_are_and_places_all_at_the_mean_of_its_segments() -> None:
+    panel = plotted("linear-3", "linear-all", "average-all", frames=(33, 38, 43, 58))
+    assert panel.title == "short videos: 33 to 58 frames"
+    mean = (33 + 38 + 43 + 58) / 4 / SEGMENTS
+    assert panel.ticks == {3: "3", mean: "\nall: 4 to 8"}
+    places = {line.method: [place for place, _ in line.points] for line in panel.lines}
+    assert places == {"average": [mean], "linear": [3, mean]}
+
+
+def test_videos_that_are_equally_long_have_one_number_of_frames_in_the_plot() -> None:
+    panel = plotted("linear-3", "linear-all", frames=(56, 56))
+    assert (panel.title, panel.ticks) == ("short videos: 56 frames", {3: "3", 7: "\nall: 7"})
+
+
+def test_the_plot_counts_the_frames_of_the_window_alone() -> None:
+    window = Window(frames=16, at="centre")
+    names = ("linear-5", "linear-3", "linear-all", "linear-1")
+    panel = plotted(*names, frames=(33, 58), window=window)
+    assert panel.title == "short videos: 16 frames at the centre"
+    # More frames than a segment has are all of them: two and more cells at one place.
+    assert panel.ticks == {2: "3, 5\nall: 2", 1: "1"}
+    assert [place for place, _ in panel.lines[0].points] == [1, 2, 2, 2]
+
+
+def test_whether_segments_are_equally_long_is_asked_of_the_window() -> None:
+    rows = [Answer(video="a", frames=33, top1=1, top5=1, forward=1, backward=0)]
+    for window, key in ((Window(frames=16, at="start"), "equal"), ("all", "unequal")):
+        found = checks([CellAnswers("short", "average-all", SEGMENTS, window, {0: rows})])
+        assert list(found) == [f"average_{key}_segments"]
+
+
 def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; import matplotlib as mpl\n"
         "before = mpl.rcParams.copy()\n"
         "from framemix.frame_mixup.figures import direction_plot\n"
-        "direction_plot({}, Path(sys.argv[1]))\n"
+        "direction_plot([], Path(sys.argv[1]))\n"
         "assert mpl.rcParams.copy() == before"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "plot.png"], capture_output=True)
@@ -410,7 +453,9 @@ def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None
 
 def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:
     rows = [Answer(video="a", frames=9, top1=1, top5=1, forward=None, backward=None)]
-    cells = [CellAnswers("short", name, SEGMENTS, {0: rows}) for name in ("none", "linear-all")]
+    cells = [
+        CellAnswers("short", name, SEGMENTS, "all", {0: rows}) for name in ("none", "linear-all")
+    ]
     figures = write_study(cells, tmp_path)
     assert "direction" not in figures["short"]["none"]
     assert figures["checks"] == {}
@@ -421,7 +466,7 @@ def test_seeds_that_answered_about_different_videos_are_refused() -> None:
         return [Answer(video=video, frames=9, top1=1, top5=1, forward=None, backward=None)]
 
     with pytest.raises(DatasetError, match="different videos"):
-        CellAnswers("short", "none", SEGMENTS, {0: rows("a"), 1: rows("b")})
+        CellAnswers("short", "none", SEGMENTS, "all", {0: rows("a"), 1: rows("b")})
 
 
 # Settings
