@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from framemix import checkout
 from framemix.cli import app
 from framemix.doctor import Finding, Places, examine, examine_disk, examine_rldd, examine_ucf101
 from framemix.isolation import Limits
-from framemix.params import load_params
+from framemix.params import parse_params
 from stages import paths
 from tests.bad_videos import encode
 from tests.tiny_store import mix_settings
@@ -168,31 +169,100 @@ def test_two_file_systems_each_need_the_room(tmp_path):
     assert findings[1].line.startswith("scratch: ")
 
 
-def test_the_disk_is_judged_by_the_clips_that_the_stages_kept_of_this_dataset(tmp_path):
-    params = load_params(ROOT / "params.yaml")
-    videos = tmp_path / "ucf101"
-    data = params.data.model_copy(update={"ucf101": videos, "rldd": tmp_path / "rldd"})
-    params = params.model_copy(update={"data": data})
-    places = Places(
-        sample=tmp_path,
-        videos=tmp_path / "videos.csv",
-        clips=tmp_path / "clips.csv",
-        store=tmp_path,
-        cache=tmp_path,
-        scratch=tmp_path,
-    )
-    *datasets, disk = examine(params, places, decode=False)
-    assert [finding.line.split(" = ")[0] for finding in datasets] == ["data.ucf101", "data.rldd"]
-    assert ": 7688 clips of " in disk.line  # before anything has run
+PLACES = ("sample", "videos", "clips", "store", "cache", "scratch")
+
+
+def mixed(folder: Path, **changes: Any) -> list[str]:
+    """What the doctor says will be mixed: of data.ucf101, of data.rldd, and on the disk.
+
+    In a checkout with the committed params, but for `changes` of a section's keys.
+    """
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in changes.items():
+        content[section] |= values
+    for key in ("ucf101", "rldd"):
+        content["data"][key] = str(folder / content["data"][key])
+    places = Places(**{name: folder / "data" / name for name in PLACES})
+    findings = list(examine(parse_params(content, Path("params.yaml")), places, decode=False))
+    return [finding.line for finding in findings[-3:]]
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_the_disk_is_judged_by_the_tables_that_list_what_is_in_the_folders(tmp_path):
+    fill(tmp_path / "data/sample/ucf101", "A/a.avi", "A/b.avi")
+    fill(tmp_path / "data/sample/rldd", "Fold1_part1/01/0.mp4", "Fold1_part1/01/10.mp4")
     header = "video,class,group,frames,width,height,fps,kept,reason"
-    rows = ["a.avi,A,g1,150,8,8,25.0,true,", "b.avi,A,g1,9,8,8,25.0,false,short"]
-    places.videos.write_text("\n".join([header, *rows, ""]))
-    *_, disk = examine(params, places, decode=False)
-    assert ": 7688 clips of " in disk.line  # the table is of another dataset
-    videos.mkdir()
-    (videos / "a.avi").touch()
-    *_, disk = examine(params, places, decode=False)
-    assert ": 1 clips of " in disk.line
+    rows = ["A/a.avi,A,g1,150,8,8,25.0,true,", "A/b.avi,A,g1,9,8,8,25.0,false,short"]
+    (tmp_path / "data/videos").write_text("\n".join([header, *rows, ""]))
+    header = "clip,subject,fold,state,source,start_seconds,frames,width,height,kept,reason"
+    rows = [f"01_{n},01,1,x,Fold1_part1/01/{n}.mp4,0.0,9,8,8,true," for n in (0, 10)]
+    (tmp_path / "data/clips").write_text("\n".join([header, *rows, rows[0], ""]))
+    ucf101, rldd, disk = mixed(tmp_path)
+    assert ucf101.startswith("to mix of data.ucf101: 1 videos, those kept in ")
+    assert rldd.startswith("to mix of data.rldd: 3 clips, those kept in ")
+    assert ": 4 clips of 8 rgb24 segments" in disk
+    # Other videos beside those, or in their place: the tables are of something else.
+    fill(tmp_path / "data/sample/ucf101", "A/c.avi")
+    (tmp_path / "data/sample/rldd/Fold1_part1/01/10.mp4").unlink()
+    ucf101, rldd, _ = mixed(tmp_path)
+    assert ucf101.endswith(": about 240 videos, as the section sample says")
+    assert rldd.endswith(": about 72 clips, of 24 videos of 15 s")
+
+
+def test_before_anything_ran_the_disk_is_judged_by_what_the_sample_will_be(tmp_path):
+    smaller = {"groups": 2, "clips_per_group": 3, "subjects": 5, "seconds": 10}
+    ucf101, rldd, disk = mixed(tmp_path, sample=smaller)
+    assert ucf101 == "to mix of data.ucf101: about 48 videos, as the section sample says"
+    assert rldd == "to mix of data.rldd: about 20 clips, of 10 videos of 10 s"
+    assert ": 68 clips of " in disk
+
+
+def test_before_anything_ran_the_disk_is_judged_by_the_videos_in_the_folders(tmp_path):
+    fill(tmp_path / "ucf", *(f"A/v_A_g01_c{n:02}.avi" for n in range(22)), "README.md", "notes")
+    fill(tmp_path / "rldd", *(f"Fold1_part1/01/{state}.mov" for state in (0, 5, 10)), "list.txt")
+    data = {"ucf101": "ucf", "rldd": "rldd"}
+    ucf101, rldd, disk = mixed(tmp_path, data=data)
+    assert ucf101.endswith(": at most 22 videos, all there are; filter has yet to run")
+    assert rldd.endswith(": about 240 clips, of 2 videos of 600 s")  # of the states 0 and 10
+    assert ": 262 clips of " in disk
+    *_, rldd, disk = mixed(tmp_path, data=data, resize={"clips": 75, "states": [0, 5, 10]})
+    assert rldd.endswith(
+        ": about 225 clips, of 3 videos of 600 s, resize.clips = 75 a state at most"
+    )
+    assert ": 247 clips of " in disk
+
+
+@pytest.mark.parametrize(
+    ("least", "words"),
+    [(150, ": 7688 videos, UCF101's of 150 frames or more"), (200, ": at most 13320 videos, ")],
+)
+def test_the_disk_is_judged_by_the_whole_datasets_where_nothing_is_yet(tmp_path, least, words):
+    data = {"ucf101": "ucf", "rldd": "rldd"}
+    ucf101, rldd, _ = mixed(tmp_path, data=data, filter={"min_frames": least})
+    assert words in ucf101
+    assert rldd.endswith(": about 14400 clips, of 120 videos of 600 s")
+
+
+@pytest.mark.parametrize(("strategy", "well"), [("group", True), ("official2", False)])
+def test_the_lists_are_missed_only_where_the_split_reads_them(tmp_path, strategy, well):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["data"] |= {"ucf101": str(tmp_path / "ucf"), "ucf101_lists": str(tmp_path / "none")}
+    content["split"]["strategy"] = strategy
+    encode(tmp_path / "ucf" / VIDEOS[0])
+    (tmp_path / "ucf" / VIDEOS[1]).parent.mkdir()
+    (tmp_path / "ucf" / VIDEOS[1]).write_text("no video")
+    params = parse_params(content, Path("params.yaml"))
+    places = Places(**{name: tmp_path / name for name in PLACES})
+    findings = list(examine(params, places, decode=False))
+    (lists,) = [finding for finding in findings if "data.ucf101_lists" in finding.line]
+    assert lists.well == well
+    # The videos are looked at all the same.
+    assert findings[0].line.startswith("data.ucf101: 2 videos; 1 begin as videos do")
 
 
 def test_the_exit_code_says_whether_all_is_well(tmp_path, monkeypatch):

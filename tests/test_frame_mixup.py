@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,13 @@ from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.cells import parse_cell, training_runs
-from framemix.frame_mixup.classes import partners
-from framemix.frame_mixup.figures import Line, _draw
+from framemix.frame_mixup.classes import partners, require_pairs
+from framemix.frame_mixup.figures import Line, Panel, _draw
 from framemix.frame_mixup.intervals import Mean, difference_of, mean_of
-from framemix.frame_mixup.report import CellAnswers, _panels, checks, table_b, write_study
+from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.isolation import Limits
-from framemix.mixing import mix_frames
+from framemix.mixing import Window, mix_frames
 from framemix.models import TrainedModel, build_model, normalise
 from framemix.models.config import FrameNetConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
@@ -106,6 +107,35 @@ def test_order_in_the_weights_or_in_the_network_tells_a_video_from_its_reversal(
     forward = logits(net, video, method=method, **how)
     backward = logits(net, video[::-1], method=method, **how)
     assert (forward - backward).abs().max() > 1e-4
+
+
+# Pairs of classes
+
+
+@pytest.mark.parametrize(
+    "pair", [("Left", "Right"), ("Right", "Left"), ("Open", "Close"), ("Pushing", "Pulling")]
+)
+def test_pairs_of_classes_that_are_there_or_are_another_datasets_are_fine(
+    pair: tuple[str, str],
+) -> None:
+    require_pairs([pair], CLASSES, "frame_mixup.data.short")
+
+
+@pytest.mark.parametrize("pair", [("Left", "Rigth"), ("Rigth", "Left")])
+def test_a_pair_with_one_class_misspelt_is_refused(pair: tuple[str, str]) -> None:
+    with pytest.raises(DatasetError) as caught:
+        require_pairs([("Left", "Right"), pair], CLASSES, "frame_mixup.data.short")
+    assert str(caught.value) == (
+        f"frame_mixup.reversed_classes = [{', '.join(pair)}]: Rigth is no class of "
+        "frame_mixup.data.short; allowed: Right, Left, Still"
+    )
+
+
+def test_of_many_classes_those_are_named_that_a_misspelt_one_may_mean() -> None:
+    classes = [f"Moving something {n}" for n in range(30)] + ["Closing something"]
+    pair = ("Moving something 0", "Closing somethin")
+    with pytest.raises(DatasetError, match=r"allowed: Closing something, .* and 21 more$"):
+        require_pairs([pair], classes, "frame_mixup.data.short")
 
 
 # Asking
@@ -348,7 +378,7 @@ def cell(
             for i, (top1, forward, backward) in enumerate(hits)
         ]
 
-    return CellAnswers(videos, name, SEGMENTS, {seed: rows(seed) for seed in range(seeds)})
+    return CellAnswers(videos, name, SEGMENTS, "all", {seed: rows(seed) for seed in range(seeds)})
 
 
 CELLS = [
@@ -394,7 +424,7 @@ def told(name: str, *answers: tuple[int, int] | None, frames: int = 57) -> CellA
         for i, pair in enumerate(answers)
         for both in [pair or (None, None)]
     ]
-    return CellAnswers("short", name, SEGMENTS, {0: rows})
+    return CellAnswers("short", name, SEGMENTS, "all", {0: rows})
 
 
 @pytest.mark.parametrize("right", [0, 1])
@@ -417,20 +447,9 @@ def test_videos_without_a_direction_count_neither_as_told_nor_as_not() -> None:
     assert some.direction.tolist() == [[1, 0.5]]
 
 
-def test_the_plot_is_over_frames_mixed_a_segment_of_the_shortest_video() -> None:
-    short, long = _panels([*CELLS, cell("linear-5", 0.8)]).items()
-    assert short[0] == "short videos: 56 frames or a few more"
-    assert {line.method: list(line.points) for line in short[1]} == {
-        "average": [7],
-        "linear": [5, 7],
-        "harmonic": [7],
-    }
-    assert long[0] == "long videos: 408 frames or a few more"
-
-
 def test_the_plots_whiskers_end_where_the_interval_does() -> None:
     axes = Figure().subplots()
-    _draw(axes, Line("linear", {7: Mean(0.7, 0.6, 0.75)}))
+    _draw(axes, Line("linear", [(7, Mean(0.7, 0.6, 0.75))]))
     (whisker,) = axes.containers[0].lines[2][0].get_segments()
     assert whisker[:, 1].tolist() == pytest.approx([60, 75])
 
@@ -455,12 +474,53 @@ def test_short_and_long_videos_have_a_panel_each_even_if_they_are_equally_long(
     assert two == 2 * one
 
 
+def plotted(*names: str, frames: Sequence[int], window: Any = "all") -> Panel:
+    """The panel of cells that were asked about videos of so many frames."""
+    rows = [
+        Answer(video=f"{i}", frames=count, top1=1, top5=1, forward=1, backward=1)
+        for i, count in enumerate(frames)
+    ]
+    (panel,) = panels([CellAnswers("short", name, SEGMENTS, window, {0: rows}) for name in names])
+    return panel
+
+
+def test_the_plot_says_how_long_the_videos_are_and_places_all_at_the_mean_of_its_segments() -> None:
+    panel = plotted("linear-3", "linear-all", "average-all", frames=(33, 38, 43, 58))
+    assert panel.title == "short videos: 33 to 58 frames"
+    mean = (33 + 38 + 43 + 58) / 4 / SEGMENTS
+    assert panel.ticks == {3: "3", mean: "\nall: 4 to 8"}
+    places = {line.method: [place for place, _ in line.points] for line in panel.lines}
+    assert places == {"average": [mean], "linear": [3, mean]}
+
+
+def test_videos_that_are_equally_long_have_one_number_of_frames_in_the_plot() -> None:
+    panel = plotted("linear-3", "linear-all", frames=(56, 56))
+    assert (panel.title, panel.ticks) == ("short videos: 56 frames", {3: "3", 7: "\nall: 7"})
+
+
+def test_the_plot_counts_the_frames_of_the_window_alone() -> None:
+    window = Window(frames=16, at="centre")
+    names = ("linear-5", "linear-3", "linear-all", "linear-1")
+    panel = plotted(*names, frames=(33, 58), window=window)
+    assert panel.title == "short videos: 16 frames at the centre"
+    # More frames than a segment has are all of them: two and more cells at one place.
+    assert panel.ticks == {2: "3, 5\nall: 2", 1: "1"}
+    assert [place for place, _ in panel.lines[0].points] == [1, 2, 2, 2]
+
+
+def test_whether_segments_are_equally_long_is_asked_of_the_window() -> None:
+    rows = [Answer(video="a", frames=33, top1=1, top5=1, forward=1, backward=0)]
+    for window, key in ((Window(frames=16, at="start"), "equal"), ("all", "unequal")):
+        found = checks([CellAnswers("short", "average-all", SEGMENTS, window, {0: rows})])
+        assert list(found) == [f"average_{key}_segments"]
+
+
 def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; import matplotlib as mpl\n"
         "before = mpl.rcParams.copy()\n"
         "from framemix.frame_mixup.figures import direction_plot\n"
-        "direction_plot({}, Path(sys.argv[1]))\n"
+        "direction_plot([], Path(sys.argv[1]))\n"
         "assert mpl.rcParams.copy() == before"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "plot.png"], capture_output=True)
@@ -469,7 +529,9 @@ def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None
 
 def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:
     rows = [Answer(video="a", frames=9, top1=1, top5=1, forward=None, backward=None)]
-    cells = [CellAnswers("short", name, SEGMENTS, {0: rows}) for name in ("none", "linear-all")]
+    cells = [
+        CellAnswers("short", name, SEGMENTS, "all", {0: rows}) for name in ("none", "linear-all")
+    ]
     figures = write_study(cells, tmp_path)
     assert "direction" not in figures["short"]["none"]
     assert figures["checks"] == {}
@@ -480,7 +542,7 @@ def test_seeds_that_answered_about_different_videos_are_refused() -> None:
         return [Answer(video=video, frames=9, top1=1, top5=1, forward=None, backward=None)]
 
     with pytest.raises(DatasetError, match="different videos"):
-        CellAnswers("short", "none", SEGMENTS, {0: rows("a"), 1: rows("b")})
+        CellAnswers("short", "none", SEGMENTS, "all", {0: rows("a"), 1: rows("b")})
 
 
 # Settings
@@ -506,6 +568,15 @@ def test_a_cells_name_says_how_it_is_mixed(name: str, cell: tuple[str, Any]) -> 
         ({"cells": ["none"], "repeated_cells": ["last"]}, "allowed: names in frame_mixup.cells"),
         ({"videos": {"min_frames": 7, "folds": 5}}, "at most frame_mixup.videos.min_frames = 7"),
         ({"seeds": []}, "seeds"),
+        ({"cells": ["none", "none"]}, r"frame_mixup\.cells = \[none, none\]: .* each one once"),
+        ({"repeated_cells": ["none", "none"]}, r"\.repeated_cells = .* each one once"),
+        ({"long_cells": ["last", "last"]}, r"\.long_cells = .* each one once"),
+        ({"seeds": [0, 0]}, r"frame_mixup\.seeds = \[0, 0\]: .* each one once"),
+        ({"more_seeds": [1, 1]}, r"frame_mixup\.more_seeds = .* each one once"),
+        (
+            {"reversed_classes": [("Open", "Close"), ("Grow", "Grow")]},
+            r"frame_mixup\.reversed_classes = \[Grow, Grow\]: allowed: pairs of two classes",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(change: dict[str, Any], words: str) -> None:

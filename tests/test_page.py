@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from framemix.evaluation.judging import Judge
 from framemix.evaluation.page import write_card, write_page
 from framemix.evaluation.report import table1_rows
 from framemix.training.finetune_data import FinetuneData
-from tests.test_report import CIRCUMSTANCES, MODELS, VIEWS, data, models, reports
+from tests.test_report import CIRCUMSTANCES, MODELS, ROOT, VIEWS, data, models, reports
 
 __all__ = ["data", "models", "reports"]  # fixtures
 
@@ -98,6 +99,17 @@ def test_names_of_classes_cannot_break_the_page(
     page = (tmp_path / "index.html").read_text()
     assert Reader(page).open == []
     assert "&lt;b&gt;&amp;" in page
+
+
+@pytest.mark.parametrize("name", ["reports/index.html", "finetuned/README.md", "vivit/README.md"])
+def test_settings_of_mixing_stand_as_in_params_yaml(name: str, models: Path, reports: Path) -> None:
+    text = (reports.parent / name if name.startswith("reports") else models / name).read_text()
+    shown = dict(re.findall(r"mix\.(\w+)(?: \| |</dt><dd>)(.+?)(?: \||</dd>)", text))
+    mix = yaml.safe_load((ROOT / "params.yaml").read_text())["mix"]
+    assert list(shown) == list(mix)
+    assert shown["window"] == "{frames: 40, at: start}"
+    assert shown["size"] == "[16, 24]"
+    assert shown["frames_per_segment"] == "all"
 
 
 @pytest.mark.parametrize("name", [*MODELS, "finetuned"])

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 import shutil
 from functools import reduce
@@ -87,6 +88,17 @@ def test_every_profile_fits_the_committed_params_and_changes_something(target, p
     assert apply_profile(profile, target)
     load_params(target)
     assert apply_profile(profile, target) == []
+
+
+@pytest.mark.parametrize("name", ["paper", "mixed8", "mixed16", "mixed30"])
+def test_a_profile_says_how_much_disk_the_mixed_ucf101_takes(target, name):
+    videos = 7688  # of at least 150 frames
+    for profile in ("paper", name):
+        apply_profile(ROOT / f"profiles/{profile}.yaml", target)
+    mix = load_params(target).mix
+    size = videos * mix.segments * math.prod(mix.frame_shape)
+    header = (ROOT / f"profiles/{name}.yaml").read_text()
+    assert f"{size / 1e9:.0f} GB for " in header
 
 
 def test_every_key_is_explained_where_it_first_stands():
@@ -377,6 +389,26 @@ def test_broken_yaml_is_one_line(tmp_path, text):
     with pytest.raises(ParamsError, match=r"params\.yaml: not YAML: .*line \d") as caught:
         load_params(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("mix: {}\nsplit:\n  fold: 0\n  folds: 5\n  fold: 1\n", "5: fold"),
+        ("mix:\n  window: {frames: 12, at: start, frames: 3}\n", "2: frames"),
+        ("seeds: [0]\nseeds: [1]\n", "2: seeds"),
+    ],
+)
+def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path, target, text, where):
+    message = rf"/params\.yaml:{where}: stands twice; allowed: every key once$"
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        load_params(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match=message):
+        apply_profile(ROOT / "profiles/paper.yaml", tmp_path / "params.yaml")
+    shutil.copy(ROOT / "params.yaml", target)
+    with pytest.raises(ParamsError, match=message.replace("params", "profile")):
+        apply_profile(profile_of(tmp_path, text), target)
 
 
 # Profiles

@@ -26,7 +26,7 @@ from framemix.evaluation.figures import (
 from framemix.evaluation.intervals import Estimate, wilson
 from framemix.evaluation.judging import Judge
 from framemix.evaluation.page import Circumstances
-from framemix.evaluation.report import ModelEstimate, table1_rows, write_report
+from framemix.evaluation.report import ModelEstimate, picture_clips, table1_rows, write_report
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     ClassRow,
@@ -410,6 +410,44 @@ def test_a_class_without_val_clips_is_listed_without_an_accuracy() -> None:
     assert (first.accuracy, first.taken_for) == (0.75, "b")
     assert (first.low, first.high) == pytest.approx(wilson(3, 4), abs=1e-6)
     assert (last.right, last.taken_for) == (1, "a")
+
+
+def test_table1_is_true_of_other_datasets_than_ucf101(reports: Path) -> None:
+    title, *_, note = (reports / "table1.md").read_text().splitlines()
+    assert title == "# Table 1: pretraining"
+    assert note.count("UCF101") == 1
+    assert "The paper's rows are of UCF101, split at random;" in note
+
+
+@pytest.mark.parametrize(
+    ("mix", "frames", "how"),
+    [
+        ({"window": "all"}, "150 frames", "frames per segment: all"),
+        (
+            {"window": {"frames": 12, "at": "start"}},
+            "frames 1 to 12 of 150",
+            "frames per segment: all, window: {frames: 12, at: start}",
+        ),
+        (
+            {"window": {"frames": 12, "at": "centre"}},
+            "frames 70 to 81 of 150",
+            "frames per segment: all, window: {frames: 12, at: centre}",
+        ),
+    ],
+)
+def test_the_picture_of_mixed_frames_names_the_frames_that_were_mixed(
+    mix: dict[str, Any],
+    frames: str,
+    how: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr("framemix.evaluation.report.mixed_frames", lambda *all_: drawn.extend(all_))
+    picture_clips(finetune_data(tmp_path, **mix), 1, tmp_path / "mixed_frames.png")
+    clips, title, _ = drawn
+    assert list(clips) == [f"ApplyLipstick, {frames}", f"alert, {frames}"]
+    assert title == f"linear, 4 segments, {how}"
 
 
 def test_mixed_frames_shows_at_most_eight_segments_of_any_number(tmp_path: Path) -> None:

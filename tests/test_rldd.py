@@ -26,6 +26,7 @@ from framemix.errors import DatasetError
 from framemix.isolation import Limits
 from framemix.video.reading import VideoInfo, count_frames, describe
 from framemix.video.writing import FFMPEG, video_writer
+from stages.resize import without_drowsy_val
 
 # path: coded size (width, height), frames at 30 a second, rotation
 LAYOUT: dict[str, tuple[tuple[int, int], int, int]] = {
@@ -52,12 +53,12 @@ def settings_with(**changes: Any) -> ResizeSettings:
     return ResizeSettings.model_validate(values | changes)
 
 
-def split_settings(rldd: str, fold: int = 0) -> SplitSettings:
+def split_settings(rldd: str, fold: int = 0, folds: int = 2) -> SplitSettings:
     return SplitSettings.model_validate(
         {
             "strategy": "group",
             "group_scope": "class",
-            "folds": 2,
+            "folds": folds,
             "fold": fold,
             "seed": 0,
             "rldd": rldd,
@@ -346,6 +347,60 @@ def test_fold3_validates_the_clips_of_the_third_folds_folders(resized):
     split = split_clips(resized[0], split_settings("fold3"))
     assert [row.clip for row in split if row.subset == "val"] == ["21_0_0"]
     assert {row.fold for row in split if row.subset == "train"} == {1, 2, 5}
+
+
+def clip_of(subject: str, fold: int, state: str) -> Clip:
+    name = f"{subject}_{state}"
+    return Clip(clip=name, subject=subject, fold=fold, state=state, source=name, kept=True)
+
+
+DROWSY = [clip_of(f"{fold:02}", fold, "drowsy") for fold in (1, 3)]
+STOPS = "finetune stops where finetune.task = alert_drowsy or three_state; else "
+
+
+@pytest.mark.parametrize(
+    ("rldd", "clips", "warning"),
+    [
+        ("fold3", DROWSY, None),
+        (
+            "fold4",
+            DROWSY,
+            f"split.rldd = fold4: no clip of a driver in val: {STOPS}drowsy_accuracy will be null; "
+            "allowed: split.rldd = fold1 or fold3",
+        ),
+        (
+            "fold4",  # of which a subject has no drowsy video that is fit
+            [*DROWSY, clip_of("04", 4, "alert")],
+            "split.rldd = fold4: no drowsy clip in val: drowsy_accuracy will be null; "
+            "allowed: split.rldd = fold1 or fold3",
+        ),
+        (
+            "fold2",  # all of them in val is no way out
+            DROWSY[:1],
+            f"split.rldd = fold2: no clip of a driver in val: {STOPS}drowsy_accuracy will be null; "
+            "allowed: another split.rldd",
+        ),
+        (
+            "subject",
+            DROWSY[:1],
+            f"split.rldd = subject, split.fold = 0: no clip of a driver in val: {STOPS}"
+            "drowsy_accuracy will be null; allowed: another split.rldd",
+        ),
+    ],
+)
+def test_where_no_drowsy_clip_validates_the_warning_says_what_follows_and_which_folds_have_some(
+    rldd, clips, warning
+):
+    assert without_drowsy_val(clips, split_settings(rldd)) == warning
+
+
+def test_by_subject_the_warning_names_the_folds_with_drowsy_clips():
+    clips = [*DROWSY, *(clip_of(f"{subject:02}", 2, "alert") for subject in (5, 6))]
+    found = [without_drowsy_val(clips, split_settings("subject", fold, 4)) for fold in range(4)]
+    good = [str(fold) for fold, warning in enumerate(found) if warning is None]
+    assert 0 < len(good) < 4
+    for warning in filter(None, found):
+        assert warning.endswith(f"null; allowed: split.fold = {' or '.join(good)}")
 
 
 # Real videos

@@ -4,7 +4,7 @@ UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects 
 """
 
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -14,6 +14,7 @@ from typing import TypeVar
 from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import STATES, Clip, Video
 from framemix.datasets.rldd import NAME, SUBJECTS
+from framemix.datasets.sample.actions import ACTIONS
 from framemix.datasets.splits import read_official_split
 from framemix.errors import DatasetError, VideoError
 from framemix.isolation import Limits, isolated
@@ -31,7 +32,8 @@ LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-Recogni
 RLDD_PAGE = "https://sites.google.com/view/utarldd/home (111 GB)"
 NAMED = 10  # of many files; the others are counted
 RLDD_TIMES = 10  # the seconds of a limit, which are meant for a clip: the videos take ten minutes
-UCF101_KEPT = 7688  # of at least 150 frames: what the filter will keep, before it has run
+UCF101_VIDEOS, UCF101_KEPT = 13320, {150: 7688}  # those of so many frames or more
+RLDD_SECONDS = 600  # of each video
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class Finding:
     """One thing that was looked at: whether it is well, and a line about it."""
 
     well: bool
+    line: str
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many clips a dataset gives to mix, and a line about what that rests on."""
+
+    clips: int
     line: str
 
 
@@ -58,35 +68,44 @@ def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding
     """Look at both datasets and the disk; with `decode` at every frame of the videos."""
     data = params.data
     limits = params.runtime.limits if decode else None
+    official = params.split.strategy.startswith("official")
     if data.ucf101.is_relative_to(places.sample):
         yield _rendered("ucf101", data.ucf101)
     else:
-        yield from examine_ucf101(data.ucf101, data.ucf101_lists, limits)
+        yield from examine_ucf101(data.ucf101, data.ucf101_lists, limits, lists_needed=official)
     if data.rldd.is_relative_to(places.sample):
         yield _rendered("rldd", data.rldd)
     else:
         yield from examine_rldd(data.rldd, limits and _of_whole_videos(limits))
-    videos = _kept(places.videos, Video, lambda row: data.ucf101 / row.video) or UCF101_KEPT
-    clips = videos + _kept(places.clips, Clip, lambda row: data.rldd / row.source)
+    counts = [count_videos(params, places), count_clips(params, places)]
+    yield from (Finding(True, count.line) for count in counts)
+    clips = sum(count.clips for count in counts)
     folders = {"store": places.store, "scratch": places.scratch, "DVC cache": places.cache}
     yield from examine_disk(clips, params.mix, folders)
 
 
-def examine_ucf101(root: Path, lists: Path, limits: Limits | None) -> Iterator[Finding]:
+def examine_ucf101(
+    root: Path, lists: Path, limits: Limits | None, *, lists_needed: bool = True
+) -> Iterator[Finding]:
     """Compare the files below `root` with the official lists; decode each within `limits`.
 
-    Without `limits` only the first bytes of a file are read.
+    Without `limits` only the first bytes of a file are read. Without lists, which is a fault where
+    they are needed, all videos are looked at.
     """
     entries = _entries(root)
-    if not any(entry.path.lower().endswith(".avi") for entry in entries):
+    there = _videos(entries)
+    if not there:
         yield Finding(False, f"data.ucf101 = {root}: nothing there; get it at {UCF101_PAGE}")
         return
     try:
         expected = set(read_official_split(lists, 1))
     except DatasetError:
-        yield Finding(
-            False, f"data.ucf101_lists = {lists}: no lists to compare with; get {LISTS_PAGE}"
-        )
+        yield from _files(root, there, limits, f"data.ucf101: {len(there)} videos")
+        line = f"data.ucf101_lists = {lists}: no lists"
+        if lists_needed:
+            yield Finding(False, f"{line} to compare with; get {LISTS_PAGE}")
+        else:
+            yield Finding(True, f"{line}; only split.strategy official1..3 needs them")
         return
     videos = [entry for entry in entries if entry.path.lower() in expected]
     missing = expected - {video.path.lower() for video in videos}
@@ -128,6 +147,50 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
         yield Finding(False, f"UTA-RLDD: not its videos: {_some(others)}; move them away")
 
 
+def count_videos(params: Params, places: Places) -> Count:
+    """Return how many videos of data.ucf101 will be mixed: by the filter's table, or a bound."""
+    root, least, what = params.data.ucf101, params.filter.min_frames, "to mix of data.ucf101"
+    if rows := _listed(places.videos, Video, lambda row: row.video, root):
+        kept = sum(row.kept for row in rows)
+        return Count(kept, f"{what}: {kept} videos, those kept in {places.videos}")
+    if root.is_relative_to(places.sample):
+        # Of one action all videos are too short.
+        rendered = (len(ACTIONS) - 1) * params.sample.groups * params.sample.clips_per_group
+        return Count(rendered, f"{what}: about {rendered} videos, as the section sample says")
+    found = len(_videos(_entries(root))) or UCF101_VIDEOS
+    if found == UCF101_VIDEOS and least in UCF101_KEPT:
+        kept = UCF101_KEPT[least]
+        return Count(kept, f"{what}: {kept} videos, UCF101's of {least} frames or more")
+    return Count(found, f"{what}: at most {found} videos, all there are; filter has yet to run")
+
+
+def count_clips(params: Params, places: Places) -> Count:
+    """Return how many clips of data.rldd will be mixed: by the table of clips, or about how many.
+
+    Before clips are cut, each video is taken to be as long as UTA-RLDD's, or the sample's.
+    """
+    root, resize, what = params.data.rldd, params.resize, "to mix of data.rldd"
+    if rows := _listed(places.clips, Clip, lambda row: row.source, root):
+        kept = sum(row.kept for row in rows)
+        return Count(kept, f"{what}: {kept} clips, those kept in {places.clips}")
+    names = [name for entry in _entries(root) if (name := NAME.fullmatch(entry.path))]
+    videos = Counter(int(name["state"]) for name in names)
+    if sample := root.is_relative_to(places.sample):
+        videos = Counter(dict.fromkeys(STATES, params.sample.subjects))
+    elif not names:
+        videos = Counter(dict.fromkeys(STATES, SUBJECTS))
+    seconds = params.sample.seconds if sample else RLDD_SECONDS
+    each = int(seconds * resize.fps // resize.frames)
+    most = resize.clips or each * max(videos.values())
+    clips = sum(min(each * videos[state], most) for state in resize.states)
+    used = sum(videos[state] for state in resize.states)
+    return Count(
+        clips,
+        f"{what}: about {clips} clips, of {used} videos of {seconds:g} s"
+        + ("" if resize.clips is None else f", resize.clips = {resize.clips} a state at most"),
+    )
+
+
 def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path]) -> list[Finding]:
     """Compare what `clips` mixed clips need with the free disk under the named `folders`.
 
@@ -163,10 +226,15 @@ def _rendered(name: str, root: Path) -> Finding:
     return Finding(True, f"data.{name} = {root}: the sample, made by dvc repro")
 
 
-def _kept(table: Path, row_type: type[R], source: Callable[[R], Path]) -> int:
-    """Return how many rows of the table are kept: 0 where it has yet to be made of this dataset."""
+def _listed(table: Path, row_type: type[R], path: Callable[[R], str], root: Path) -> list[R]:
+    """Return the rows of a table that lists just what is below `root` now, else none."""
     rows = read_table(table, row_type) if table.is_file() else []
-    return sum(row.kept for row in rows) if rows and source(rows[0]).exists() else 0
+    there = {entry.path for entry in list_entries(root)} if root.is_dir() else set()
+    return rows if {path(row) for row in rows} == there else []
+
+
+def _videos(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.path.lower().endswith(".avi")]
 
 
 def _files(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from framemix.cluster import Cluster
@@ -219,11 +220,20 @@ def read_yaml(reader: YAML, path: Path) -> Any:
         content = reader.load(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file") from None
+    except DuplicateKeyError as error:
+        raise ParamsError(_twice(path, error)) from None
     except YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise ParamsError(f"{path}: not a mapping of keys to values")
     return content
+
+
+def _twice(path: Path, error: DuplicateKeyError) -> str:
+    """Return which key stands twice in a mapping, and where it does so again."""
+    key = re.search(r'duplicate key "(.*?)" with', error.problem)
+    where = f"{path}:{error.problem_mark.line + 1}"
+    return f"{where}: {key[1] if key else error.problem}: stands twice; allowed: every key once"
 
 
 def _infinite(value: Any, *keys: Any) -> Iterator[tuple[str, float]]:

@@ -5,7 +5,7 @@ import sys
 from framemix.datasets.mix import build_store, labelled_sources
 from framemix.datasets.records import LabelledVideo
 from framemix.frame_mixup.cells import mix_settings
-from framemix.frame_mixup.classes import partners
+from framemix.frame_mixup.classes import partners, require_pairs
 from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import run_stage
@@ -17,6 +17,8 @@ def main() -> None:
     videos, cell, params = sys.argv[1], sys.argv[2], load_params()
     study = params.frame_mixup
     rows = read_table(STUDY_VIDEOS[videos], LabelledVideo)
+    classes = {row.class_name for row in rows if row.class_name}
+    require_pairs(study.reversed_classes, classes, f"frame_mixup.data.{videos}")
     build_store(
         labelled_sources(rows, getattr(study.data, videos), partners(study.reversed_classes)),
         STUDY_MIXED / videos / cell,

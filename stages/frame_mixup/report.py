@@ -24,7 +24,8 @@ def main() -> None:
     for videos, cell, seed in runs:
         table = STUDY_MODELS / f"{videos}-{cell}-{seed}" / "answers.csv"
         answers[videos, cell][seed] = read_table(table, Answer)
-    cells = [CellAnswers(*cell, study.mix.segments, of) for cell, of in answers.items()]
+    how = (study.mix.segments, study.mix.window)
+    cells = [CellAnswers(*cell, *how, of) for cell, of in answers.items()]
     write_study(cells, REPORTS)
     print((REPORTS / "table_b.md").read_text(encoding="utf-8"))
 

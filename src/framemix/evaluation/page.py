@@ -23,6 +23,7 @@ from framemix.evaluation.tables import (
     table1,
     table1_note,
 )
+from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
 from framemix.training.finetune_data import task_of
 
@@ -77,6 +78,15 @@ def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, 
     )
 
 
+def as_yaml(value: Any) -> str:
+    """Return a setting as params.yaml has it, in one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {as_yaml(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    return str(value)
+
+
 def _write(path: Path, template: str, **content: Any) -> None:
     environment = Environment(
         loader=PackageLoader("framemix.evaluation"),
@@ -103,10 +113,10 @@ def _part(name: str, evaluation: Evaluation) -> dict[str, Any]:
 
 def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str, str]:
     """Return the run's settings by the names of params.yaml."""
-    split = circumstances.split
+    split, mix = circumstances.split, MixSettings.model_validate(evaluation.model.mix)
     settings = {
         "videos": circumstances.ucf101,
-        **{f"mix.{key}": str(value) for key, value in evaluation.model.mix.items()},
+        **{f"mix.{key}": as_yaml(value) for key, value in mix.model_dump().items()},
         "evaluate.views": str(evaluation.views),
         "split.strategy": split.strategy,
         "split.group_scope": split.group_scope,

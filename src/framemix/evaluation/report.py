@@ -17,7 +17,7 @@ from framemix.evaluation.figures import (
 )
 from framemix.evaluation.intervals import Estimate
 from framemix.evaluation.judging import Evaluation, Judge
-from framemix.evaluation.page import Circumstances, write_card, write_page
+from framemix.evaluation.page import Circumstances, as_yaml, write_card, write_page
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     NAMES,
@@ -30,7 +30,7 @@ from framemix.evaluation.tables import (
     table1_note,
 )
 from framemix.explain.explanation import explain_clip
-from framemix.mixing import Pixels
+from framemix.mixing import MixSettings, Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_json, write_table
@@ -76,7 +76,7 @@ def write_report(
     reliability_plot(
         reliability(evaluations["finetuned"].drivers or []), target / "reliability.png"
     )
-    _picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
+    picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
     metrics: dict[str, Any] = {name: e.metrics for name, e in evaluations.items()}
     metrics["better"] = better_network(rows)
     write_json(target / "metrics.json", metrics)
@@ -111,7 +111,7 @@ def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
 
 
 def _write_table1(rows: Mapping[str, TrainedRow], path: Path) -> None:
-    text = f"# Table 1: pretraining on UCF101\n\n{table1(rows).markdown()}\n\n{table1_note(rows)}\n"
+    text = f"# Table 1: pretraining\n\n{table1(rows).markdown()}\n\n{table1_note(rows)}\n"
     path.write_text(text, encoding="utf-8")
 
 
@@ -151,16 +151,26 @@ def _picture_explanation(evaluation: Evaluation, path: Path) -> None:
     explained(explain_clip(evaluation.model, mixed, evaluation.model.classes[clip.label]), path)
 
 
-def _picture_clips(data: FinetuneData, count: int, path: Path) -> None:
-    """Picture a clip of each of the first classes, and one of each driver state."""
+def picture_clips(data: FinetuneData, count: int, path: Path) -> None:
+    """Picture mixed clips: one of each of the first classes, and one of each driver state."""
+    mix = data.ucf101.settings
     clips = {
-        f"{row.class_name}, {row.frames} frames": _as_rgb(store, row)
+        f"{row.class_name}, {_frames_mixed(row.frames, mix)}": _as_rgb(store, row)
         for store in (data.ucf101, data.rldd)
         for row in _first_of_classes(store)[:count]
     }
-    mix = data.ucf101.settings
     how = f"{mix.method}, {mix.segments} segments, frames per segment: {mix.frames_per_segment}"
+    if mix.window != "all":
+        how += f", window: {as_yaml(mix.window.model_dump())}"
     mixed_frames(clips, how, path)
+
+
+def _frames_mixed(frames: int, mix: MixSettings) -> str:
+    """Return which frames of a video are mixed, the first variant's."""
+    first, length = mix.span(frames)
+    if length == frames:
+        return f"{frames} frames"
+    return f"frames {first + 1} to {first + length} of {frames}"
 
 
 def _as_rgb(store: MixedStore, row: IndexRow) -> Pixels:

@@ -111,9 +111,9 @@ def table1_note(rows: Mapping[str, TrainedRow]) -> str:
     named, top1 = NAMES[better] if better else "neither", next(iter(rows.values())).top1
     return (
         f"Better here: {named}, on {top1.clips} val clips of {top1.clusters} groups. Leak "
-        f"share: val clips that have a sibling of the same group in train. The paper's split is "
-        f"random; from scratch on groups that training never saw, UCF101 gives 40-50 %. The "
-        f"paper's minutes are of one Quadro RTX 8000, ours of: "
+        f"share: val clips that have a sibling of the same group in train. The paper's rows are of "
+        f"UCF101, split at random; from scratch on groups that training never saw, that gives "
+        f"40-50 %. The paper's minutes are of one Quadro RTX 8000, ours of: "
         f"{', '.join(sorted({row.device for row in rows.values()}))}."
     )
 

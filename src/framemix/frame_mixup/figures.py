@@ -14,24 +14,32 @@ COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
 
 @dataclass(frozen=True)
 class Line:
-    """Direction accuracy of a method by frames mixed a segment."""
+    """Direction accuracy of a method by frames mixed a segment, the mean of all segments."""
 
     method: str
-    points: Mapping[int, Mean]
+    points: Sequence[tuple[float, Mean]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The lines of one kind of videos, and what the places on their axis are called."""
+
+    title: str
+    lines: Sequence[Line]
+    ticks: Mapping[float, str]
 
 
 @mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-def direction_plot(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
+def direction_plot(panels: Sequence[Panel], path: Path) -> None:
     """Draw direction accuracy against frames mixed a segment, a panel a kind of videos."""
     figure = Figure(figsize=(3.8 * max(len(panels), 1), 3.2), layout="constrained")
     grid = figure.subplots(1, max(len(panels), 1), squeeze=False, sharey=True)[0]
-    for axes, (title, lines) in zip(grid, panels.items(), strict=False):
+    for axes, panel in zip(grid, panels, strict=False):
         axes.axhline(50, color="0.8", lw=0.8, ls=":")
-        for line in lines:
+        for line in panel.lines:
             _draw(axes, line)
-        ticks = sorted({frames for line in lines for frames in line.points})
-        axes.set(title=title, xscale="log", xlabel="frames mixed a segment", ylim=(28, 102))
-        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.set(title=panel.title, xscale="log", xlabel="frames mixed a segment", ylim=(28, 102))
+        axes.set_xticks(list(panel.ticks), list(panel.ticks.values()))
         axes.minorticks_off()
         axes.legend(frameon=False, loc="lower right")
     figure.supylabel("direction told, %", fontsize=9)
@@ -40,12 +48,12 @@ def direction_plot(panels: Mapping[str, Sequence[Line]], path: Path) -> None:
 
 
 def _draw(axes: mpl.axes.Axes, line: Line) -> None:
-    means = list(line.points.values())
+    means = [mean for _, mean in line.points]
     values = [100 * mean.value for mean in means]
     below = [100 * (mean.value - mean.low) for mean in means]
     above = [100 * (mean.high - mean.value) for mean in means]
     axes.errorbar(
-        list(line.points),
+        [place for place, _ in line.points],
         values,
         (below, above),
         color=COLOURS[line.method],

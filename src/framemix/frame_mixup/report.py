@@ -1,9 +1,10 @@
 """The study's table (paper B, table 2), its plot, and its figures."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import Videos, parse_cell
-from framemix.frame_mixup.figures import Line, direction_plot
+from framemix.frame_mixup.figures import Line, Panel, direction_plot
 from framemix.frame_mixup.intervals import Floats, Mean, difference_of, mean_of
+from framemix.mixing import Window, mix_windows
 from framemix.tables import write_json
 
 # Shapes: K seeds, N videos.
@@ -38,6 +40,7 @@ class CellAnswers:
     videos: Videos
     name: str
     segments: int
+    window: Literal["all"] | Window
     by_seed: Mapping[int, Sequence[Answer]]
 
     def __post_init__(self) -> None:
@@ -69,7 +72,14 @@ class CellAnswers:
     @property
     def divisible(self) -> NDArray[np.bool_]:
         """Of which videos all segments are equally long, (N,)."""
-        return np.array([answer.frames % self.segments == 0 for answer in self.rows])
+        divisible: NDArray[np.bool_] = self.lengths % self.segments == 0
+        return divisible
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """How many frames of each video are in the window, (N,)."""
+        fixed = None if self.window == "all" else self.window.frames
+        return np.array([fixed or answer.frames for answer in self.rows])
 
     @property
     def direction(self) -> Floats:
@@ -86,7 +96,7 @@ def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
         "checks": checks(cells),
     }
     (target / "table_b.md").write_text(table_b(cells), encoding="utf-8")
-    direction_plot(_panels(cells), target / "direction.png")
+    direction_plot(panels(cells), target / "direction.png")
     write_json(target / "frame_mixup.json", figures)
     return figures
 
@@ -132,6 +142,19 @@ def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
                 )
     if (linear := by_name.get("linear-all")) is not None:
         found["linear"] = _check(linear.direction, 0.95, lambda m: m.value >= 0.7 and m.low > 0.6)
+    return found
+
+
+def panels(cells: Sequence[CellAnswers]) -> list[Panel]:
+    """Return the plot's panels: short and long videos, a line a method over frames mixed."""
+    found = []
+    for videos in ("short", "long"):
+        chosen = [cell for cell in cells if cell.videos == videos and cell.directed.any()]
+        plotted = [cell for cell in chosen if parse_cell(cell.name)[0] in PLOTTED]
+        if chosen:
+            lines = [_plotted(method, plotted) for method in PLOTTED]
+            title = f"{videos} videos: {_frames(chosen[0])}"
+            found.append(Panel(title, [line for line in lines if line.points], _ticks(plotted)))
     return found
 
 
@@ -197,24 +220,51 @@ def _figures(cell: CellAnswers) -> dict[str, Any]:
     return figures
 
 
-def _panels(cells: Sequence[CellAnswers]) -> dict[str, list[Line]]:
-    """Return the plot's lines: for short and long videos, a line a method over frames mixed."""
-    panels: dict[str, list[Line]] = {}
-    for videos in ("short", "long"):
-        chosen = [cell for cell in cells if cell.videos == videos and cell.directed.any()]
-        if chosen:
-            shortest = min(answer.frames for answer in chosen[0].rows)
-            lines = [_plotted(method, chosen, shortest) for method in PLOTTED]
-            panels[f"{videos} videos: {shortest} frames or a few more"] = [
-                line for line in lines if line.points
-            ]
-    return panels
+def _plotted(method: str, cells: Sequence[CellAnswers]) -> Line:
+    points = [
+        (float(np.mean(_mixed(cell))), mean_of(cell.direction))
+        for cell in cells
+        if parse_cell(cell.name)[0] == method
+    ]
+    return Line(method, sorted(points, key=lambda point: point[0]))
 
 
-def _plotted(method: str, cells: Sequence[CellAnswers], frames: int) -> Line:
-    points = {}
+def _ticks(cells: Sequence[CellAnswers]) -> dict[float, str]:
+    """Return what the places of the cells' points are called; all have a second row.
+
+    Beside a number of nearly as many frames there would be no room.
+    """
+    numbers: dict[float, list[str]] = defaultdict(list)
+    below: dict[float, str] = {}
     for cell in cells:
-        of, kept = parse_cell(cell.name)
-        if of == method:
-            points[frames // cell.segments if kept == "all" else kept] = mean_of(cell.direction)
-    return Line(method, dict(sorted(points.items())))
+        mixed, kept = _mixed(cell), parse_cell(cell.name)[1]
+        names = numbers[place := float(np.mean(mixed))]
+        if kept == "all":
+            below[place] = f"all: {_span(mixed)}"
+        elif str(kept) not in names:
+            names.append(str(kept))
+    return {
+        place: "\n".join([", ".join(sorted(names, key=int)), below.get(place, "")]).rstrip()
+        for place, names in numbers.items()
+    }
+
+
+def _mixed(cell: CellAnswers) -> list[int]:
+    """Return the number of frames that are mixed, of all segments of all videos."""
+    method, kept = parse_cell(cell.name)
+    how: dict[str, Any] = {"method": method, "frames_per_segment": kept}
+    return [
+        len(window)
+        for length in cell.lengths[cell.directed].tolist()
+        for window in mix_windows(length, segments=cell.segments, **how)
+    ]
+
+
+def _frames(cell: CellAnswers) -> str:
+    place = "" if cell.window == "all" else f" at the {cell.window.at}"
+    return f"{_span(cell.lengths[cell.directed].tolist())} frames{place}"
+
+
+def _span(numbers: Sequence[int]) -> str:
+    least, most = min(numbers), max(numbers)
+    return f"{least}" if least == most else f"{least} to {most}"

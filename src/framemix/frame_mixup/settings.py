@@ -60,6 +60,17 @@ class FrameMixupSettings(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FrameMixupSettings":
+        for key in ("cells", "seeds", "repeated_cells", "more_seeds", "long_cells"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                shown = ", ".join(map(str, values))
+                raise ValueError(f"frame_mixup.{key} = [{shown}]: allowed: each one once")
+        for forward, backward in self.reversed_classes:
+            if forward == backward:
+                raise ValueError(
+                    f"frame_mixup.reversed_classes = [{forward}, {backward}]: "
+                    f"allowed: pairs of two classes"
+                )
         for cell in [*self.cells, *self.long_cells]:
             mix_settings(cell, self.mix)
         if unknown := sorted(set(self.repeated_cells) - set(self.cells)):
