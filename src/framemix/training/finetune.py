@@ -150,7 +150,7 @@ def _examples(data: FinetuneData, task: Task, subset: Subset) -> list[Example]:
         return examples
     raise DatasetError(
         f"finetune.task = {task}: no {subset} clip of {', '.join(data.classes(task))}; "
-        f"allowed: a split.rldd and split.fold that leave clips of UTA-RLDD on both sides"
+        f"allowed: a split.rldd (for subject and random, a split.fold) with them on both sides"
     )
 
 
