@@ -132,6 +132,13 @@ def test_a_model_trained_there_predicts_the_same_here(store: MixedStore, tmp_pat
     torch.testing.assert_close(*said, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tokeniser", ["tubelet", "uniform_frames"])
+def test_the_kernel_makes_tubelets_here(tokeniser: str, dtype: torch.dtype) -> None:
+    embedding = build_model(tiny.vivit_config(tokeniser=tokeniser)).embedding.to(CUDA)
+    assert embedding._has_kernel(stored_clips("rgb24").to(CUDA), dtype)
+
+
 @pytest.mark.parametrize("network", ["vivit", "nonlocal"])
 def test_an_interrupted_training_goes_on_to_the_same_model(
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str

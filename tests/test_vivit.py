@@ -176,7 +176,7 @@ def test_tubelets_in_the_order_of_a_gpus_kernel_give_the_same_tokens_and_gradien
     def by_kernel(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         return embedding._by_row(normed(pixels, None, None, dtype)).flatten(3)
 
-    monkeypatch.setattr(tubelets, "_has_kernel", lambda pixels, weight: True)
+    monkeypatch.setattr(embedding, "_has_kernel", lambda pixels, dtype: True)
     monkeypatch.setattr(embedding, "_normed_by_kernel", by_kernel)
     logits, ours = gradients(model, clips)
     torch.testing.assert_close(logits, expected)
@@ -187,15 +187,28 @@ def test_tubelets_in_the_order_of_a_gpus_kernel_give_the_same_tokens_and_gradien
     )
 
 
-@pytest.mark.parametrize("missing", [None, "triton", "compiler", "headers"])
-def test_the_kernel_is_left_out_where_it_cannot_be_compiled(missing, monkeypatch, tmp_path):
-    (tmp_path / "Python.h").touch(mode=0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("CC", "none" if missing == "compiler" else "Python.h")
-    monkeypatch.setattr(tubelets, "find_spec", lambda _: None if missing == "triton" else "spec")
-    headers = tmp_path / "none" if missing == "headers" else tmp_path
-    monkeypatch.setattr(tubelets.sysconfig, "get_path", lambda _: str(headers))
-    assert tubelets._compiles_kernels.__wrapped__() == (missing is None)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gpus_kernel_is_used_only_where_it_runs_and_is_right(dtype, monkeypatch, recwarn):
+    embedding = ViViT(**SMALL).embedding
+    clips = torch.randint(0, 256, (2, 6, 16, 24, 3), dtype=torch.uint8)
+
+    def right(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        exact = embedding._normed(pixels, None, None, torch.float32)
+        return embedding._by_row(exact).flatten(3).to(dtype)
+
+    def in_another_order(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        return embedding._normed(pixels, None, None, dtype)
+
+    def fails(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        raise RuntimeError("Failed to find C compiler.\nPlease specify one.")
+
+    for kernel, works in ((right, True), (in_another_order, False), (fails, False)):
+        monkeypatch.setattr(embedding, "_normed_by_kernel", kernel)
+        assert embedding._try_kernel(clips, dtype) == works
+    assert [str(warning.message).split(": ")[1] for warning in recwarn] == [
+        "its values are wrong",
+        "Failed to find C compiler. Please specify one.",
+    ]
 
 
 def test_without_gradients_bytes_give_the_same_as_with_them():

@@ -1,7 +1,7 @@
 """Bytes of clips to normalised tubelets in one pass over a GPU's memory: a Triton kernel.
 
 Triton comes with torch's CUDA builds, and compiles with the machine's C compiler and Python's
-headers. Where one of them is missing, ViViT makes the same in several passes.
+headers. Where it cannot, ViViT makes the same in several passes.
 """
 
 # M tubelets of K values: P x P pixels of F frames in 3 colours. A run is a row of one frame: P

@@ -7,13 +7,9 @@ Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), section 3.2.
 # T' = T / frame patch, N = (H / patch) * (W / patch) tokens, D = dim
 # K = patch * patch * frame patch * C values of a tubelet, M = B * T' * N tubelets
 
-import os
-import shutil
-import sysconfig
+import warnings
 from collections.abc import Callable
-from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +17,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from framemix.errors import ModelError
+from framemix.errors import ModelError, one_line
 from framemix.models.config import Tokeniser
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, affine, normalise
 
@@ -70,6 +66,7 @@ class TubeletEmbedding(nn.Module):
         # Of unit variance, as the normalised patches are: ViT's 0.02 drowns in them, and training
         # from scratch then stays at chance for many epochs.
         self.positions = nn.Parameter(torch.randn(1, frames // frame_patch_size, patches, dim))
+        self.kernel_works: dict[tuple[torch.device, torch.dtype], bool] = {}
 
     def forward(self, video: Tensor) -> Tensor:
         """Tokens (B, T', N, D) with learned positions added; of uint8, normalised ones."""
@@ -98,7 +95,7 @@ class TubeletEmbedding(nn.Module):
         norm, linear = self.pixel_norm, self.projection
         parameters = (norm.weight, norm.bias, linear.weight, linear.bias)
         dtype = _product_dtype(linear.weight)
-        if _has_kernel(pixels, linear.weight):
+        if self._has_kernel(pixels, dtype):
             tubelets, order = self._normed_by_kernel(pixels, dtype), self._by_row
         elif torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
             tubelets, order = self._normed(pixels, None, None, dtype), None
@@ -109,6 +106,35 @@ class TubeletEmbedding(nn.Module):
             tubelets, order, *parameters
         )
         return projected
+
+    def _has_kernel(self, pixels: Tensor, dtype: torch.dtype) -> bool:
+        whole = self.projection.weight.dtype == torch.float32
+        if not (pixels.is_cuda and whole and find_spec("triton")):
+            return False
+        place = (pixels.device, dtype)
+        if place not in self.kernel_works:
+            self.kernel_works[place] = self._try_kernel(pixels, dtype)
+        return self.kernel_works[place]
+
+    def _try_kernel(self, pixels: Tensor, dtype: torch.dtype) -> bool:
+        """Whether the kernel can be compiled and run here, and gives what the passes give.
+
+        Triton needs a C compiler, Python's headers, and a driver and a GPU that suit it. A warning
+        says what it complains of.
+        """
+        few = pixels[:1, : self.every * self.frame_patch]
+        expected = self._by_row(self._normed(few, None, None, dtype)).flatten(3)
+        try:
+            made = self._normed_by_kernel(few, dtype)
+            why = "its values are wrong"
+            works = torch.allclose(made, expected, rtol=0.02, atol=0.05)  # some roundings of bf16
+        except Exception as error:  # a compiler's, a linker's, a driver's: there is no common base
+            works, why = False, one_line(error)
+        if not works:
+            warnings.warn(
+                f"tubelets are made without Triton's kernel, which is slower: {why}", stacklevel=2
+            )
+        return works
 
     def _cut(self, pixels: Tensor) -> Tensor:
         """Frames (B, T, H, W, C), a whole number of frame patches -> tubelets (B, T', N, K)."""
@@ -182,18 +208,6 @@ def _product_dtype(weight: Tensor) -> torch.dtype:
     """The type of a product with a weight: autocast's where it is on."""
     kind = weight.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-
-
-def _has_kernel(pixels: Tensor, weight: Tensor) -> bool:
-    return pixels.is_cuda and weight.dtype == torch.float32 and _compiles_kernels()
-
-
-@cache
-def _compiles_kernels() -> bool:
-    """Whether Triton is here, and what it compiles with: a C compiler and Python's headers."""
-    compilers = (os.environ.get("CC", "cc"), "gcc", "clang")
-    header = Path(sysconfig.get_path("include"), "Python.h")
-    return find_spec("triton") is not None and any(map(shutil.which, compilers)) and header.exists()
 
 
 class NormedProjection(torch.autograd.Function):
