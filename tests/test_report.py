@@ -487,6 +487,22 @@ def test_loss_curves_of_a_single_epoch_are_drawn(tmp_path: Path) -> None:
         assert (np.diff(rows) == 1).sum() == 2  # the point, and a line in the legend
 
 
+def test_one_loss_far_off_does_not_flatten_the_curves(tmp_path: Path) -> None:
+    def height(worst: float) -> int:
+        """Of the train curve, which falls from 2 to 1, in pixels."""
+        history = [
+            {"epoch": i, "train_loss": 2 - i / 9, "val_loss": 1.5, "val_top1": 0.5}
+            for i in range(10)
+        ]
+        history[3]["val_loss"] = worst
+        loss_curves({"vivit": history}, tmp_path / "curves.png")
+        pixels = matplotlib.image.imread(tmp_path / "curves.png")[..., :3]
+        left = pixels[:, : pixels.shape[1] // 2]  # without the legend
+        return int(np.ptp(np.flatnonzero((left[..., 2] - left[..., 0] > 0.2).any(1))))
+
+    assert height(1000.0) == pytest.approx(height(3.0), rel=0.1)
+
+
 def test_reliability_of_no_clip_and_of_many_is_drawn(tmp_path: Path) -> None:
     bins = [
         Bin(clips=9, mean_p=p, share_drowsy=p / 2, low=p / 4, high=(1 + p) / 2)

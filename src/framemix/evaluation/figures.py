@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ History = list[dict[str, float]]
 
 styled = mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 TRAIN, VAL = "#4878a8", "#d1702a"
+MOST_TIMES_USUAL = 1.5  # a val loss may be, of the highest train loss, to be drawn
 MOST_SEGMENTS = 8
 MOST_COUNTED_CLASSES = 20  # with more, a cell has no room for its count
 
@@ -36,10 +38,21 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
         best = max(history, key=lambda row: row["val_top1"])
         axes.axvline(best["epoch"] + 1, color="0.7", lw=0.8, ls=":")
         axes.set(title=f"{name}: best val top-1 {100 * best['val_top1']:.1f} %", xlabel="epoch")
-        axes.set_ylim(bottom=0)
+        _limit(axes, history)
         axes.legend(frameon=False)
     figure.supylabel("loss", fontsize=9)
     _save(figure, path)
+
+
+def _limit(axes: Axes, history: History) -> None:
+    """Cut off single losses that would flatten all others; their values stand at the edge."""
+    val = [row["val_loss"] for row in history]
+    top = MOST_TIMES_USUAL * max(np.median(val), *(row["train_loss"] for row in history))
+    axes.set_ylim(0, top if max(val) > top else None)
+    for row, loss in zip(history, val, strict=True):
+        if loss > top:
+            place = (row["epoch"] + 1, 0.97 * top)
+            axes.text(*place, f"{loss:.1f}", ha="center", va="top", fontsize=7, color=VAL)
 
 
 @styled
