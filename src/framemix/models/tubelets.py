@@ -122,7 +122,7 @@ class TubeletEmbedding(nn.Module):
         Triton needs a C compiler, Python's headers, and a driver and a GPU that suit it. A warning
         says what it complains of.
         """
-        few = pixels[:1, : self.every * self.frame_patch]
+        few = pixels[:1, : 2 * self.every * self.frame_patch]  # two steps in time, where there are
         expected = self._by_row(self._normed(few, None, None, dtype)).flatten(3)
         try:
             made = self._normed_by_kernel(few, dtype)
