@@ -75,6 +75,23 @@ def test_missing_extra_and_unreadable_files_are_named_with_what_to_do(ucf101, li
     assert "not UCF101's: 1: HandstandPushups/copy of it.avi; move them away" in lines[3]
 
 
+def test_another_dataset_in_ucf101s_layout_is_well_where_no_official_split_is_asked_for(
+    tmp_path, lists
+):
+    root = tmp_path / "ours"
+    encode(root / "Walk/v_Walk_g01_c01.avi")
+    (finding,) = examine_ucf101(root, lists, None, lists_needed=False)
+    assert finding.well
+    assert finding.line.startswith("data.ucf101: 1 videos, none of UCF101's; 1 ")
+    assert bad_lines(list(examine_ucf101(root, lists, None)))
+
+
+def test_ucf101_in_a_folder_of_its_own_below_data_ucf101_is_found_missing(ucf101, lists):
+    lines = bad_lines(list(examine_ucf101(ucf101.parent, lists, None, lists_needed=False)))
+    assert lines[0].startswith("UCF101: missing 2: ")
+    assert f"ucf101/{VIDEOS[0]}, ucf101/{VIDEOS[1]}" in lines[1]
+
+
 def test_a_video_that_is_damaged_inside_is_found_by_decoding_it(ucf101, lists):
     content = (ucf101 / VIDEOS[0]).read_bytes()
     (ucf101 / VIDEOS[0]).write_bytes(content[: content.index(b"movi") + 4])

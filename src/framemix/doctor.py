@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import TypeVar
 
+from framemix.datasets import ucf101
 from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import STATES, Clip, Video
 from framemix.datasets.rldd import NAME, SUBJECTS
@@ -90,17 +91,18 @@ def examine_ucf101(
     """Compare the files below `root` with the official lists; decode each within `limits`.
 
     Without `limits` only the first bytes of a file are read. Without lists, which is a fault where
-    they are needed, all videos are looked at.
+    they are needed, all videos are looked at; so are those of another dataset in UCF101's layout.
     """
     entries = _entries(root)
     there = _videos(entries)
     if not there:
         yield Finding(False, f"data.ucf101 = {root}: nothing there; get it at {UCF101_PAGE}")
         return
+    what = f"data.ucf101: {len(there)} videos"
     try:
         expected = set(read_official_split(lists, 1))
     except DatasetError:
-        yield from _files(root, there, limits, f"data.ucf101: {len(there)} videos")
+        yield from _files(root, there, limits, what)
         line = f"data.ucf101_lists = {lists}: no lists"
         if lists_needed:
             yield Finding(False, f"{line} to compare with; get {LISTS_PAGE}")
@@ -108,6 +110,9 @@ def examine_ucf101(
             yield Finding(True, f"{line}; only split.strategy official1..3 needs them")
         return
     videos = [entry for entry in entries if entry.path.lower() in expected]
+    if not videos and not lists_needed and any(_in_layout(entry) for entry in there):
+        yield from _files(root, there, limits, f"{what}, none of UCF101's")
+        return
     missing = expected - {video.path.lower() for video in videos}
     extra = [entry.path for entry in entries if entry.path.lower() not in expected]
     yield from _files(root, videos, limits, f"UCF101: {len(videos)} of {len(expected)} videos")
@@ -235,6 +240,12 @@ def _listed(table: Path, row_type: type[R], path: Callable[[R], str], root: Path
 
 def _videos(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.path.lower().endswith(".avi")]
+
+
+def _in_layout(video: Entry) -> bool:
+    """Return whether a file lies where the pipeline looks for UCF101's: <Class>/v_*_gNN_cNN.avi."""
+    _, _, name = video.path.partition("/")
+    return ucf101.NAME.fullmatch(name) is not None
 
 
 def _files(
