@@ -156,8 +156,13 @@ def _examples(data: FinetuneData, task: Task, subset: Subset) -> list[Example]:
 
 def _check_stores(source: TrainedModel, data: FinetuneData, pretrained: Path) -> None:
     for store in (data.ucf101, data.rldd):
-        if store.settings.model_dump(mode="json") != source.mix:
+        mix = store.settings.model_dump(mode="json")
+        if other := [key for key in mix if mix[key] != source.mix.get(key)]:
+            here, there = (
+                ", ".join(f"{key} = {settings.get(key)!r}" for key in other)
+                for settings in (mix, source.mix)
+            )
             raise ModelError(
-                f"{store.folder}: mixed as {store.settings.model_dump(mode='json')}, but "
-                f"{pretrained} was trained on {source.mix}; allowed: the same"
+                f"{store.folder}: mixed with {here}, but {pretrained} was trained on {there}; "
+                f"allowed: the same"
             )
