@@ -129,7 +129,7 @@ def test_a_slow_network_answers_the_newest_window_and_counts_the_others(here: Pa
 
 
 def numbers(times: list[float], fps: float) -> list[int]:
-    return list(steady(range(len(times)), times, fps))
+    return list(steady(range(len(times)), times, fps, Path("a.mp4")))
 
 
 def test_late_frames_are_repeated_and_too_many_are_dropped() -> None:
@@ -140,6 +140,12 @@ def test_late_frames_are_repeated_and_too_many_are_dropped() -> None:
 
 def test_a_clock_that_jumps_stops_nothing() -> None:
     assert numbers([0.0, 0.1, 1e6, 1e6 + 0.1, -50.0, -49.9], 10) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("frames", [2, 4])
+def test_a_video_of_more_or_fewer_frames_than_times_is_named(frames: int) -> None:
+    with pytest.raises(VideoError, match=r"^a\.mp4: damaged: "):
+        list(steady(range(frames), [0.0, 0.1, 0.2], 10, Path("a.mp4")))
 
 
 @given(st.lists(st.floats(0.001, 2.0), max_size=40), st.sampled_from([5.0, 10.0, 29.97]))

@@ -53,12 +53,12 @@ def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int
     VideoError, and MixingError for a window of fewer frames than segments.
     """
     times, fps = frame_times(path), frame_rate(path)
-    length = sum(1 for _ in steady(times, times, fps))
+    length = sum(1 for _ in steady(times, times, fps, path))
     if sliding is None or round(sliding.window * fps) >= length:
         return 1, _whole(path, mix, times, fps)
     rolling = rolling_mix(mix, sliding, fps)
     frames = READERS[mix.pixel_format](path, size=mix.size, fit=mix.fit)
-    windows = _windows(steady(frames, times, fps), rolling, fps)
+    windows = _windows(steady(frames, times, fps, path), rolling, fps)
     return 1 + (length - rolling.frames) // rolling.step, windows
 
 

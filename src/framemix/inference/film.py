@@ -30,7 +30,7 @@ def write_film(path: Path, target: Path, explanation: Explanation, mix: MixSetti
     segment_of = [segment for segment, window in enumerate(windows) for _ in window]
     frames = enumerate(stream_frames(path, size=(height, width), fit=mix.fit))
     with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
-        for number, frame in steady(frames, times, fps):
+        for number, frame in steady(frames, times, fps, path):
             if first <= number < first + length:
                 heated = under_heat(explanation, frame, segment_of[number - first])
                 write(write_lines(heated, caption))

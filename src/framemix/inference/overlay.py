@@ -30,7 +30,7 @@ def annotate(
     height, width = info.height // 2 * 2, info.width // 2 * 2
     frames = stream_frames(path, size=(height, width), fit="squeeze")
     with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
-        for number, frame in enumerate(steady(frames, frame_times(path), fps)):
+        for number, frame in enumerate(steady(frames, frame_times(path), fps, path)):
             said = min(predictions, key=lambda p: abs((p.start + p.end) / 2 - number / fps))
             likely = best(classes, said.probabilities, top)
             write(write_lines(frame, [f"{p:4.0%}  {name}" for name, p in likely]))

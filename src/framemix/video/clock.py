@@ -1,7 +1,11 @@
 """A video's frames at a constant rate, whatever their times: phones slow down in the dark."""
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
 from typing import TypeVar
+
+from framemix.errors import VideoError
 
 T = TypeVar("T")
 
@@ -9,9 +13,19 @@ T = TypeVar("T")
 LONGEST_GAP = 5.0
 
 
-def steady(frames: Iterable[T], times: Iterable[float], fps: float) -> Iterator[T]:
-    """Yield the frame that is shown at each 1 / fps seconds, of frames whose times are known."""
-    return (shown for shown, _ in constant_rate(zip(times, frames, strict=True), fps))
+def steady(frames: Iterable[T], times: Iterable[float], fps: float, path: Path) -> Iterator[T]:
+    """Yield the frame that is shown at each 1 / fps seconds, of frames whose times are known.
+
+    Raises VideoError, which names the video at `path`, where frames and times are not as many.
+    """
+    return (shown for shown, _ in constant_rate(_timed(frames, times, path), fps))
+
+
+def _timed(frames: Iterable[T], times: Iterable[float], path: Path) -> Iterator[tuple[float, T]]:
+    for seconds, frame in zip_longest(times, frames):
+        if seconds is None or frame is None:
+            raise VideoError(f"{path}: damaged: PyAV and decord decode another number of frames")
+        yield seconds, frame
 
 
 def constant_rate(timed: Iterable[tuple[float, T]], fps: float) -> Iterator[tuple[T, T]]:
