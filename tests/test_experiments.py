@@ -150,6 +150,7 @@ def test_folds_are_pooled_so_that_every_subject_counts_once(
     assert rows["pooled, 2 of 5", "2"][2] == "4"
     assert rows["pooled, 2 of 5", "2"][5].startswith("0.500")
     assert "rank clips of different folds by scores of different models" in text
+    assert "best epoch by its own val clips" in text
     assert "Not run to their end: fold3." in text
     assert "'split.rldd=fold4,fold5'" in text
 

@@ -46,6 +46,7 @@ MODES = get_args(FinetuneMode)
 # Sections of params.yaml that no figure of a fine-tuned model depends on, but evaluate's views.
 OF_NO_MODEL = ("runtime", "evaluate", "frame_mixup")
 FOLDS = tuple(f"fold{number}" for number in range(1, 6))
+KEPT_EPOCH = "Each model is its best epoch by its own val clips, which flatters a little."
 POOLED = (
     "Pooled AUROC and sensitivity rank clips of different folds by scores of different models. "
     "Where one model scores higher than another whatever the clip, that moves them, mostly down. "
@@ -128,7 +129,7 @@ def table2(experiments: Experiments, task: Task) -> str:
         table.markdown(),
         "The paper's val accuracy is what a random split drawn anew before fine-tuning gives, with "
         "most val clips learnt in pretraining. Drowsy accuracy counts no false alarm; the AUROC "
-        "beside it weighs drowsy clips against alert ones.",
+        f"beside it weighs drowsy clips against alert ones. {KEPT_EPOCH}",
         *_how_to_fill(f"-S finetune.task={task} -S 'finetune.mode={','.join(missing)}'", missing),
     ]
     return "\n\n".join(paragraphs) + "\n"
@@ -159,6 +160,7 @@ def folds_table(experiments: Experiments) -> str:
         f"# UTA-RLDD's folds, task {experiments.params['finetune']['task']}, "
         f"mode {experiments.params['finetune']['mode']}",
         table.markdown() if pooled else "No fold has figures yet.",
+        *([KEPT_EPOCH] if pooled else []),
         *([POOLED] if len(drivers) > 1 else []),
         *([f"Not run to their end: {', '.join(sorted(waiting))}."] if waiting else []),
         *_how_to_fill(f"-S 'split.rldd={','.join(missing)}'", missing),
