@@ -78,6 +78,7 @@ def test_table2_has_each_modes_experiment_above_the_paper() -> None:
     assert rows["fc", "not run"][2:] == ["–"] * 10
     assert "finetune.mode=spatial_temporal_fc,fc'" in text
     assert "finetune.task=drowsy_class" in text
+    assert "The paper's rows are of UCF101's 99 classes and drowsy drivers as one more" in text
 
 
 def test_no_command_is_shown_when_every_mode_is_there() -> None:
