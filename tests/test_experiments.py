@@ -78,6 +78,7 @@ def test_table2_has_each_modes_experiment_above_the_paper() -> None:
     assert rows["fc", "not run"][2:] == ["–"] * 10
     assert "finetune.mode=spatial_temporal_fc,fc'" in text
     assert "finetune.task=drowsy_class" in text
+    assert "The paper's rows are of UCF101's 99 classes and drowsy drivers as one more" in text
 
 
 def test_no_command_is_shown_when_every_mode_is_there() -> None:
@@ -149,6 +150,8 @@ def test_folds_are_pooled_so_that_every_subject_counts_once(
     assert rows["fold2", "1"][5] == "0.000"
     assert rows["pooled, 2 of 5", "2"][2] == "4"
     assert rows["pooled, 2 of 5", "2"][5].startswith("0.500")
+    assert "rank clips of different folds by scores of different models" in text
+    assert "best epoch by its own val clips" in text
     assert "Not run to their end: fold3." in text
     assert "'split.rldd=fold4,fold5'" in text
 

@@ -95,7 +95,7 @@ def test_names_of_classes_cannot_break_the_page(
     for picture in reports.glob("*.png"):
         (tmp_path / picture.name).write_bytes(picture.read_bytes())
     evaluations = {**pretrained, "finetuned": replace(tuned, model=wild)}
-    write_page(evaluations, table1_rows(pretrained), CIRCUMSTANCES, tmp_path)
+    write_page(evaluations, table1_rows(pretrained), "A note.", CIRCUMSTANCES, tmp_path)
     page = (tmp_path / "index.html").read_text()
     assert Reader(page).open == []
     assert "&lt;b&gt;&amp;" in page

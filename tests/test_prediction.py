@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from einops import reduce
+from torch import nn
 
 from framemix.errors import StoreError
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model, normalise
@@ -31,8 +33,8 @@ def model(request: pytest.FixtureRequest) -> TrainedModel:
 def test_gives_a_row_of_probabilities_a_clip(model: TrainedModel, examples: list[Example]) -> None:
     probabilities = predict(model, examples, batch_size=5, device=CPU)
     assert probabilities.shape == (18, 3)
-    assert probabilities.dtype == torch.float32
-    assert torch.allclose(probabilities.sum(1), torch.ones(18))
+    assert probabilities.dtype == torch.float64
+    assert torch.allclose(probabilities.sum(1), torch.ones(18).double())
 
 
 def test_rows_follow_the_order_of_the_examples(
@@ -63,6 +65,24 @@ def test_is_the_softmax_of_the_network_on_normalised_clips(
     expected = logits.double().exp() / logits.double().exp().sum()
     said = predict(model, [example], batch_size=1, device=CPU)
     assert torch.allclose(said.double(), expected, atol=1e-6)
+
+
+class Sure(nn.Module):
+    """Takes every clip for the first class, the surer the brighter it is."""
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        first = 20 + reduce(clips, "b c t h w -> b", "mean")
+        return torch.stack([first, torch.zeros_like(first), torch.zeros_like(first)], dim=1)
+
+
+def test_the_surest_answers_are_no_ties(examples: list[Example]) -> None:
+    config = nonlocal_config()
+    model = TrainedModel(Sure(), config, list(ACTIONS), {}, IMAGENET_MEAN, IMAGENET_STD)
+    said = predict(model, examples, batch_size=5, device=CPU)[:, 0]
+    clips = torch.from_numpy(examples[0].store.read([example.row for example in examples]))
+    brightness = normalise(clips, IMAGENET_MEAN, IMAGENET_STD).mean((1, 2, 3, 4))
+    assert said.argsort().tolist() == brightness.argsort().tolist()
+    assert len(set(said.tolist())) == len(examples)
 
 
 @pytest.mark.parametrize("views", [1, 2, 3])

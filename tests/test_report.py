@@ -24,7 +24,7 @@ from framemix.evaluation.figures import (
     reliability_plot,
 )
 from framemix.evaluation.intervals import Estimate, wilson
-from framemix.evaluation.judging import Judge
+from framemix.evaluation.judging import Evaluation, Judge
 from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import ModelEstimate, picture_clips, table1_rows, write_report
 from framemix.evaluation.settings import EvaluateSettings
@@ -350,9 +350,48 @@ def test_table1_names_the_better_model_and_every_device_once(
     vivit: float, network: float, better: str
 ) -> None:
     rows = {"vivit": row(vivit, "H100"), "nonlocal": row(network, "CPU")}
-    assert f"Better here: {better}, on 10 val clips of 4 groups" in table1_note(rows)
-    assert "ours of: CPU, H100." in table1_note(rows)
-    assert table1_note({"vivit": row(0.6), "nonlocal": row(0.5)}).count("CPU") == 1
+    assert f"Better here: {better}, on 10 val clips of 4 groups" in table1_note(rows, None)
+    assert "ours of: CPU, H100." in table1_note(rows, None)
+    assert table1_note({"vivit": row(0.6), "nonlocal": row(0.5)}, None).count("CPU") == 1
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(0.02, 0.2, True), (-0.05, 0.25, False)])
+def test_table1_says_whether_its_clips_tell_the_networks_apart(
+    low: float, high: float, told: bool
+) -> None:
+    rows = {"vivit": row(0.6), "nonlocal": row(0.5)}
+    lead = row(0.1).top1.model_copy(update={"low": low, "high": high})
+    note = table1_note(rows, lead)
+    assert f"+10.0 points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})" in note
+    assert ("do not tell which is better" in note) != told
+
+
+def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
+    data: FinetuneData, models: Path
+) -> None:
+    judge = Judge(data, "class", 4, CPU, VIEWS)
+    vivit, network = (judge.pretrained(models / name) for name in MODELS)
+    own = np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+
+    def told(evaluation: Evaluation, wrong: list[int]) -> Evaluation:
+        said = own.copy()
+        said[wrong] = np.roll(said[wrong], 1, axis=1)
+        clusters = ["a", "b", "c", "a", "b", "c"]
+        return replace(
+            evaluation, probabilities=torch.from_numpy(said), labels=labels, clusters=clusters
+        )
+
+    first, second = told(vivit, [5]), told(network, [0, 1, 5])
+    lead, back = first.lead(second), second.lead(first)
+    assert lead is not None
+    assert back is not None
+    assert lead.value == pytest.approx(2 / 6, abs=1e-6)
+    assert (lead.low, lead.high) == (-back.high, -back.low)
+    assert lead.low >= 0  # the clip that both have wrong tells nothing of the difference
+    same = first.lead(first)
+    assert same is not None
+    assert (same.value, same.low, same.high) == (0, None, None)
 
 
 def test_minutes_an_epoch_are_those_of_the_usual_epoch(data: FinetuneData, models: Path) -> None:

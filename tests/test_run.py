@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from framemix.errors import DatasetError, TrainingError
 from framemix.models import build_model, load_model
 from framemix.models.config import FinetuneMode
+from framemix.models.registry import parse_config
 from framemix.store import MixedStore
 from framemix.training.batches import Resident, ResidentClips
 from framemix.training.data import Batch, labels_of
@@ -34,6 +36,7 @@ from tests.tiny_store import (
     machine,
     make_store,
     mix_settings,
+    nonlocal_config,
     train_into,
     training_settings,
     vivit_config,
@@ -559,6 +562,24 @@ def test_frozen_parts_run_without_dropout(store: MixedStore, tmp_path: Path) -> 
     without = weights_after(new_run(store, "fc", dropout=0.0, epochs=1), tmp_path / "without")
     frozen = weights_after(new_run(store, "fc", dropout=0.5, epochs=1), tmp_path / "frozen")
     assert all(torch.equal(without[name], frozen[name]) for name in without)
+
+
+@pytest.mark.parametrize("architecture", ["nonlocal", "tsn", "tsm", "i3d"])
+def test_dropout_before_the_last_layer_is_at_work_in_training(
+    store: MixedStore, tmp_path: Path, architecture: str
+) -> None:
+    sizes = {"architecture": architecture, "depth": 10, "width": 4, "num_classes": len(ACTIONS)}
+    if architecture == "nonlocal":
+        sizes = nonlocal_config().model_dump()
+
+    def weights(dropout: float) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        config = parse_config({**sizes, "dropout": dropout})
+        run = replace(new_run(store, epochs=1), network=build_model(config), config=config)
+        return weights_after(run, tmp_path / str(dropout))
+
+    without, dropped = weights(0.0), weights(0.5)
+    assert not torch.equal(without["fc.weight"], dropped["fc.weight"])
 
 
 def test_the_model_is_that_of_the_best_epoch_on_val_clips(

@@ -20,8 +20,10 @@ from framemix.evaluation.figures import History
 from framemix.evaluation.intervals import (
     Bools,
     Estimate,
+    estimate,
     estimate_class_mean,
     estimate_share,
+    share,
 )
 from framemix.models import TrainedModel, load_model
 from framemix.tables import read_table
@@ -56,9 +58,20 @@ class Evaluation:
     own_metrics: Mapping[str, Any]
 
     @cached_property
+    def hits(self) -> Bools:
+        """Whether each of a clip's five likeliest classes is its own, (N, 5), likeliest first."""
+        hits: Bools = ranked_hits(self.probabilities, self.labels).numpy()
+        return hits
+
+    def lead(self, other: "Evaluation") -> Estimate | None:
+        """How much higher top-1 is than another's on the same clips, whose difference is drawn."""
+        gains = self.hits[:, 0].astype(float) - other.hits[:, 0]
+        return estimate("top1_lead", share(gains), self.clusters)
+
+    @cached_property
     def estimates(self) -> list[Estimate]:
         """Every figure that is defined, with its interval."""
-        hits: Bools = ranked_hits(self.probabilities, self.labels).numpy()
+        hits = self.hits
         found = [
             estimate_share("top1", hits[:, 0], self.clusters),
             estimate_share("top5", np.logical_or.reduce(hits, 1), self.clusters),

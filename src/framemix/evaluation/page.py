@@ -21,7 +21,6 @@ from framemix.evaluation.tables import (
     percent,
     subjects_table,
     table1,
-    table1_note,
 )
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
@@ -45,17 +44,21 @@ class Circumstances:
 def write_page(
     evaluations: Mapping[str, Evaluation],
     pretrained: Mapping[str, TrainedRow],
+    note: str,
     circumstances: Circumstances,
     target: Path,
 ) -> None:
-    """Write `target`/index.html: the tables, and the pictures that lie in `target`, inside it."""
+    """Write `target`/index.html: the tables, and the pictures that lie in `target`, inside it.
+
+    `note` is table 1's.
+    """
     tuned = evaluations["finetuned"]
     _write(
         target / "index.html",
         "page.html.jinja",
         parts=[_part(name, evaluation) for name, evaluation in evaluations.items()],
         table1=table1(pretrained),
-        table1_note=table1_note(pretrained),
+        table1_note=note,
         subjects=subjects_table(by_subject(tuned.drivers or [])),
         settings=_settings(tuned, circumstances),
         sample=circumstances.sample,

@@ -68,7 +68,8 @@ def write_report(
     target.mkdir(parents=True, exist_ok=True)
     _write_tables(evaluations, target)
     rows = table1_rows(pretrained)
-    _write_table1(rows, target / "table1.md")
+    note = table1_note(rows, pretrained["vivit"].lead(pretrained["nonlocal"]))
+    _write_table1(rows, note, target / "table1.md")
     for name, evaluation in evaluations.items():
         _write_confusion(name, evaluation, target)
         _picture_explanation(evaluation, target / f"explained_{name}.png")
@@ -82,7 +83,7 @@ def write_report(
     write_json(target / "metrics.json", metrics)
     for name, folder in {**folders, "finetuned": finetuned}.items():
         write_card(name, evaluations[name], circumstances, folder / "README.md")
-    write_page(evaluations, rows, circumstances, target)
+    write_page(evaluations, rows, note, circumstances, target)
     return metrics
 
 
@@ -110,8 +111,8 @@ def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
     write_table(target / "subjects.csv", SubjectRow, by_subject(drivers))
 
 
-def _write_table1(rows: Mapping[str, TrainedRow], path: Path) -> None:
-    text = f"# Table 1: pretraining\n\n{table1(rows).markdown()}\n\n{table1_note(rows)}\n"
+def _write_table1(rows: Mapping[str, TrainedRow], note: str, path: Path) -> None:
+    text = f"# Table 1: pretraining\n\n{table1(rows).markdown()}\n\n{note}\n"
     path.write_text(text, encoding="utf-8")
 
 

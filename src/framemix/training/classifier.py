@@ -77,7 +77,9 @@ class Classifier(pl.LightningModule):
         # Here, not at the epoch's start: Lightning leaves that out where it goes on in mid-epoch.
         self._started = time.perf_counter() - self._seconds_before
         for part in self.network.children():
-            part.train(any(parameter.requires_grad for parameter in part.parameters()))
+            trained = [parameter.requires_grad for parameter in part.parameters()]
+            # What has no parameters, such as the dropout before the last layer, is never frozen.
+            part.train(any(trained) or not trained)
 
     def on_train_epoch_start(self) -> None:
         """Choose the epoch's order of clips."""

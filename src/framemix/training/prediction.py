@@ -20,13 +20,14 @@ def predict(
     device: torch.device,
     views: int = 1,
 ) -> Tensor:
-    """Return class probabilities float32 (clips, classes) in the order of `examples`.
+    """Return class probabilities float64 (clips, classes) in the order of `examples`.
 
-    Each clip's are the mean over its first `views` variants; StoreError where it has fewer. In
-    fp32 whatever the training's precision, so that figures agree between devices.
+    Each clip's are the mean over its first `views` variants; StoreError where it has fewer. The
+    network runs in fp32 whatever the training's precision, so that figures agree between devices.
     """
     model.network.eval().to(device)
-    probabilities = [torch.zeros(0, len(model.classes))]
+    probabilities = [torch.zeros(0, len(model.classes), dtype=torch.float64)]
     for clips, _ in ordered_loader(ClipDataset(examples, views), batch_size, workers=0):
-        probabilities.append(F.softmax(model.logits(clips.to(device)), dim=1).cpu())
+        # In fp32 all that are surer than 17 logits would be 1, and ties to whoever ranks them.
+        probabilities.append(F.softmax(model.logits(clips.to(device)).cpu().double(), dim=1))
     return reduce(torch.cat(probabilities), "(n views) k -> n k", "mean", views=views)
