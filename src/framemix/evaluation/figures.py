@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from framemix.evaluation.drowsiness import Bin
@@ -37,6 +38,7 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
             axes.plot(epochs, losses, marker=".", color=colour, label=subset)
         best = max(history, key=lambda row: row["val_top1"])
         axes.axvline(best["epoch"] + 1, color="0.7", lw=0.8, ls=":")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set(title=f"{name}: best val top-1 {100 * best['val_top1']:.1f} %", xlabel="epoch")
         _limit(axes, history)
         axes.legend(frameon=False)
@@ -47,8 +49,9 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
 def _limit(axes: Axes, history: History) -> None:
     """Cut off single losses that would flatten all others; their values stand at the edge."""
     val = [row["val_loss"] for row in history]
-    top = MOST_TIMES_USUAL * max(np.median(val), *(row["train_loss"] for row in history))
-    axes.set_ylim(0, top if max(val) > top else None)
+    train = max(row["train_loss"] for row in history)
+    top = MOST_TIMES_USUAL * max(np.median(val), train)
+    axes.set_ylim(0, min(top, 1.05 * max(*val, train)))
     for row, loss in zip(history, val, strict=True):
         if loss > top:
             place = (row["epoch"] + 1, 0.97 * top)
