@@ -44,7 +44,7 @@ def _merge(base: Any, overlay: Mapping[str, Any], path: tuple[str, ...]) -> Iter
         if isinstance(value, Mapping) and isinstance(old, Mapping):
             yield from _merge(old, value, (*path, key))
         elif key not in base or old != value:
-            yield f"{'.'.join((*path, key))}: {_flat(old)} -> {_flat(value)}"
+            yield f"{'.'.join(map(str, (*path, key)))}: {_flat(old)} -> {_flat(value)}"
             if isinstance(value, list) and isinstance(old, list):
                 # In place, because the comment behind the key hangs on a list written in lines,
                 # as `dvc exp run -S` leaves it.
