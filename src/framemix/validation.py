@@ -54,6 +54,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     key = _key(first, model)
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        return first["msg"]
     if first["type"] == "missing":
         return f"{key}: missing; allowed: {_present(first)}"
     if first["type"] in ("extra_forbidden", "invalid_key"):
