@@ -269,7 +269,7 @@ def test_load_says_what_is_wrong_with_a_file(tmp_path):
         expect(message)
     bad.unlink()
     bad.mkdir()
-    expect("not a readable safetensors file")
+    expect("a folder; allowed: a model.safetensors")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int32, torch.bool])

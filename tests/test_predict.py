@@ -183,6 +183,14 @@ def test_a_name_without_a_video_is_told(name: str, message: str, tmp_path: Path)
     assert str(tmp_path / name) in str(error.value)
 
 
+def test_an_empty_name_is_not_the_folder_that_one_is_in(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here / "videos")
+    with pytest.raises(FramemixError, match="'': no name of a video; allowed: a video file"):
+        find_videos(["a.avi", ""])
+
+
 def test_prints_the_likeliest_classes_first(here: Path) -> None:
     done = run(here / "model.safetensors", here / "videos/a.avi", "--top", 2)
     assert done.exit_code == 0, done.output

@@ -200,6 +200,8 @@ def explain(
     from framemix.inference.timeline import save_figure
     from framemix.models import load_model
 
+    if not output.name:
+        raise FramemixError(f"--output {output}: allowed: a name, to which .png and .mp4 are added")
     picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
     for target in (picture, film):
         check_target(target, target.suffix, [model, video])

@@ -24,9 +24,12 @@ def search_videos(sources: Sequence[str]) -> dict[Path, str | None]:
     """Return the videos that `sources` name, each once: a folder's in order of their paths.
 
     A file counts whatever its name; of a folder, and of folders in it, what ends like a video.
-    A source without videos, and what cannot be read, comes with a line that says so.
+    A source without videos, and what cannot be read, comes with a line that says so. Raises
+    VideoError for an empty name.
     """
     found: dict[Path, str | None] = {}
+    if "" in sources:  # Path takes it for the folder that one is in
+        raise VideoError("'': no name of a video; allowed: a video file, a folder or a pattern")
     for source in sources:
         found |= dict(_named_by(source)) or {
             Path(source): f"{source}: no video there; allowed: a video file, a folder or a "

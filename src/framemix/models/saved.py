@@ -142,6 +142,8 @@ def _read(path: Path) -> tuple[Metadata, dict[str, Tensor]]:
     except FileNotFoundError:
         raise ModelError("no such model file") from None
     except (SafetensorError, OSError) as error:
+        if path.is_dir():
+            raise ModelError("a folder; allowed: a model.safetensors") from None
         if path.suffix == ".onnx":
             raise ModelError("an ONNX file; allowed: model.safetensors") from None
         raise ModelError(f"not a readable safetensors file ({error})") from None
