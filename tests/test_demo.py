@@ -1,6 +1,7 @@
 """The demo page, in a real browser: a video is dropped, the result appears, nothing leaks."""
 
 import re
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from framemix.errors import ModelError
-from framemix.inference.demo import Analyser
+from framemix.errors import FramemixError, ModelError
+from framemix.inference.demo import Analyser, serve
 from tests.browser import Visit, chromium, served
 from tests.tiny_model import write_model, write_video
 
@@ -120,11 +121,17 @@ def test_a_video_that_is_too_long_is_told(folder: Path, monkeypatch: pytest.Monk
     assert "8 s long; allowed: at most 5 s" in message
 
 
+def test_a_port_that_is_taken_is_told(folder: Path) -> None:
+    pytest.importorskip("gradio", reason="the extra `demo` is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(FramemixError, match=f"--port {port}: the page cannot be served there"):
+            serve(folder / "model.safetensors", [], host="127.0.0.1", port=port, window=5.0)
+
+
 def test_without_the_extra_the_command_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from framemix.inference.demo import serve
-
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(ModelError, match=r"pip install 'framemix\[demo\]'"):
         serve(folder / "model.safetensors", [], host="127.0.0.1", port=0, window=5.0)

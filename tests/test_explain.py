@@ -249,8 +249,9 @@ def test_a_class_can_be_named(tmp_path: Path) -> None:
     assert sum(one.probability for one in named) == pytest.approx(1.0)
     likeliest = explain_clip(model, clip)
     assert likeliest.probability == max(one.probability for one in named)
-    with pytest.raises(ModelError, match="class = 'Sleeping': allowed: ApplyLipstick"):
-        explain_clip(model, clip, "Sleeping")
+    for unknown in ("Sleeping", ""):
+        with pytest.raises(ModelError, match=f"class = '{unknown}': allowed: ApplyLipstick"):
+            explain_clip(model, clip, unknown)
 
 
 def test_shares_in_the_picture_sum_to_the_whole(tmp_path: Path) -> None:
@@ -280,3 +281,5 @@ def test_no_output_is_written_over_the_video_or_where_none_can_be(tmp_path: Path
     assert not (tmp_path / "a.png").exists()
     done = run(model, video, "-o", tmp_path / "none/a")
     assert "none/a.png: cannot be written: No such file" in str(done.exception)
+    done = run(model, video, "-o", "")
+    assert "--output .: allowed: a name, to which .png and .mp4 are added" in str(done.exception)

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import framemix.models
 from framemix.errors import ModelError
@@ -261,14 +262,29 @@ def test_load_says_what_is_wrong_with_a_file(tmp_path):
     expect(r"another shape: head\.1\.bias, head\.9\.bias", unlike)
     for metadata, message in [
         (None, "no 'framemix' metadata"),
-        ({"framemix": "{"}, "metadata: "),
+        ({"framemix": "{"}, "metadata: Invalid JSON: EOF"),
         ({"framemix": "{}"}, "metadata: config: missing"),
     ]:
         save_file({"x": torch.zeros(1)}, bad, metadata=metadata)
         expect(message)
     bad.unlink()
     bad.mkdir()
-    expect("not a readable safetensors file")
+    expect("a folder; allowed: a model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int32, torch.bool])
+def test_weights_that_another_program_converted_are_refused_with_their_type(tmp_path, dtype):
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained())
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    weights = load_file(path)
+    save_file({**weights, "head.1.bias": weights["head.1.bias"].to(dtype)}, path, metadata)
+    with pytest.raises(ModelError) as caught:
+        load_model(path)
+    assert str(caught.value) == (
+        f"{path}: weights of another type: head.1.bias is {dtype}; allowed: torch.float32"
+    )
 
 
 def test_normalise_scales_shifts_and_puts_colours_first():

@@ -16,6 +16,7 @@ import yaml
 from framemix.errors import ParamsError
 from framemix.params import load_params, parse_params
 from framemix.profiles import apply_profile
+from framemix.validation import shown
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMITTED = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -30,6 +31,9 @@ BASE["pretrain"]["vivit"]["model"] |= {"image_patch_size": 10, "frame_patch_size
 BASE["mix"] |= {"variants": 1}
 BASE["evaluate"] |= {"views": 1}
 BASE["finetune"] |= {"task": "drowsy_class"}
+
+
+VIVIT = {"architecture": "vivit", **BASE["pretrain"]["vivit"]["model"]}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -136,14 +140,16 @@ def test_every_key_is_explained_where_it_first_stands():
         ),
         ("mix.segments", 0, "mix.segments = 0: allowed: greater than or equal to 1"),
         ("mix.segments", "eight", "mix.segments = 'eight': allowed: an integer"),
-        ("mix.segments", True, "mix.segments = True: allowed: an integer"),
+        ("mix.segments", True, "mix.segments = true: allowed: an integer"),
         ("mix.segments", "8", "mix.segments = '8': allowed: an integer"),
-        ("resize.fps", True, "resize.fps = True: allowed: a number"),
+        ("resize.fps", True, "resize.fps = true: allowed: a number"),
         ("mix.size", 60, "mix.size = 60: allowed: a list"),
         ("mix.size", [60, 80, 3], "mix.size = [60, 80, 3]: allowed: at most 2 values"),
+        ("mix.size", [60], "mix.size.1: missing; allowed: a longer list"),
+        ("mix.size", {"height": 60}, 'mix.size = {"height": 60}: allowed: a list'),
         ("mix.size", [1, 80], "mix.size.0 = 1: allowed: greater than or equal to 2"),
         ("resize.states", [0, 3], "resize.states.1 = 3: allowed: 0, 5 or 10"),
-        ("resize.states", [False, 10], "resize.states.0 = False: allowed: an integer"),
+        ("resize.states", [False, 10], "resize.states.0 = false: allowed: an integer"),
         ("resize.states", [0, 10.0], "resize.states.1 = 10.0: allowed: an integer"),
         ("resize.states", [], "resize.states = []: allowed: 1 or more values"),
         ("resize.clips", "many", "resize.clips = 'many': allowed: an integer"),
@@ -163,25 +169,52 @@ def test_every_key_is_explained_where_it_first_stands():
         (
             "pretrain.nonlocal.model.nonlocal_blocks",
             True,
-            "pretrain.nonlocal.model.nonlocal_blocks = True: allowed: an integer",
+            "pretrain.nonlocal.model.nonlocal_blocks = true: allowed: an integer",
         ),
         (
             "frame_mixup.train.model.depth",
             10.0,
             "frame_mixup.train.model.depth = 10.0: allowed: an integer",
         ),
-        ("seeds", [True], "seeds.0 = True: allowed: an integer"),
+        ("seeds", [True], "seeds.0 = true: allowed: an integer"),
         ("mix.size", [60.0, 80], "mix.size.0 = 60.0: allowed: an integer"),
         (
             "frame_mixup.more_seeds",
             [False],
-            "frame_mixup.more_seeds.0 = False: allowed: an integer",
+            "frame_mixup.more_seeds.0 = false: allowed: an integer",
+        ),
+        ("frame_mixup.train.model", None, "frame_mixup.train.model = null: allowed: a mapping"),
+        (
+            "frame_mixup.train.model.architecture",
+            None,
+            "frame_mixup.train.model.architecture = null: allowed: 'vivit', 'nonlocal', 'tsn', "
+            "'tsm', 'i3d'",
+        ),
+        (
+            "frame_mixup.mix.segments",
+            0,
+            "frame_mixup.mix.segments = 0: allowed: greater than or equal to 1",
+        ),
+        (
+            "frame_mixup.mix.size",
+            [48, 1],
+            "frame_mixup.mix.size.1 = 1: allowed: greater than or equal to 2",
+        ),
+        (
+            "runtime.decode_timeout",
+            1e10,
+            "runtime.decode_timeout = 10000000000.0: allowed: less than or equal to 86400",
+        ),
+        (
+            "pretrain.nonlocal.model.weights",
+            "",
+            "pretrain.nonlocal.model.weights = '': allowed: null, a file or a URL",
         ),
         ("runtime.resident", 1, "runtime.resident = 1: allowed: 'auto' or true or false"),
         (
             "mix",
             None,
-            "mix = None: allowed: a mapping of method, segments, frames_per_segment, window, "
+            "mix = null: allowed: a mapping of method, segments, frames_per_segment, window, "
             "variants, size, fit, pixel_format",
         ),
     ],
@@ -263,7 +296,9 @@ def test_numbers_are_finite(tmp_path, written, path):
 
 @pytest.mark.parametrize("content", [None, [], "mix"])
 def test_a_file_that_is_no_mapping_is_refused(content):
-    assert error_of(content).startswith(f"content = {content!r}: allowed: a mapping of seeds, data")
+    assert error_of(content).startswith(
+        f"content = {shown(content)}: allowed: a mapping of seeds, data"
+    )
 
 
 @pytest.mark.parametrize(
@@ -314,6 +349,19 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             {"finetune.warmup_epochs": 30.5, "finetune.epochs": 30},
             "finetune.warmup_epochs = 30.5: allowed: at most finetune.epochs = 30",
         ),
+        (
+            {
+                "pretrain.vivit.model.attention": "factorised_dot_product",
+                "pretrain.vivit.model.heads": 3,
+            },
+            "pretrain.vivit.model.heads = 3: allowed with "
+            "pretrain.vivit.model.attention = factorised_dot_product: even numbers",
+        ),
+        (
+            {"pretrain.nonlocal.model.nonlocal_blocks": 5, "pretrain.nonlocal.model.depth": 10},
+            "pretrain.nonlocal.model.nonlocal_blocks = 5: allowed with "
+            "pretrain.nonlocal.model.depth = 10: 1",
+        ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (
             {"runtime.device": "cuda:1", "runtime.devices": 2},
@@ -336,6 +384,15 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             "finetune.mode = temporal_fc: allowed with "
             "pretrain.vivit.model.attention = factorised_dot_product: all, fc",
         ),
+        (
+            {
+                "finetune.mode": "all",
+                "finetune.temporal": "reinit",
+                "pretrain.vivit.model.attention": "spatio_temporal",
+            },
+            "finetune.temporal = reinit: allowed with "
+            "pretrain.vivit.model.attention = spatio_temporal: keep",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, message):
@@ -344,6 +401,49 @@ def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, messa
         *sections, key = path.split(".")
         reduce(getitem, sections, content)[key] = value
     assert error_of(content) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"mix.window": {"frames": 60, "at": "start"}, "videos.min_frames": 56},
+            "mix.window.frames = 60: allowed: at most frame_mixup.videos.min_frames = 56",
+        ),
+        (
+            {"mix.window": {"frames": 6, "at": "start"}, "mix.segments": 8},
+            "mix.segments = 8: allowed: at most frame_mixup.mix.window.frames = 6",
+        ),
+        (
+            {"mix.size": [47, 48], "mix.pixel_format": "yuv420p"},
+            "mix.size = [47, 48]: allowed: even numbers, or mix.pixel_format = rgb24 "
+            "(yuv420p has one colour for 2x2 pixels)",
+        ),
+        (
+            {"mix.size": [48, 48], "train.model": VIVIT | {"image_patch_size": 10}},
+            "mix.size = [48, 48]: allowed: multiples of "
+            "frame_mixup.train.model.image_patch_size = 10",
+        ),
+        (
+            {"mix.segments": 8, "train.model": VIVIT | {"frame_patch_size": 3}},
+            "mix.segments = 8: allowed: a multiple of frame_mixup.train.model.frame_patch_size = 3",
+        ),
+        (
+            {"seeds": [0, 2], "more_seeds": [1, 2]},
+            "more_seeds = 2: allowed: seeds not in frame_mixup.seeds",
+        ),
+        (
+            {"reversed_classes": [["Open", "Close"], ["Close", "Shut"]]},
+            "reversed_classes: Close stands in several pairs; allowed: every class once",
+        ),
+    ],
+)
+def test_what_the_study_cannot_mix_or_train_is_refused_before_it_mixes(changes, message):
+    content = copy.deepcopy(BASE)
+    for path, value in changes.items():
+        *sections, key = path.split(".")
+        reduce(getitem, sections, content["frame_mixup"])[key] = value
+    assert error_of(content) == f"frame_mixup.{message}"
 
 
 @pytest.mark.parametrize(
@@ -380,6 +480,12 @@ def test_a_number_as_dvc_writes_it_is_read_as_a_number(tmp_path):
 
 def test_a_missing_file_says_where_to_run(tmp_path):
     with pytest.raises(ParamsError, match=r"params\.yaml: no such file; run this in the project"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_date_that_does_not_exist_is_one_line(tmp_path):
+    (tmp_path / "params.yaml").write_text("data: 2024-13-45\n")
+    with pytest.raises(ParamsError, match=r"params\.yaml: not YAML: month must be in 1\.\.12"):
         load_params(tmp_path / "params.yaml")
 
 
@@ -479,7 +585,7 @@ def test_values_set_by_hand_stay_where_the_profile_says_nothing(tmp_path, target
         ("mix: {methods: none}", r"mix\.methods: unknown key; allowed: method, "),
         ("speed: 2", r"speed: unknown key; allowed: seeds, "),
         ("mix: {method: mean}", r"mix\.method = 'mean': allowed: 'none', "),
-        ("mix: null", r"mix = None: allowed: a mapping of "),
+        ("mix: null", r"mix = null: allowed: a mapping of "),
         ("mix: {segments: 7}", r"mix\.segments = 7: allowed: a multiple of "),
         ("mix: [1", r"not YAML: .*line 1"),
         ("- 1", r"not a mapping of keys to values"),
@@ -495,6 +601,14 @@ def test_a_profile_in_error_is_named_and_leaves_the_params_untouched(
     assert "\n" not in str(caught.value)
     assert target.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "profile.yaml"]
+
+
+def test_params_that_cannot_be_written_are_named_and_stay(tmp_path, target):
+    before = target.read_bytes()
+    (tmp_path / ".params.yaml.partial").mkdir()  # in the way of what is written
+    with pytest.raises(ParamsError, match=r"params\.yaml: cannot be written: Is a directory"):
+        apply_profile(profile_of(tmp_path, "seeds: [7]\n"), target)
+    assert target.read_bytes() == before
 
 
 def test_a_profile_or_params_that_are_not_there_are_named(tmp_path, target):

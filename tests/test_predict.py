@@ -24,7 +24,7 @@ from framemix.inference.classifier import load_classifier
 from framemix.inference.clips import BATCH, USUAL_LIMITS, Clip, Sliding, clips_of, isolated_clips
 from framemix.inference.overlay import write_lines
 from framemix.inference.prediction import predict_videos
-from framemix.inference.videos import find_videos
+from framemix.inference.videos import find_videos, search_videos
 from framemix.mixing import mix_frames
 from framemix.models import load_model
 from framemix.store import MixedStore
@@ -181,6 +181,25 @@ def test_a_name_without_a_video_is_told(name: str, message: str, tmp_path: Path)
     with pytest.raises(FramemixError, match=message) as error:
         find_videos([str(tmp_path / name)])
     assert str(tmp_path / name) in str(error.value)
+
+
+def test_a_file_whose_name_is_not_utf_8_is_one_line_and_the_rest_goes_on(tmp_path: Path) -> None:
+    bad = tmp_path / os.fsdecode(b"s\xfc\xdf.avi")
+    bad.touch()
+    (tmp_path / "b.avi").touch()
+    said = f"{tmp_path}/s\\xfc\\xdf.avi: its name is not UTF-8; allowed: another name"
+    found = search_videos([str(tmp_path)])
+    assert found == {Path(f"{tmp_path}/s\\xfc\\xdf.avi"): said, tmp_path / "b.avi": None}
+    done = CliRunner().invoke(app, ["explain", str(tmp_path / "no model"), str(bad)])
+    assert str(done.exception) == said
+
+
+def test_an_empty_name_is_not_the_folder_that_one_is_in(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here / "videos")
+    with pytest.raises(FramemixError, match="'': no name of a video; allowed: a video file"):
+        find_videos(["a.avi", ""])
 
 
 def test_prints_the_likeliest_classes_first(here: Path) -> None:

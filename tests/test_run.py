@@ -391,6 +391,31 @@ def test_a_finished_run_is_not_trained_again(trainer: Trainer) -> None:
     assert trainer.results("nonlocal") == before
 
 
+def test_a_finished_run_whose_model_was_deleted_is_trained_again(trainer: Trainer) -> None:
+    assert trainer.run("deleted") == 0
+    for file in (trainer.root / "deleted").rglob("model.safetensors"):
+        file.unlink()
+    assert trainer.run("deleted") == 0
+    assert trainer.results("deleted") == trainer.results("vivit")
+
+
+@pytest.mark.parametrize("left", [0, 1000, -100])
+def test_a_damaged_checkpoint_is_one_line_that_says_what_to_delete(
+    trainer: Trainer, left: int
+) -> None:
+    name = f"damaged {left}"
+    assert trainer.run(name, moment="training_step 1 1") == -signal.SIGKILL
+    (file,) = (trainer.root / name).glob("scratch/*.partial/last.ckpt")
+    file.write_bytes(file.read_bytes()[:left])
+    assert trainer.run(name) == 1
+    said = (trainer.root / f"{name}.log").read_text().splitlines()[-1]
+    assert f"TrainingError: {file}: a damaged checkpoint (" in said
+    assert said.endswith("); delete it, and the training begins anew")
+    file.unlink()
+    assert trainer.run(name) == 0
+    assert trainer.results(name) == trainer.results("vivit")
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
     return make_store(tmp_path_factory.mktemp("run") / "store")

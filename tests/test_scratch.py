@@ -112,6 +112,19 @@ def test_a_unit_whose_output_was_deleted_is_made_again(tmp_path):
     assert names(unit_in(tmp_path).finish()) == ["out"]
 
 
+def test_a_unit_of_which_one_output_was_deleted_is_made_again_as_a_whole(tmp_path):
+    def make(folder: Path) -> None:
+        for name in ("model", "history"):
+            (folder / name).write_text(name)
+
+    unit = unit_in(tmp_path, make=make, whole=lambda folder: len(names(folder)) == 2)
+    done = unit.finish()
+    (done / "model").unlink()
+    (done / "history").write_text("old")
+    assert names(unit.finish()) == ["history", "model"]
+    assert (done / "history").read_text() == "history"
+
+
 def test_a_unit_appears_only_when_it_is_whole(tmp_path):
     def fail(folder: Path) -> None:
         (folder / "half").touch()

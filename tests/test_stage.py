@@ -76,3 +76,26 @@ def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(co
         text=True,
     )
     assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (
+            "import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried 20 GiB.\\nSee')",
+            "CUDA out of memory. Tried 20 GiB. See; allowed: a smaller batch_size, or more parts: "
+            "accumulate",
+        ),
+        ("open('none/table.csv', 'w')", "none/table.csv: No such file or directory"),
+    ],
+)
+def test_a_small_gpu_and_a_file_that_cannot_be_written_are_one_line(tmp_path, work, message):
+    stage = f"from framemix.stage import run_stage\ndef main():\n    {work}\nrun_stage(main)"
+    done = subprocess.run(
+        [sys.executable, "-c", stage],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")

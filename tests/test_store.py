@@ -268,6 +268,14 @@ def test_a_shard_that_was_compressed_afterwards_is_named(folder):
         store.read(store.index)
 
 
+def test_a_shard_that_says_nothing_we_know_of_its_mixing_is_named_in_plain_words(folder):
+    with h5py.File(folder / "yoyo-1-000.h5", "r+") as file:
+        file.attrs["method"] = np.bytes_("mean")
+    store = MixedStore(folder)
+    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: mix settings: method = 'mean': allowed"):
+        store.read(store.index)
+
+
 def test_a_store_without_an_index_or_without_clips_is_refused(tmp_path):
     with pytest.raises(FramemixError, match=r"index\.csv: no such table"):
         MixedStore(tmp_path)

@@ -60,15 +60,46 @@ def test_the_datasets_tables_have_the_columns_that_others_rely_on(tmp_path, row_
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("class,weight,ripe\nA,1,True\nB,heavy,True\n", r"t\.csv:3: weight = 'heavy'"),
-        ("class,ripe\nA,True\n", r"t\.csv:2: weight = .*: Field required"),
-        ("class,weight,ripe,price\nA,1,True,9\n", r"t\.csv:2: price = '9'"),
-        ("class,weight,ripe\nA\n", r"t\.csv:2: weight = None"),
-        ("class,weight,ripe\nA,1,True,9\n", r"t\.csv:2: "),
+        (
+            "class,weight,ripe\nA,1,True\n\nB,heavy,True\n",
+            "t.csv:4: weight = 'heavy': allowed: a number",
+        ),
+        (
+            "class,ripe\nA,True\n",
+            "t.csv:1: columns 'class,ripe'; allowed: 'class,weight,ripe'",
+        ),
+        (
+            "class,weight,ripe,class\nA,1,True,B\n",
+            "t.csv:1: columns 'class,weight,ripe,class'; allowed: 'class,weight,ripe'",
+        ),
+        (
+            "\ufeffclass;weight;ripe\nA;1;True\n",
+            "t.csv:1: columns '\\ufeffclass;weight;ripe'; allowed: 'class,weight,ripe'",
+        ),
+        ("", "t.csv:1: columns ''; allowed: 'class,weight,ripe'"),
+        ("class,weight,ripe\nA\n", "t.csv:2: too few cells; allowed: one for each column"),
+        (
+            "class,weight,ripe\nA,1,True,9\n",
+            "t.csv:2: too many cells; allowed: one for each column",
+        ),
     ],
 )
 def test_a_bad_field_is_named_by_file_line_and_column(tmp_path, text, message):
-    (tmp_path / "t.csv").write_text(text)
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError) as caught:
+        read_table(tmp_path / "t.csv", Fruit)
+    assert str(caught.value) == f"{tmp_path}/{message}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("class,weight,ripe\nsüß,1,True\n".encode("latin1"), "t.csv: no table in UTF-8: .* 0xfc"),
+        (b"class,weight,ripe\n" + b"A" * 200_000, "t.csv: no table in UTF-8: field larger"),
+    ],
+)
+def test_what_is_no_csv_in_utf_8_is_one_line(tmp_path, content, message):
+    (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DatasetError, match=message) as caught:
         read_table(tmp_path / "t.csv", Fruit)
     assert "\n" not in str(caught.value)

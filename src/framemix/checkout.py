@@ -104,5 +104,7 @@ def _profile_file(name: str) -> Path:
     for path in (named, Path(name)):
         if path.is_file():
             return path
+    if not PROFILES.is_dir():
+        raise ParamsError(f"{PROFILES}: no such folder; run this in the project's folder")
     known = ", ".join(sorted(path.stem for path in PROFILES.glob("*.yaml")))
     raise ParamsError(f"profile {name}: no such profile or file; allowed: {known}, or a YAML file")

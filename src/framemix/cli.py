@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import sys
 
 import typer
@@ -10,6 +11,7 @@ from framemix import checkout
 from framemix.benchmarks.commands import bench
 from framemix.errors import FramemixError
 from framemix.inference import commands
+from framemix.scratch import FULL
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,11 +40,19 @@ def framemix() -> None:
 
 
 def main() -> None:
-    """Run the command line: a user's error is one line and exit code 1."""
+    """Run the command line: a user's error, or the system's of a file, is one line and code 1."""
     # What was loaded stays: Python would look through all of it again before it ends.
     atexit.register(gc.freeze)
     try:
         app()
     except FramemixError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        typer.echo(f"error: {where}{error.strerror}", err=True)
+        # What could not be written would be tried again as Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

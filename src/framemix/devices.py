@@ -14,4 +14,7 @@ def resolve_device(name: str) -> torch.device:
     available = torch.cuda.is_available()
     if name.startswith("cuda") and not available:
         raise ModelError(f"device = {name}: no CUDA device here; allowed: auto, cpu")
+    count = torch.cuda.device_count()
+    if name.startswith("cuda:") and int(name.removeprefix("cuda:")) >= count:
+        raise ModelError(f"device = {name}: allowed: cuda:N, N below {count}")
     return torch.device(("cuda" if available else "cpu") if name == "auto" else name)

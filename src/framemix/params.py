@@ -19,9 +19,11 @@ from framemix.datasets.splits import SplitSettings
 from framemix.datasets.ucf101 import FilterSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
+from framemix.frame_mixup.cells import StudyMix
 from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.isolation import Limits
 from framemix.mixing import MixSettings
+from framemix.models.config import NonLocalSettings, ViViTSettings
 from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.settings import PretrainSettings, Seed
 from framemix.validation import Folder, explain
@@ -56,8 +58,8 @@ class RuntimeSettings(BaseModel):
     resident: Literal["auto"] | bool
     scheduler: str | None
     scratch: Folder | None
-    decode_timeout: float = Field(gt=0)
-    decode_memory_mb: int = Field(ge=1)
+    decode_timeout: float = Field(gt=0, le=86400)  # a day
+    decode_memory_mb: int = Field(ge=1, le=2**30)  # more than any machine has
 
     @field_validator("scheduler")
     @classmethod
@@ -111,7 +113,7 @@ class Params(BaseModel):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds = {list(self.seeds)}: allowed: each one once")
         self._check_frames()
-        self._check_patches()
+        self._check_networks()
         self._check_states()
         self._check_recipes()
         self._check_mode()
@@ -137,19 +139,21 @@ class Params(BaseModel):
                 f"mix.segments = {self.mix.segments}: allowed: at most {key} = {wanted}"
             )
 
-    def _check_patches(self) -> None:
-        """ViViT's patches tile the mixed clip."""
-        model = self.pretrain.vivit.model
-        if self.mix.segments % model.frame_patch_size:
-            raise ValueError(
-                f"mix.segments = {self.mix.segments}: allowed: a multiple of "
-                f"pretrain.vivit.model.frame_patch_size = {model.frame_patch_size}"
-            )
-        if any(side % model.image_patch_size for side in self.mix.size):
-            raise ValueError(
-                f"mix.size = {list(self.mix.size)}: allowed: multiples of "
-                f"pretrain.vivit.model.image_patch_size = {model.image_patch_size}"
-            )
+    def _check_networks(self) -> None:
+        """The networks can be built, for clips as they are mixed."""
+        study = self.frame_mixup
+        for section, model, mixed, mix in (
+            ("pretrain.vivit.model", self.pretrain.vivit.model, "mix", self.mix),
+            ("pretrain.nonlocal.model", self.pretrain.nonlocal_.model, "mix", self.mix),
+            ("frame_mixup.train.model", study.train.model, "frame_mixup.mix", study.mix),
+        ):
+            if isinstance(model, ViViTSettings):
+                _check_patches(section, model, mixed, mix)
+                _check_heads(section, model)
+            elif model.weights == "":
+                raise ValueError(f"{section}.weights = '': allowed: null, a file or a URL")
+            if isinstance(model, NonLocalSettings):
+                _check_blocks(section, model)
 
     def _check_states(self) -> None:
         """The fine-tuning task has the states that it tells apart."""
@@ -179,12 +183,17 @@ class Params(BaseModel):
                     )
 
     def _check_mode(self) -> None:
-        """The encoder has the parts that the fine-tuning mode trains."""
+        """The encoder has the parts that fine-tuning trains, or draws anew."""
         attention, mode = self.pretrain.vivit.model.attention, self.finetune.mode
         if attention != "factorised_encoder" and mode not in ("all", "fc"):
             raise ValueError(
                 f"finetune.mode = {mode}: allowed with "
                 f"pretrain.vivit.model.attention = {attention}: all, fc"
+            )
+        if attention != "factorised_encoder" and self.finetune.temporal == "reinit":
+            raise ValueError(
+                f"finetune.temporal = reinit: allowed with "
+                f"pretrain.vivit.model.attention = {attention}: keep"
             )
 
     def _check_views(self) -> None:
@@ -194,6 +203,40 @@ class Params(BaseModel):
                 f"evaluate.views = {self.evaluate.views}: allowed: at most "
                 f"mix.variants = {self.mix.variants}"
             )
+
+
+def _check_patches(
+    section: str, model: ViViTSettings, mixed: str, mix: MixSettings | StudyMix
+) -> None:
+    """ViViT's patches tile the mixed clip."""
+    if mix.segments % model.frame_patch_size:
+        raise ValueError(
+            f"{mixed}.segments = {mix.segments}: allowed: a multiple of "
+            f"{section}.frame_patch_size = {model.frame_patch_size}"
+        )
+    if any(side % model.image_patch_size for side in mix.size):
+        raise ValueError(
+            f"{mixed}.size = {list(mix.size)}: allowed: multiples of "
+            f"{section}.image_patch_size = {model.image_patch_size}"
+        )
+
+
+def _check_heads(section: str, model: ViViTSettings) -> None:
+    """Half of the heads look along time where the encoder has them do so."""
+    if model.attention == "factorised_dot_product" and model.heads % 2:
+        raise ValueError(
+            f"{section}.heads = {model.heads}: allowed with "
+            f"{section}.attention = {model.attention}: even numbers"
+        )
+
+
+def _check_blocks(section: str, model: NonLocalSettings) -> None:
+    """The ResNet has a place for every non-local block."""
+    if model.nonlocal_blocks > 1 and model.depth < 50:
+        raise ValueError(
+            f"{section}.nonlocal_blocks = {model.nonlocal_blocks}: allowed with "
+            f"{section}.depth = {model.depth}: 1"
+        )
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -220,9 +263,11 @@ def read_yaml(reader: YAML, path: Path) -> Any:
         content = reader.load(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
     except DuplicateKeyError as error:
         raise ParamsError(_twice(path, error)) from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: of a date like 2024-13-45
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise ParamsError(f"{path}: not a mapping of keys to values")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from framemix.errors import ParamsError
 from framemix.params import PARAMS, PLAIN, parse_params, read_yaml
 
 
@@ -32,8 +34,14 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
     editor.dump(params, text)
     parse_params(PLAIN.load(text.getvalue()), profile)
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(target)
+    try:
+        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        raise ParamsError(f"{target}: cannot be written: {error.strerror}") from None
+    finally:
+        with suppress(OSError):  # where nothing can be written, nothing can be deleted
+            partial.unlink(missing_ok=True)
     return changes
 
 
@@ -44,7 +52,7 @@ def _merge(base: Any, overlay: Mapping[str, Any], path: tuple[str, ...]) -> Iter
         if isinstance(value, Mapping) and isinstance(old, Mapping):
             yield from _merge(old, value, (*path, key))
         elif key not in base or old != value:
-            yield f"{'.'.join((*path, key))}: {_flat(old)} -> {_flat(value)}"
+            yield f"{'.'.join(map(str, (*path, key)))}: {_flat(old)} -> {_flat(value)}"
             if isinstance(value, list) and isinstance(old, list):
                 # In place, because the comment behind the key hangs on a list written in lines,
                 # as `dvc exp run -S` leaves it.

@@ -31,12 +31,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
+def has_files(folder: Path) -> bool:
+    """Return whether anything is in the folder."""
+    return any(folder.iterdir())
+
+
 @dataclass(frozen=True)
 class Unit:
     """One unit of work: `make(folder)` fills an empty folder with its outputs.
 
     `settings`, the content of `files` and `code` are all that decides them. With `resume`,
-    `make` gets the folder that an interrupted run left, as that run left it.
+    `make` gets the folder that an interrupted run left, as that run left it. `whole` tells whether
+    finished outputs are all there still: someone may have deleted a damaged file out of them.
     """
 
     folder: Path
@@ -45,6 +51,7 @@ class Unit:
     files: Sequence[Path]
     code: str
     resume: bool = False
+    whole: Callable[[Path], bool] = has_files
 
     def finish(self) -> Path:
         """Return the unit's output folder, made now unless it is there already.
@@ -69,13 +76,13 @@ class Unit:
     def _finish(self) -> Path:
         done, partial = self._folders()
         with locked(self.folder / f"{done.name}.lock"):
-            # Someone may have deleted a damaged file out of it.
-            if not (done.is_dir() and any(done.iterdir())):
+            if not self._is_whole(done):
                 if not self.resume:
                     shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True, exist_ok=True)
                 with disk_errors(self.folder):
                     self.make(partial)
+                shutil.rmtree(done, ignore_errors=True)
                 partial.rename(done)
         return done
 
@@ -85,9 +92,12 @@ class Unit:
         `make` gets the folder of that process, which may have it finished only later.
         """
         done, partial = self._folders()
-        if not done.is_dir():
+        if not self._is_whole(done):
             self.make(partial)
         return done
+
+    def _is_whole(self, done: Path) -> bool:
+        return done.is_dir() and self.whole(done)
 
     def _folders(self) -> tuple[Path, Path]:
         """Return where the finished outputs are, and where they come to be."""

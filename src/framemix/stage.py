@@ -11,7 +11,7 @@ from types import FrameType
 
 import psutil
 
-from framemix.errors import FramemixError
+from framemix.errors import FramemixError, one_line
 from framemix.lifeline import stop_with_dvc
 from framemix.scratch import disk_errors
 
@@ -19,7 +19,8 @@ from framemix.scratch import disk_errors
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage: a user's error is one line and exit code 1, so are Ctrl-C and SIGTERM.
 
-    Their exit code is 128 + the signal. The stage stops when the DVC process that started it dies.
+    So is what the system says of a file, and a GPU whose memory is too small. The exit code of the
+    signals is 128 + theirs. The stage stops when the DVC process that started it dies.
     """
     # What is loaded stays: Python would look through all of it again as it ends, for a second.
     gc.freeze()
@@ -30,8 +31,26 @@ def run_stage(main: Callable[[], None]) -> None:
         with disk_errors(Path.cwd()):
             main()
     except FramemixError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end_with(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end_with(f"{error.filename}: {error.strerror}")
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        _end_with(f"{one_line(error)}; allowed: a smaller batch_size, or more parts: accumulate")
+
+
+def _end_with(error: str) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether a GPU's memory was too small."""
+    torch = sys.modules.get("torch")  # most stages do without it
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def argument(allowed: Collection[str]) -> str:

@@ -17,11 +17,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from framemix.errors import StoreError, one_line
 from framemix.mixing import MixSettings, Pixels
 from framemix.tables import Row, read_table
+from framemix.validation import explain
 
 
 class IndexRow(Row):
@@ -143,6 +144,8 @@ class MixedStore:
         if name not in self._shards:  # a look-up takes a third of the time of a clip
             try:
                 self._shards[name] = _open_shard(self.folder / name)
+            except ValidationError as error:
+                raise self._damaged(name, f"mix settings: {explain(error, MixSettings)}") from None
             except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise self._damaged(name, f"cannot be read: {one_line(error)}") from None
         return self._shards[name]

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from framemix.errors import DatasetError
+from framemix.errors import DatasetError, one_line
+from framemix.validation import explain
 
 
 class Row(BaseModel):
@@ -25,7 +26,7 @@ RowType = TypeVar("RowType", bound=Row)
 
 def write_table(path: Path, row_type: type[RowType], rows: Iterable[RowType]) -> None:
     """Write `rows` to `path`, which appears under its name only when complete."""
-    columns = [field.alias or name for name, field in row_type.model_fields.items()]
+    columns = _columns(row_type)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -38,10 +39,18 @@ def read_table(path: Path, row_type: type[RowType]) -> list[RowType]:
     """Return the rows of `path`. Raises DatasetError naming the line and the column."""
     if not path.is_file():
         raise DatasetError(f"{path}: no such table; run the stage that writes it")
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            _parse(path, line, row_type, row) for line, row in enumerate(csv.DictReader(file), 2)
-        ]
+    columns = _columns(row_type)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            header = reader.fieldnames or []
+            if sorted(header) != sorted(columns):
+                raise DatasetError(
+                    f"{path}:1: columns {','.join(header)!r}; allowed: {','.join(columns)!r}"
+                )
+            return [_parse(f"{path}:{reader.line_num}", row_type, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path}: no table in UTF-8: {one_line(error)}") from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -51,10 +60,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     partial.replace(path)
 
 
-def _parse(path: Path, line: int, row_type: type[RowType], row: dict[str, str]) -> RowType:
+def _columns(row_type: type[Row]) -> list[str]:
+    return [field.alias or name for name, field in row_type.model_fields.items()]
+
+
+def _parse(where: str, row_type: type[RowType], row: dict[str, str]) -> RowType:
+    # DictReader puts surplus cells under None, and None into cells that are not there.
+    if None in row or None in row.values():
+        much = "many" if None in row else "few"
+        raise DatasetError(f"{where}: too {much} cells; allowed: one for each column")
     try:
         return row_type.model_validate(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        column, value = ".".join(map(str, first["loc"])), first["input"]
-        raise DatasetError(f"{path}:{line}: {column} = {value!r}: {first['msg']}") from None
+        raise DatasetError(f"{where}: {explain(error, row_type)}") from None

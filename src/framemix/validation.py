@@ -3,6 +3,7 @@
 The line has which key, which value, what is allowed.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -19,6 +20,7 @@ TAG = "architecture"
 PLAIN = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
+    "dict_type": "a mapping",
     "list_type": "a list",
     "model_attributes_type": "a mapping",
     "string_type": "text",
@@ -52,14 +54,23 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     key = _key(first, model)
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        return first["msg"]
     if first["type"] == "missing":
-        return f"{key}: missing; allowed: every key present, null where it may be"
+        return f"{key}: missing; allowed: {_present(first)}"
     if first["type"] in ("extra_forbidden", "invalid_key"):
         return f"{key}: unknown key; allowed: {_keys_at(model, first['loc'][:-1])}"
     # A union reports once for each of its branches: any of them is allowed.
     same = [first, *(other for other in others if _key(other, model) == key)]
     allowed = dict.fromkeys(_allowed(detail, model) for detail in same)
-    return f"{key or 'content'} = {first['input']!r}: allowed: {' or '.join(allowed)}"
+    return f"{key or 'content'} = {shown(first['input'])}: allowed: {' or '.join(allowed)}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as YAML has it, on one line; a text in quotes."""
+    if isinstance(value, str):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def _of_tag(detail: ErrorDetails) -> ErrorDetails:
@@ -69,7 +80,7 @@ def _of_tag(detail: ErrorDetails) -> ErrorDetails:
         return {**detail, "type": "missing", "loc": location}
     if detail["type"] == "union_tag_invalid":
         tags = {"expected": detail["ctx"]["expected_tags"]}
-        tag = detail["ctx"]["tag"]
+        tag = detail["input"][TAG]
         return {**detail, "type": "literal_error", "loc": location, "input": tag, "ctx": tags}
     return detail
 
@@ -81,6 +92,12 @@ def _most_telling(errors: list[ErrorDetails], model: type[BaseModel]) -> list[Er
     if inner[0]["type"] == "missing":
         return sorted(inner, key=lambda error: error["type"] != "extra_forbidden")
     return inner
+
+
+def _present(missing: ErrorDetails) -> str:
+    """Return what is to be there: a key of a mapping, or a place in a list of fixed length."""
+    inside_list = isinstance(missing["loc"][-1], int)
+    return "a longer list" if inside_list else "every key present, null where it may be"
 
 
 def _key(detail: ErrorDetails, model: type[BaseModel]) -> str:

@@ -87,6 +87,7 @@ def resize_clips(
             },
             files=[root.absolute() / source.video],
             code=code_fingerprint(__file__),
+            whole=_has_kept_clips,
         )
         for source in sources
         if (clips := [clip for planned, clip in plan if planned == source])
@@ -155,6 +156,13 @@ def plan_clips(
         for source in sources
         for place in _spread(taken[source.video], source.clips)
     ]
+
+
+def _has_kept_clips(folder: Path) -> bool:
+    table = folder / "clips.csv"
+    return table.is_file() and all(
+        (folder / f"{row.clip}.mp4").is_file() for row in read_table(table, Clip) if row.kept
+    )
 
 
 def _cut_all(

@@ -46,7 +46,7 @@ def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = No
     video = normalise(stored, model.mean, model.std)
     with torch.inference_mode(), inputs_of(network, NonLocalBlock) as inputs:
         probabilities = network(video)[0].softmax(dim=0)
-    label = _label(model, class_name) if class_name else int(probabilities.argmax())
+    label = int(probabilities.argmax()) if class_name is None else _label(model, class_name)
     method, relevance = _relevance(network, video, label)
     return Explanation(
         clip=to_rgb(stored)[0].numpy(),

@@ -4,15 +4,17 @@ Free of torch, so that stages that do not train can check params.yaml at no cost
 stages compute from them is in modules that they import, and so depend on.
 """
 
+from collections import Counter
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from framemix.datasets.sample.arrow import ArrowSettings
 from framemix.datasets.something_something import LabelledSettings
 from framemix.frame_mixup.cells import StudyMix, mix_settings, parse_cell
+from framemix.mixing import MixSettings
 from framemix.training.settings import PretrainModel, Seed
-from framemix.validation import Folder
+from framemix.validation import Folder, explain
 
 
 def _is_cell(name: str) -> str:
@@ -71,15 +73,41 @@ class FrameMixupSettings(BaseModel):
                     f"frame_mixup.reversed_classes = [{forward}, {backward}]: "
                     f"allowed: pairs of two classes"
                 )
-        for cell in [*self.cells, *self.long_cells]:
-            mix_settings(cell, self.mix)
+        names = Counter(name for pair in self.reversed_classes for name in pair)
+        if again := [name for name, pairs in names.items() if pairs > 1]:
+            raise ValueError(
+                f"frame_mixup.reversed_classes: {again[0]} stands in several pairs; "
+                f"allowed: every class once"
+            )
+        if repeated := set(self.seeds) & set(self.more_seeds):
+            raise ValueError(
+                f"frame_mixup.more_seeds = {min(repeated)}: allowed: seeds not in frame_mixup.seeds"
+            )
+        self._check_mix()
         if unknown := sorted(set(self.repeated_cells) - set(self.cells)):
             raise ValueError(
                 f"frame_mixup.repeated_cells = {unknown[0]}: allowed: names in frame_mixup.cells"
             )
-        if self.mix.segments > self.videos.min_frames:
+        return self
+
+    def _check_mix(self) -> None:
+        """Every cell can be mixed, of every kept video."""
+        for cell in [*self.cells, *self.long_cells]:
+            try:
+                mix_settings(cell, self.mix)
+            except ValidationError as error:
+                found = explain(error, MixSettings).removeprefix("mix.")
+                raise ValueError(f"frame_mixup.mix.{found}") from None
+        wanted, key, window = self.mix.segments, "frame_mixup.mix.segments", self.mix.window
+        if window != "all":
+            if wanted > window.frames:
+                raise ValueError(
+                    f"{key} = {wanted}: allowed: at most "
+                    f"frame_mixup.mix.window.frames = {window.frames}"
+                )
+            wanted, key = window.frames, "frame_mixup.mix.window.frames"
+        if wanted > self.videos.min_frames:
             raise ValueError(
-                f"frame_mixup.mix.segments = {self.mix.segments}: allowed: at most "
+                f"{key} = {wanted}: allowed: at most "
                 f"frame_mixup.videos.min_frames = {self.videos.min_frames}"
             )
-        return self

@@ -198,8 +198,13 @@ def explain(
     from framemix.inference.film import write_film
     from framemix.inference.targets import check_target
     from framemix.inference.timeline import save_figure
+    from framemix.inference.videos import name_problem
     from framemix.models import load_model
 
+    if problem := name_problem(str(video)):
+        raise FramemixError(problem)
+    if not output.name:
+        raise FramemixError(f"--output {output}: allowed: a name, to which .png and .mp4 are added")
     picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
     for target in (picture, film):
         check_target(target, target.suffix, [model, video])

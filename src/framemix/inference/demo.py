@@ -131,7 +131,10 @@ def serve(model: Path, clips: Sequence[Path], *, host: str, port: int, window: f
                 pwa=False,
             )
         except OSError as error:
-            raise FramemixError(f"--host {host} --port {port}: {error}") from None
+            raise FramemixError(
+                f"--host {host} --port {port}: the page cannot be served there; "
+                f"allowed: an address of this machine, and a port of it that is free"
+            ) from error
         print(f"serving {model} at {url}; Ctrl-C ends it", flush=True)
         page.block_thread()
 

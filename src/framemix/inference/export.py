@@ -98,5 +98,8 @@ def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
     metadata = {CLASSES_KEY: json.dumps(model.classes), MIX_KEY: json.dumps(model.mix)}
     onnx.helper.set_model_props(proto, metadata)
     partial = target.with_name(f".{target.name}.partial")
-    onnx.save(proto, partial)
-    partial.replace(target)
+    try:
+        onnx.save(proto, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

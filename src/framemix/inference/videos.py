@@ -24,9 +24,12 @@ def search_videos(sources: Sequence[str]) -> dict[Path, str | None]:
     """Return the videos that `sources` name, each once: a folder's in order of their paths.
 
     A file counts whatever its name; of a folder, and of folders in it, what ends like a video.
-    A source without videos, and what cannot be read, comes with a line that says so.
+    A source without videos, and what cannot be read, comes with a line that says so. Raises
+    VideoError for an empty name.
     """
     found: dict[Path, str | None] = {}
+    if "" in sources:  # Path takes it for the folder that one is in
+        raise VideoError("'': no name of a video; allowed: a video file, a folder or a pattern")
     for source in sources:
         found |= dict(_named_by(source)) or {
             Path(source): f"{source}: no video there; allowed: a video file, a folder or a "
@@ -35,7 +38,20 @@ def search_videos(sources: Sequence[str]) -> dict[Path, str | None]:
     return found
 
 
+def name_problem(name: str) -> str | None:
+    """Return what is wrong with a file's name that is not UTF-8, which no decoder takes."""
+    shown = _printable(name)
+    return None if shown == name else f"{shown}: its name is not UTF-8; allowed: another name"
+
+
+def _printable(name: str) -> str:
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def _named_by(source: str) -> Iterator[tuple[Path, str | None]]:
+    if problem := name_problem(source):
+        yield Path(_printable(source)), problem
+        return
     path = Path(source)
     if has_magic(source) and not os.path.lexists(source):
         for match in sorted(glob(source, recursive=True)):  # noqa: PTH207 (Path's is relative)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class Metadata(BaseModel):
     classes: list[str]
     mix: dict[str, Any]
     mean: Colour
-    std: Colour
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 def save_model(path: Path, trained: TrainedModel) -> None:
@@ -142,6 +142,8 @@ def _read(path: Path) -> tuple[Metadata, dict[str, Tensor]]:
     except FileNotFoundError:
         raise ModelError("no such model file") from None
     except (SafetensorError, OSError) as error:
+        if path.is_dir():
+            raise ModelError("a folder; allowed: a model.safetensors") from None
         if path.suffix == ".onnx":
             raise ModelError("an ONNX file; allowed: model.safetensors") from None
         raise ModelError(f"not a readable safetensors file ({error})") from None
@@ -154,14 +156,22 @@ def _read(path: Path) -> tuple[Metadata, dict[str, Tensor]]:
 
 
 def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    expected = network.state_dict()
     wrong = sorted(
         name
         for name in expected.keys() | weights.keys()
-        if name not in weights or weights[name].shape != expected.get(name)
+        if name not in weights
+        or name not in expected
+        or weights[name].shape != expected[name].shape
     )
     if wrong:
         raise ModelError(f"weights missing, unknown or of another shape: {', '.join(wrong)}")
+    other = sorted(name for name, weight in weights.items() if weight.dtype != expected[name].dtype)
+    if other:
+        raise ModelError(
+            f"weights of another type: {other[0]} is {weights[other[0]].dtype}; "
+            f"allowed: {expected[other[0]].dtype}"
+        )
     # A sum is not finite when a weight is not, and makes no tensor of the weights' size.
     broken = sorted(name for name, weight in weights.items() if not weight.sum().isfinite())
     if broken:

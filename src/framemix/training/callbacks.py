@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, WeightAveragi
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from framemix.errors import TrainingError
 from framemix.training.classifier import Classifier
 from framemix.training.data import Batch
 from framemix.training.interrupt import Interrupt
@@ -120,3 +121,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         partial_file = Path(f"{path}.partial")
         torch.save(checkpoint, partial_file)
         partial_file.replace(path)
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint. Raises TrainingError for one that is damaged."""
+        try:
+            checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **kwargs)
+        except Exception as error:  # what the unpickler meets in a damaged file can be anything
+            raise TrainingError(
+                f"{path}: a damaged checkpoint ({type(error).__name__}); "
+                f"delete it, and the training begins anew"
+            ) from error
+        return checkpoint

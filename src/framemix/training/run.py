@@ -108,6 +108,7 @@ def train(run: Run, machine: Machine) -> Path:
         files=[],
         code=code_fingerprint(__file__),
         resume=True,
+        whole=_has_outputs,
     )
     if rank := process_rank():
         if machine.processes == 1:
@@ -131,6 +132,10 @@ def trained_model(run: Run) -> TrainedModel:
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
     )
+
+
+def _has_outputs(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in OUTPUTS)
 
 
 def _fit(run: Run, machine: Machine, folder: Path) -> None:
