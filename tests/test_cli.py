@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 RUN = [sys.executable, "-c", "from framemix.cli import main; main()"]
 
 
@@ -15,6 +16,16 @@ def test_a_disk_that_is_full_is_one_line_where_output_is_kept_in_a_file():
         done = subprocess.run([*RUN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
     assert done.stderr == "error: No space left on device\n"
+
+
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path):
+    before = (ROOT / "params.yaml").read_bytes()
+    (tmp_path / "params.yaml").write_bytes(before)
+    (tmp_path / ".params.yaml.partial").mkdir()  # in the way of what is written
+    command = [*RUN, "profile", str(ROOT / "profiles/paper.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: .params.yaml.partial: Is a directory\n")
+    assert (tmp_path / "params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize("command", [["profile", "paper"], ["doctor"]])

@@ -603,14 +603,6 @@ def test_a_profile_in_error_is_named_and_leaves_the_params_untouched(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml", "profile.yaml"]
 
 
-def test_params_that_cannot_be_written_are_named_and_stay(tmp_path, target):
-    before = target.read_bytes()
-    (tmp_path / ".params.yaml.partial").mkdir()  # in the way of what is written
-    with pytest.raises(ParamsError, match=r"params\.yaml: cannot be written: Is a directory"):
-        apply_profile(profile_of(tmp_path, "seeds: [7]\n"), target)
-    assert target.read_bytes() == before
-
-
 def test_a_profile_or_params_that_are_not_there_are_named(tmp_path, target):
     with pytest.raises(ParamsError, match=r"none\.yaml: no such file"):
         apply_profile(tmp_path / "none.yaml", target)

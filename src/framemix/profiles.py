@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from framemix.errors import ParamsError
 from framemix.params import PARAMS, PLAIN, parse_params, read_yaml
 
 
@@ -34,14 +32,8 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
     editor.dump(params, text)
     parse_params(PLAIN.load(text.getvalue()), profile)
     partial = target.with_name(f".{target.name}.partial")
-    try:
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        partial.replace(target)
-    except OSError as error:
-        raise ParamsError(f"{target}: cannot be written: {error.strerror}") from None
-    finally:
-        with suppress(OSError):  # where nothing can be written, nothing can be deleted
-            partial.unlink(missing_ok=True)
+    partial.write_text(text.getvalue(), encoding="utf-8")
+    partial.replace(target)
     return changes
 
 

@@ -126,6 +126,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint. Raises TrainingError for one that is damaged."""
         try:
             checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **kwargs)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception as error:  # what the unpickler meets in a damaged file can be anything
             raise TrainingError(
                 f"{path}: a damaged checkpoint ({type(error).__name__}); "
