@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -30,7 +31,8 @@ from framemix.models import load_model
 from framemix.store import MixedStore
 from framemix.training.data import Example
 from framemix.training.prediction import predict as predict_store
-from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.video.reading import count_frames, describe, frame_times, stream_frames
+from framemix.video.writing import FFMPEG
 from tests.bad_videos import slowing_down
 from tests.tiny_model import FPS, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
@@ -109,6 +111,17 @@ def test_a_whole_video_ends_when_its_last_frame_does(tmp_path: Path) -> None:
     assert (clip.start, clip.end) == (0.0, pytest.approx(12.0, abs=0.1))
     (clip,) = clips_of(video, mix_settings(window={"frames": 20, "at": "centre"}), None)[1]
     assert (clip.start, clip.end) == (pytest.approx(3.5), pytest.approx(5.5, abs=0.1))
+
+
+def test_a_video_whose_clock_starts_late_starts_at_zero(here: Path, tmp_path: Path) -> None:
+    source, path = here / "videos/below/b.mp4", tmp_path / "a.mkv"
+    late = ffmpeg.input(f"file:{source}", itsoffset=20).output(f"file:{path}", c="copy")
+    late.global_args("-copyts").run(cmd=FFMPEG, quiet=True)
+    assert frame_times(path)[0] > 10
+    (clip,) = clips_of(path, mix_settings(), None)[1]
+    assert (clip.start, clip.end) == (0.0, pytest.approx(4.3, abs=0.01))
+    windows = list(clips_of(path, mix_settings(), Sliding(2.0, 1.0))[1])
+    assert [window.start for window in windows] == pytest.approx([0.0, 1.0, 2.0])
 
 
 def test_the_annotated_video_keeps_the_pace_of_one_whose_frame_rate_changes(tmp_path: Path) -> None:
