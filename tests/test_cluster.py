@@ -261,10 +261,17 @@ def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_stages_outputs(
     assert len(finished) < 40
 
 
-def test_a_worker_of_other_code_is_refused_even_when_it_joins_later(dask_cluster, tmp_path):
+@pytest.mark.parametrize(("changed", "what"), [("mixing.py", "framemix code"), ("", "h5py")])
+def test_a_worker_of_other_code_or_libraries_is_refused_even_when_it_joins_later(
+    dask_cluster, tmp_path, changed, what
+):
     shutil.copytree(SRC / "framemix", tmp_path / "other/framemix")
-    with (tmp_path / "other/framemix/mixing.py").open("a") as file:
-        file.write("# changed\n")
+    if changed:
+        with (tmp_path / "other/framemix" / changed).open("a") as file:
+            file.write("# changed\n")
+    else:
+        (tmp_path / "other/h5py-0.1.dist-info").mkdir()
+        (tmp_path / "other/h5py-0.1.dist-info/METADATA").write_text("Name: h5py\nVersion: 0.1\n")
     dask_cluster.start_worker()
     results = map_tasks(pause, range(200), cluster=Cluster(1, dask_cluster.address), label="pause")
     assert next(results) == 0
@@ -273,7 +280,7 @@ def test_a_worker_of_other_code_is_refused_even_when_it_joins_later(dask_cluster
         list(results)
     message = str(caught.value)
     assert message.startswith("worker tcp://127.0.0.1:")
-    assert " has framemix code " in message
+    assert f" has {what} " in message
     assert "allowed: the code and libraries of the client" in message
     assert "\n" not in message
 

@@ -232,6 +232,29 @@ def test_the_code_of_a_module_is_its_source_and_that_of_its_imports():
     assert code_fingerprint(str(mix)) == code_fingerprint(str(mix))
 
 
+def test_the_code_of_a_module_changes_with_its_own_source(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text(f"from framemix import mixing\nNAME = {name!r}\n")
+    assert code_fingerprint(str(tmp_path / "a.py")) != code_fingerprint(str(tmp_path / "b.py"))
+
+
+def test_the_code_of_a_module_has_the_same_name_in_every_process():
+    """So that a run finds what the last one finished."""
+    code = "import sys; from framemix.codetree import code_fingerprint as f; print(f(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(PACKAGE / "datasets/mix.py")]
+    names = {
+        subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": "src", "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(names) == 1
+
+
 @pytest.mark.parametrize(
     "line",
     [

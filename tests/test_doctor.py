@@ -135,6 +135,15 @@ def test_without_the_lists_it_says_where_to_get_them(ucf101, tmp_path):
     assert "no lists to compare with; get https://" in line
 
 
+def test_a_file_that_no_table_can_name_is_told_with_its_reason(ucf101, tmp_path):
+    (ucf101 / VIDEOS[0]).rename(ucf101 / "Archery/v_new\nline_g01_c01.avi")
+    findings = examine_ucf101(ucf101, tmp_path / "none", None, lists_needed=False)
+    assert bad_lines(list(findings))[1:] == [
+        f"{ucf101}/Archery/v_new\\x0aline_g01_c01.avi: its name has control characters or is not "
+        "UTF-8; get it anew"
+    ]
+
+
 def test_the_real_lists_name_all_of_ucf101(shared):
     root, lists = shared / "data/UCF-101", shared / "data/ucfTrainTestlist"
     lines = [finding.line for finding in examine_ucf101(root, lists, None)]
@@ -184,6 +193,23 @@ def test_two_file_systems_each_need_the_room(tmp_path):
     findings = examine_disk(10**9, mix_settings(), {"store": tmp_path, "scratch": other})
     assert [finding.well for finding in findings] == [False, False]
     assert findings[1].line.startswith("scratch: ")
+
+
+@pytest.mark.parametrize(("share", "well"), [(0.5, True), (1.5, False)])
+def test_what_is_mixed_already_takes_no_more_room_and_counts_once(tmp_path, share, well):
+    for name in ("store", "cache"):
+        (tmp_path / name).mkdir()
+    held = 10**12
+    with (tmp_path / "store/a.h5").open("wb") as file:
+        file.truncate(held)  # a hole, which takes no disk
+    (tmp_path / "cache/a.h5").hardlink_to(tmp_path / "store/a.h5")
+    settings = mix_settings(segments=8, size=[240, 320])
+    free = shutil.disk_usage(tmp_path).free
+    clips = round((free + share * held) / (8 * 240 * 320 * 3))
+    folders = {name: tmp_path / name for name in ("store", "cache")}
+    (finding,) = examine_disk(clips, settings, folders)
+    assert finding.well == well
+    assert "; 1000.0 GB are there, " in finding.line
 
 
 PLACES = ("sample", "videos", "clips", "store", "cache", "scratch")

@@ -30,6 +30,7 @@ from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
 from framemix.models.vivit import Attention, FactorisedAttention, ViViT
 from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import video_writer
+from tests.bad_videos import slowing_down
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import (
     ACTIONS,
@@ -215,15 +216,16 @@ def test_command_writes_a_picture_and_a_film(
     assert (info.height, info.width) == (240, 360)
 
 
+@pytest.mark.parametrize("window", ["all", {"frames": 9, "at": "centre"}])
 @pytest.mark.parametrize(("frames", "segments", "times"), [(10, 3, 3), (29, 8, 4)])
 def test_the_film_shows_a_segments_relevance_on_the_frames_that_were_mixed_into_it(
-    frames: int, segments: int, times: int, tmp_path: Path
+    frames: int, segments: int, times: int, window: Any, tmp_path: Path
 ) -> None:
     source = tmp_path / "grey.avi"
     with video_writer(source, width=WIDTH, height=HEIGHT, fps=25, codec="ffv1") as write:
         for _ in range(frames):
             write(np.full((HEIGHT, WIDTH, 3), 60, np.uint8))
-    mix = mix_settings(segments=segments, method="average")
+    mix = mix_settings(segments=segments, method="average", window=window)
     seen = (2 * times) // 3
     relevance = torch.zeros(times, 1, 1)
     relevance[seen] = 1.0
@@ -232,9 +234,23 @@ def test_the_film_shows_a_segments_relevance_on_the_frames_that_were_mixed_into_
     write_film(source, tmp_path / "film.mp4", explanation, mix)
     film = stream_frames(tmp_path / "film.mp4", size=(HEIGHT, WIDTH), fit="squeeze")
     heated = [number for number, frame in enumerate(film) if frame[HEIGHT // 2 :].mean() > 100]
-    windows = mix_windows(frames, segments=segments, method="average", frames_per_segment="all")
-    into = [window for place, window in enumerate(windows) if place * times // segments == seen]
-    assert heated == [number for window in into for number in window]
+    first, length = mix.span(frames)
+    windows = mix_windows(length, segments=segments, method="average", frames_per_segment="all")
+    into = [one for place, one in enumerate(windows) if place * times // segments == seen]
+    assert heated == [first + number for one in into for number in one]
+
+
+def test_the_film_keeps_the_pace_of_a_video_whose_frame_rate_changes(tmp_path: Path) -> None:
+    source, film = slowing_down(tmp_path / "a.mp4"), tmp_path / "film.mp4"
+    mix = mix_settings(size=[48, 64])
+    clip = np.zeros((mix.segments, *mix.frame_shape), np.uint8)
+    cold = Explanation(clip, "a", 0.5, "made up", torch.zeros(2, 1, 1), None)
+    write_film(source, film, cold, mix)
+    fps = describe(film).fps
+    frames = list(stream_frames(film, size=(48, 64), fit="squeeze"))
+    corner = [frame[-8:, -8:].mean() for frame in frames]
+    expected = [(4 + 16 * (number / fps // 1)) * 255 / 219 for number in range(len(frames))]
+    assert np.mean(np.abs(np.subtract(corner, expected)) < 6) > 0.8  # all but where seconds change
 
 
 def run(*arguments: object) -> Result:

@@ -510,9 +510,27 @@ def test_the_plot_counts_the_frames_of_the_window_alone() -> None:
 
 def test_whether_segments_are_equally_long_is_asked_of_the_window() -> None:
     rows = [Answer(video="a", frames=33, top1=1, top5=1, forward=1, backward=0)]
-    for window, key in ((Window(frames=16, at="start"), "equal"), ("all", "unequal")):
+    for window, key in (
+        (Window(frames=16, at="start"), "equal"),
+        (Window(frames=12, at="start"), "unequal"),
+        ("all", "unequal"),
+    ):
         found = checks([CellAnswers("short", "average-all", SEGMENTS, window, {0: rows})])
         assert list(found) == [f"average_{key}_segments"]
+
+
+def test_videos_without_a_direction_shift_no_other_in_the_checks_and_the_plot() -> None:
+    rows = [
+        Answer(video=str(frames), frames=frames, top1=1, top5=1, forward=forward, backward=backward)
+        for frames, forward, backward in ((64, None, None), (57, 1, 1), (56, 1, 0))
+    ]
+    some = CellAnswers("short", "average-all", SEGMENTS, "all", {0: rows})
+    found = checks([some])
+    assert found["average_equal_segments"]["value"] == 0.5
+    assert found["average_unequal_segments"]["value"] == 1
+    (panel,) = panels([some])
+    assert panel.title == "short videos: 56 to 57 frames"
+    assert [place for place, _ in panel.lines[0].points] == [(56 + 57) / 2 / SEGMENTS]
 
 
 def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_mixing_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
     kept = finished(folders["scratch"])
     assert kept
     assert not (folders["store"] / "index.csv").exists()
-    assert len(list(folders["store"].glob("*.h5"))) == (0 if full == "scratch" else 1)
+    assert len(list(folders["store"].rglob("*"))) == (0 if full == "scratch" else 1)
 
     grow(small_disk)
     shutil.rmtree(folders["store"], ignore_errors=True)  # as DVC does

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import select
 import shutil
 import signal
@@ -90,6 +91,10 @@ def break_after(path: Path) -> str:
     return path.name
 
 
+def core_size(path: Path) -> int:
+    return resource.getrlimit(resource.RLIMIT_CORE)[1]
+
+
 def dawdle(path: Path) -> str:
     time.sleep(1)
     return path.name
@@ -112,6 +117,24 @@ def test_each_misbehaviour_is_a_reason_that_names_the_file_and_the_next_is_serve
 def test_a_limit_that_nobody_can_set_has_no_name(what):
     with pytest.raises(VideoError, match=r" more than (0\.5 s|128 MB)$"):
         isolated(misbehave, Path(f"{what}.avi"), Limits(0.5, 128, (None, None)))
+
+
+def test_a_subprocess_of_other_limits_is_not_used_again():
+    assert isolated(identity, Path("a.avi"), Limits(30, 256))
+    with pytest.raises(VideoError, match=r"^b\.avi: decoding took more than 0\.5 s"):
+        isolated(dawdle, Path("b.avi"), Limits(0.5, 256))
+
+
+@pytest.mark.parametrize("what", ["hang", "hoard"])
+def test_what_breaks_a_limit_is_gone_when_that_is_told(what):
+    others = set(psutil.Process().children())
+    with pytest.raises(VideoError, match="decoding "):
+        isolated(misbehave, Path(f"{what}.avi"), Limits(0.5, 128))
+    assert set(psutil.Process().children()) <= others
+
+
+def test_a_decoder_that_crashes_fills_no_disk_with_its_memory():
+    assert isolated(core_size, Path("a.avi"), LIMITS) == 0
 
 
 def test_many_files_are_served_by_one_subprocess_of_the_thread():

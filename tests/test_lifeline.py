@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 
@@ -94,5 +95,24 @@ def test_a_stage_started_by_hand_outlives_what_started_it(tmp_path):
     parent.wait()
     try:
         assert not ends_within(child, 1.5)
+        assert not (tmp_path / "ended").exists()
     finally:
         child.kill()
+
+
+def test_ctrl_c_is_answered_by_the_parent_and_not_by_its_worker(tmp_path):
+    parent, child = start_family(tmp_path, "end_with_parent", shell=False, dvc=False)
+    try:
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert child.status() == psutil.STATUS_SLEEPING
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+@pytest.mark.parametrize(("parent", "code"), [("os.getppid()", 0), ("os.getppid() - 1", 1)])
+def test_what_lost_its_parent_before_it_could_say_so_ends_at_once(parent, code):
+    work = f"import os; from framemix.lifeline import die_with; die_with({parent})"
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    assert subprocess.run([sys.executable, "-c", work], env=environment).returncode == code

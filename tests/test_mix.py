@@ -132,10 +132,11 @@ def test_planes_are_mixed_as_pixels_are(video, fit):
 @pytest.mark.parametrize(("at", "start"), [("start", 0), ("centre", 5)])
 def test_of_a_window_only_its_frames_are_mixed(video, at, start):
     settings = settings_with(window={"frames": 9, "at": at})
-    expected = mix_frames(
-        frames_of(video)[start : start + 9], segments=4, method="linear", frames_per_segment="all"
-    )
-    assert np.array_equal(list(mix_video(video, 20, settings)), expected)
+    frames = frames_of(video)[start : start + 9]
+    for backward, window in ((False, frames), (True, frames[::-1])):
+        expected = mix_frames(window, segments=4, method="linear", frames_per_segment="all")
+        mixed = list(mix_video(video, 20, settings, backward=backward))
+        assert np.array_equal(mixed, expected), backward
 
 
 @pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from framemix.cli import app
 from framemix.errors import ParamsError
 from framemix.params import load_params, parse_params
 from framemix.profiles import apply_profile
@@ -162,6 +164,12 @@ def test_every_key_is_explained_where_it_first_stands():
             "runtime.scheduler = 'node7': allowed: null or an address like tcp://host:8786",
         ),
         (
+            "runtime.scheduler",
+            "tcp://node7/dask:8786",
+            "runtime.scheduler = 'tcp://node7/dask:8786': allowed: null or an address like "
+            "tcp://host:8786",
+        ),
+        (
             "pretrain.nonlocal.model.depth",
             18,
             "pretrain.nonlocal.model.depth = 18: allowed: 10, 50 or 101",
@@ -304,15 +312,15 @@ def test_a_file_that_is_no_mapping_is_refused(content):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mix.segments": 152}, "mix.segments = 152: allowed: at most filter.min_frames = 150"),
-        ({"resize.frames": 6}, "mix.segments = 8: allowed: at most resize.frames = 6"),
+        ({"mix.segments": 151}, "mix.segments = 151: allowed: at most filter.min_frames = 150"),
+        ({"resize.frames": 7}, "mix.segments = 8: allowed: at most resize.frames = 7"),
         (
             {"mix.window": {"frames": 151, "at": "start"}},
             "mix.window.frames = 151: allowed: at most filter.min_frames = 150",
         ),
         (
-            {"mix.window": {"frames": 6, "at": "start"}},
-            "mix.segments = 8: allowed: at most mix.window.frames = 6",
+            {"mix.window": {"frames": 7, "at": "start"}},
+            "mix.segments = 8: allowed: at most mix.window.frames = 7",
         ),
         (
             {"mix.segments": 7},
@@ -361,6 +369,14 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             {"pretrain.nonlocal.model.nonlocal_blocks": 5, "pretrain.nonlocal.model.depth": 10},
             "pretrain.nonlocal.model.nonlocal_blocks = 5: allowed with "
             "pretrain.nonlocal.model.depth = 10: 1",
+        ),
+        (
+            {"pretrain.nonlocal.warmup_epochs": 31, "pretrain.nonlocal.epochs": 30},
+            "pretrain.nonlocal.warmup_epochs = 31: allowed: at most pretrain.nonlocal.epochs = 30",
+        ),
+        (
+            {"frame_mixup.train.accumulate": 17, "frame_mixup.train.batch_size": 16},
+            "frame_mixup.train.accumulate = 17: allowed: at most frame_mixup.train.batch_size = 16",
         ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (
@@ -577,6 +593,36 @@ def test_values_set_by_hand_stay_where_the_profile_says_nothing(tmp_path, target
     )
     apply_profile(profile_of(tmp_path, PROFILE), target)
     assert load_params(target).seeds == (7,)
+
+
+def test_a_profile_keeps_the_quotes_of_what_was_set_by_hand(tmp_path, target):
+    text = re.sub(r"  rldd: data\S+", "  rldd: '/disk/UTA-RLDD'", target.read_text())
+    target.write_text(text)
+    apply_profile(profile_of(tmp_path, PROFILE), target)
+    assert "  rldd: '/disk/UTA-RLDD'" in target.read_text()
+
+
+def test_a_profile_can_add_a_key_that_older_params_lack(tmp_path, target):
+    target.write_text(re.sub(r"\n  scheduler: null.*", "", target.read_text()))
+    changes = apply_profile(profile_of(tmp_path, "runtime: {scheduler: null}"), target)
+    assert changes == ["runtime.scheduler: null -> null"]
+    assert load_params(target).runtime.scheduler is None
+
+
+def test_a_profile_goes_by_its_name_or_by_its_path(tmp_path, target, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles/mine.yaml").write_text("seeds: [5]")
+    (tmp_path / "mine").write_text("seeds: [6]")
+    for name, seed in (("mine", 5), (str(tmp_path / "mine"), 6)):
+        done = CliRunner().invoke(app, ["profile", name])
+        assert done.exit_code == 0, done.output
+        assert load_params(target).seeds == (seed,)
+    assert CliRunner().invoke(app, ["profile", str(tmp_path / "mine")]).stdout == (
+        "params.yaml already has these values\n"
+    )
+    with pytest.raises(ParamsError, match=r"^profile yours: no such .* allowed: mine, or a YAML"):
+        raise CliRunner().invoke(app, ["profile", "yours"]).exception
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from framemix.models.input import normalise, to_rgb
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import video_writer
+from tests.bad_videos import shown
 
 H264 = ["-c:v", "libx264", "-crf", "4", "-preset", "ultrafast"]
 FFV1 = ["-c:v", "ffv1"]
@@ -148,6 +149,22 @@ def test_the_declared_matrix_and_range_are_honoured(tmp_path, matrix, colour_ran
 
 
 @pytest.mark.parametrize(
+    ("matrix", "declared", "colour_range"),
+    [("bt2020", "bt2020nc", "tv"), ("smpte240m", "smpte240m", "tv"), ("bt601", "smpte170m", "pc")],
+)
+def test_what_webm_declares_is_honoured(tmp_path, matrix, declared, colour_range):
+    """Of full range, VP9's frames are named yuv420p as all others."""
+    path = encoded(
+        tmp_path / "a.webm",
+        scene(),
+        *("-c:v", "libvpx-vp9", "-crf", "4", "-b:v", "0", "-cpu-used", "8", "-pix_fmt", "yuv420p"),
+        filters=f"scale=out_color_matrix={matrix}:out_range={colour_range},"
+        f"setparams=colorspace={declared}:range={colour_range}",
+    )
+    assert psnr(read(path)[0], scene()) > 38
+
+
+@pytest.mark.parametrize(
     ("name", "options"),
     [
         ("plain.avi", [*FFV1, "-pix_fmt", "yuv420p"]),
@@ -199,6 +216,23 @@ def test_padding_is_black_and_even(tmp_path):
     assert (frames[:, :16] == 0).all()
     assert (frames[:, -16:] == 0).all()
     assert psnr(frames[0, 16:-16], scene()) > 38
+
+
+def test_padded_planes_are_the_files_own_colours_on_their_brightness_in_black(tmp_path):
+    path = encoded(tmp_path / "a.avi", scene(), *FFV1, "-pix_fmt", "yuv420p")
+    own = next(stream_planes(path, size=(HEIGHT, WIDTH), fit="squeeze"))
+    padded = next(stream_planes(path, size=(HEIGHT + 2, WIDTH), fit="pad"))
+    y, u, v = np.split(own.reshape(-1), [HEIGHT * WIDTH, HEIGHT * WIDTH * 5 // 4])
+    black = [np.full(n, value, np.uint8) for n, value in ((2 * WIDTH, 16), (WIDTH // 2, 128))]
+    expected = np.concatenate([y, black[0], u, black[1], v, black[1]])
+    assert np.array_equal(padded.reshape(-1), expected)
+
+
+@pytest.mark.parametrize("transform", [{"display_rotation": 45}, {"display_hflip": None}])
+def test_a_picture_that_is_no_quarter_turn_is_told(tmp_path, transform):
+    path = shown(tmp_path / "a.mp4", transform)
+    with pytest.raises(VideoError, match=r"a\.mp4: is .* allowed: 0, 90, 180 or 270 degrees"):
+        next(stream_planes(path, size=(48, 64), fit="squeeze"))
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -22,15 +23,16 @@ from framemix.datasets.mix import Source, build_store
 from framemix.errors import FramemixError
 from framemix.inference.classifier import load_classifier
 from framemix.inference.clips import BATCH, USUAL_LIMITS, Clip, Sliding, clips_of, isolated_clips
-from framemix.inference.overlay import write_lines
-from framemix.inference.prediction import predict_videos
+from framemix.inference.overlay import annotate, write_lines
+from framemix.inference.prediction import Prediction, predict_videos
 from framemix.inference.videos import find_videos, search_videos
 from framemix.mixing import mix_frames
 from framemix.models import load_model
 from framemix.store import MixedStore
 from framemix.training.data import Example
 from framemix.training.prediction import predict as predict_store
-from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.video.reading import count_frames, describe, frame_times, stream_frames
+from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import slowing_down
 from tests.tiny_model import FPS, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
@@ -109,6 +111,17 @@ def test_a_whole_video_ends_when_its_last_frame_does(tmp_path: Path) -> None:
     assert (clip.start, clip.end) == (0.0, pytest.approx(12.0, abs=0.1))
     (clip,) = clips_of(video, mix_settings(window={"frames": 20, "at": "centre"}), None)[1]
     assert (clip.start, clip.end) == (pytest.approx(3.5), pytest.approx(5.5, abs=0.1))
+
+
+def test_a_video_whose_clock_starts_late_starts_at_zero(here: Path, tmp_path: Path) -> None:
+    source, path = here / "videos/below/b.mp4", tmp_path / "a.mkv"
+    late = ffmpeg.input(f"file:{source}", itsoffset=20).output(f"file:{path}", c="copy")
+    late.global_args("-copyts").run(cmd=FFMPEG, quiet=True)
+    assert frame_times(path)[0] > 10
+    (clip,) = clips_of(path, mix_settings(), None)[1]
+    assert (clip.start, clip.end) == (0.0, pytest.approx(4.3, abs=0.01))
+    windows = list(clips_of(path, mix_settings(), Sliding(2.0, 1.0))[1])
+    assert [window.start for window in windows] == pytest.approx([0.0, 1.0, 2.0])
 
 
 def test_the_annotated_video_keeps_the_pace_of_one_whose_frame_rate_changes(tmp_path: Path) -> None:
@@ -260,6 +273,21 @@ def test_writes_a_timeline_and_a_video_with_the_classes_on_it(here: Path, tmp_pa
     assert count_frames(annotated) == count_frames(video)
     before, after = describe(video), describe(annotated)
     assert (before.width, before.height, before.fps) == (after.width, after.height, after.fps)
+
+
+def test_each_frame_is_annotated_by_the_window_whose_middle_is_nearest(tmp_path: Path) -> None:
+    video, out = tmp_path / "grey.avi", tmp_path / "out.mp4"
+    with video_writer(video, width=320, height=240, fps=10, codec="ffv1") as write:
+        for _ in range(40):
+            write(np.full((240, 320, 3), 200, np.uint8))
+    said = [
+        Prediction(start, start + 2.0, np.array([1.0], np.float32) * share)
+        for start, share in ((0.0, 0.0), (2.0, 1.0))
+    ]
+    annotate(video, out, said, ["a"], 1)
+    frames = np.stack(list(stream_frames(out, size=(240, 320), fit="squeeze"))).astype(int)
+    distance = [np.abs(frame[:40, :120] - frames[0, :40, :120]).mean() for frame in frames]
+    assert [value > max(distance) / 2 for value in distance] == [False] * 21 + [True] * 19
 
 
 def test_letters_are_on_the_frame_and_the_rest_of_it_stays() -> None:

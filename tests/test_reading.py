@@ -7,14 +7,21 @@ from typing import Any
 
 import av
 import decord
+import ffmpeg
 import numpy as np
 import pytest
 
 from framemix.errors import VideoError
 from framemix.video.live import LiveFrame, opened_live
 from framemix.video.planes import stream_planes
-from framemix.video.reading import count_frames, describe, stream_frames
-from framemix.video.writing import video_writer
+from framemix.video.reading import (
+    count_frames,
+    describe,
+    frame_times,
+    stream_frames,
+    video_files,
+)
+from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import encode, shown
 
 RED, GREEN, BLUE, BLACK = (200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0)
@@ -152,6 +159,51 @@ def test_pad_puts_the_whole_picture_on_black(wide):
 @pytest.mark.parametrize("size", [(31, 17), (7, 90), (2, 2), (101, 33)])
 def test_any_size_comes_out_exactly(wide, fit, size):
     assert first_frame(wide, size, fit).shape == (*size, 3)
+
+
+@pytest.mark.parametrize(("fit", "rows"), [("pad", 1), ("squeeze", 48)])
+def test_a_picture_much_wider_than_it_is_high_keeps_a_row(tmp_path, fit, rows):
+    path = encode(tmp_path / "a.avi", "color=white:size=640x4:rate=25", vcodec="ffv1")
+    frame = first_frame(path, (48, 64), fit)
+    assert frame.shape == (48, 64, 3)
+    assert (frame.mean(axis=(1, 2)) > 200).sum() == rows
+
+
+def test_times_rise_where_those_of_the_file_do_not(tmp_path):
+    path = encode(tmp_path / "a.avi", vcodec="libx264", bf=3, b_strategy=0)
+    with av.open(path) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times != sorted(times) == frame_times(path)
+
+
+@pytest.mark.parametrize("suffix", ["avi", "matroska", "mp4"])
+@pytest.mark.parametrize("counts", [(24, 9), (9, 24)])
+def test_of_several_streams_all_read_the_same(tmp_path, suffix, counts):
+    """As of a phone that films with both its cameras."""
+    streams = [
+        encode(tmp_path / f"{size}.{suffix}", source, format=suffix, **{"frames:v": count})
+        for size, source, count in (
+            ("small", "testsrc2=size=64x48:rate=25", counts[0]),
+            ("large", "testsrc2=size=128x96:rate=25", counts[1]),
+        )
+    ]
+    path = tmp_path / f"both.{suffix}"
+    inputs = [ffmpeg.input(f"file:{stream}") for stream in streams]
+    ffmpeg.output(*inputs, f"file:{path}", c="copy", format=suffix).run(cmd=FFMPEG, quiet=True)
+    how: dict[str, Any] = {"size": (48, 64), "fit": "squeeze"}
+    shown = len(list(stream_frames(path, **how)))
+    assert shown in counts
+    assert count_frames(path) == shown
+    assert len(list(stream_planes(path, **how))) == shown
+    with opened_live(str(path), **how, pixel_format="rgb24", paced=False) as live:
+        assert len(list(live.frames)) == shown
+
+
+def test_the_frames_of_a_folder_are_its_files_in_order(tmp_path):
+    for number in (3, 1, 20, 2, 11, 4):
+        (tmp_path / f"{number:05}.jpg").touch()
+    names = [file.name for file in video_files(tmp_path)]
+    assert names == [f"{number:05}.jpg" for number in (1, 2, 3, 4, 11, 20)]
 
 
 def test_a_shorter_stream_can_be_taken_without_reading_on(noise):

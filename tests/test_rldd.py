@@ -163,6 +163,18 @@ def test_every_kept_clip_is_a_file_of_exactly_its_frames_at_320x240_and_no_other
         assert count_frames(target / f"{clip.clip}.mp4") == 15
 
 
+def test_a_subject_that_is_in_two_folds_gives_clips_of_one(tmp_path):
+    for fold in (1, 2):
+        write_video(tmp_path / f"Fold{fold}_part1/01/10.mp4", (96, 64), 20)
+    sources, rejected = find_sources(tmp_path, settings_with(), LIMITS)
+    assert [source.video for source in sources] == ["Fold1_part1/01/10.mp4"]
+    (row,) = rejected
+    assert (row.source, row.reason) == (
+        "Fold2_part1/01/10.mp4",
+        "same subject and state as Fold1_part1/01/10.mp4",
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

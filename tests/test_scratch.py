@@ -149,6 +149,16 @@ def test_half_made_work_is_continued_with_resume_and_discarded_without(tmp_path,
     assert names(done) == found
 
 
+def test_who_assists_works_in_the_same_folder_and_not_at_all_on_what_is_finished(tmp_path):
+    assisted = []
+    unit = unit_in(tmp_path, make=assisted.append)
+    done = unit.assist()
+    assert assisted == [done.with_name(f"{done.name}.partial")]
+    assert unit_in(tmp_path).finish() == done
+    assert unit.assist() == done
+    assert len(assisted) == 1
+
+
 def test_settings_code_and_content_of_files_each_decide_the_unit(tmp_path):
     file, other = tmp_path / "a.avi", tmp_path / "b.avi"
     file.write_bytes(b"one")
@@ -198,6 +208,17 @@ def test_a_change_in_a_very_large_file_is_seen(tmp_path, monkeypatch, place):
     assert unit_in(tmp_path / "units", files=[file]).finish() != first
 
 
+def test_a_very_large_file_that_has_grown_is_seen_whatever_its_date(tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch, "FULLY_HASHED_BYTES", 1000)
+    monkeypatch.setattr(scratch, "END_BYTES", 100)
+    file, units = tmp_path / "long.avi", set()
+    for size in (8000, 9000):
+        file.write_bytes(bytes(size))
+        os.utime(file, ns=(0, 0))
+        units.add(unit_in(tmp_path / "units", files=[file]).finish())
+    assert len(units) == 2
+
+
 def test_a_file_that_is_gone_makes_another_unit(tmp_path):
     file = tmp_path / "a.avi"
     file.write_bytes(b"one")
@@ -223,6 +244,22 @@ def test_work_on_a_file_that_changed_meanwhile_is_done_again_under_its_new_conte
     file.write_bytes(b"one")
     assert unit_in(tmp_path / "units", make=make, files=[file]).finish() != done
     assert len(seen) == 3
+
+
+def test_a_file_that_another_took_the_place_of_is_seen_whatever_its_date(tmp_path):
+    file, seen = tmp_path / "a.avi", []
+    for name, content in (("a.avi", b"one"), ("new.avi", b"two")):
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, ns=(0, 0))
+
+    def make(folder: Path) -> None:
+        seen.append(file.read_bytes())
+        (folder / "out").touch()
+        if len(seen) == 1:
+            (tmp_path / "new.avi").replace(file)
+
+    unit_in(tmp_path / "units", make=make, files=[file]).finish()
+    assert seen == [b"one", b"two"]
 
 
 def test_a_file_that_never_stops_changing_is_an_error_that_names_it(tmp_path):
@@ -333,6 +370,15 @@ def test_between_file_systems_a_linked_output_is_a_copy(tmp_path):
         assert (tmp_path / "out/shard.h5").read_bytes() == b"clips"
     finally:
         source.unlink()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_and_a_full_quota_are_told_alike(tmp_path, number):
+    def fill(folder: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(DatasetError, match=f"^{tmp_path}: no space left on this disk; make room"):
+        unit_in(tmp_path, make=fill).finish()
 
 
 def test_a_scratch_folder_that_cannot_be_made_is_one_line_that_names_the_setting(tmp_path):

@@ -182,6 +182,28 @@ def test_jpgs_are_read_as_their_pictures_whatever_the_folder_is_called(tmp_path:
     assert describe(folder).width == 32
 
 
+def test_a_picture_that_changed_is_mixed_anew(tmp_path: Path) -> None:
+    folder = write_jpgs(tmp_path / "videos/Up/1", 8)
+    row = LabelledVideo(video="Up/1", class_name="Up", subset="train", frames=8, kept=True)
+    stores = []
+    for number in range(2):
+        store = tmp_path / f"store{number}"
+        build_store(
+            labelled_sources([row], tmp_path / "videos", {}),
+            store,
+            mix_settings(size=[24, 32]),
+            scratch=tmp_path / "scratch",
+            cluster=Cluster(1),
+            limits=LIMITS,
+        )
+        stores.append(MixedStore(store).read(MixedStore(store).index))
+        Image.new("RGB", (32, 24), "white").save(folder / "00005.jpg")
+    changed = [
+        bool((one != other).any()) for one, other in zip(*(s[0] for s in stores), strict=True)
+    ]
+    assert changed == [False, False, True, False]
+
+
 @pytest.mark.parametrize("fit", ["squeeze", "crop", "pad"])
 def test_jpgs_look_alike_in_both_pixel_formats(fit: Any, tmp_path: Path) -> None:
     folder = write_jpgs(tmp_path / "1", 3, size=(60, 40))

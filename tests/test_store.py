@@ -129,6 +129,16 @@ def test_damage_to_a_variant_is_told_with_its_row(variants):
         store.read(store.index, 2)
 
 
+def test_a_whole_variant_does_not_vouch_for_the_others_of_its_clip(variants):
+    content = bytearray((variants / "a.h5").read_bytes())
+    content[content.index(clips_of(0, 6)[3].tobytes()) + 7] ^= 1
+    (variants / "a.h5").write_bytes(content)
+    store = MixedStore(variants)
+    store.read(store.index, 2)
+    with pytest.raises(StoreError, match=r"a\.h5: row 3 \(1\) has changed"):
+        store.read(store.index)
+
+
 def test_the_index_names_class_label_shard_and_row_of_every_clip(folder):
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -325,6 +335,39 @@ def test_damage_is_told_with_the_clip_and_the_way_to_mend_it(folder):
         f"{shard}: row 2 (YoYo/2) has changed; "
         f"mend it with: find . -samefile {shard} -delete; dvc repro"
     )
+
+
+def test_each_process_checks_what_it_reads(folder):
+    shard = folder / "yoyo-1-000.h5"
+    content = bytearray(shard.read_bytes())
+    place = content.index(clips_of(1, 3)[2].tobytes())
+    store = MixedStore(folder)
+    store.read(store.index)
+    with shard.open("r+b") as file:
+        file.seek(place)
+        file.write(bytes([content[place] ^ 1]))
+    copy = pickle.loads(pickle.dumps(store))
+    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: row 2 \(YoYo/2\) has changed"):
+        copy.read(copy.index)
+
+
+def test_a_shard_that_loses_its_end_between_two_epochs_is_named(folder):
+    store = MixedStore(folder)
+    store.read(store.index)
+    content = (folder / "yoyo-1-000.h5").read_bytes()
+    os.truncate(folder / "yoyo-1-000.h5", content.index(clips_of(1, 3)[2].tobytes()) + 7)
+    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: ends before row 2 \(YoYo/2\) does"):
+        store.read(store.index)
+
+
+def test_a_shard_with_rows_that_were_never_written_is_named(folder):
+    with h5py.File(folder / "yoyo-1-000.h5", "r+") as file:
+        del file["clips"]
+        data = file.create_dataset("clips", (3, *SHAPE), np.uint8, chunks=(1, *SHAPE))
+        data.attrs["crc32"] = [0, 0, 0]
+    store = MixedStore(folder)
+    with pytest.raises(StoreError, match=r"yoyo-1-000\.h5: cannot be read: rows without a clip"):
+        store.read(store.index)
 
 
 @pytest.mark.parametrize("row", [-1, 3, 10**6])

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from framemix.cluster import Cluster
+from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_entries
 from framemix.errors import DatasetError
@@ -37,13 +38,19 @@ def truncate(path: Path, share: float) -> None:
     path.write_bytes(content[: content.rindex(b"00dc", 0, int(len(content) * share))])
 
 
-def run(root: Path, scratch: Path, min_frames: int = MIN_FRAMES, workers: int = 1) -> list[Video]:
+def run(
+    root: Path,
+    scratch: Path,
+    min_frames: int = MIN_FRAMES,
+    workers: int = 1,
+    limits: Limits = LIMITS,
+) -> list[Video]:
     return filter_videos(
         root,
         FilterSettings(min_frames=min_frames),
         scratch=scratch,
         cluster=Cluster(workers),
-        limits=LIMITS,
+        limits=limits,
     )
 
 
@@ -148,6 +155,19 @@ def test_a_video_that_changed_in_place_is_decoded_again(tmp_path):
     assert [row.frames for row in run(tmp_path / "root", tmp_path / "scratch")] == [13]
     write_video(video, 14)
     assert [row.frames for row in run(tmp_path / "root", tmp_path / "scratch")] == [14]
+
+
+def test_what_a_limit_rejected_is_decoded_again_under_a_higher_one(tmp_path):
+    write_video(tmp_path / "root" / LONG[0], 14)
+    with pytest.raises(DatasetError, match="no video of data"):
+        run(tmp_path / "root", tmp_path / "scratch", limits=Limits(seconds=1e-4, memory_mb=1024))
+    (row,) = run(tmp_path / "root", tmp_path / "scratch")
+    assert row.kept
+
+
+def test_a_link_to_a_folder_of_videos_is_told_and_not_followed(root, tmp_path):
+    (tmp_path / "Archery").symlink_to(root, target_is_directory=True)
+    assert list_entries(tmp_path) == [Entry("Archery", "a link to a folder, not a file")]
 
 
 def test_a_root_behind_a_link_is_read(root, rows, tmp_path):

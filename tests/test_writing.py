@@ -178,6 +178,15 @@ def test_the_same_cut_gives_the_same_bytes(tmp_path, ramp):
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_a_clip_tells_nothing_of_where_its_source_was_filmed_or_what_wrote_it(tmp_path):
+    source = encode(tmp_path / "a.mp4", format="mp4", metadata="comment=at home")
+    assert b"at home" in source.read_bytes()
+    content = cut(source, tmp_path / "b.mp4").read_bytes()
+    turned = write_ramp(tmp_path / "c.mp4", codec="h264", rotation=90).read_bytes()
+    assert b"at home" not in content
+    assert b"Lavf" not in content + turned
+
+
 def test_a_source_that_ends_early_gives_fewer_frames(tmp_path, ramp):
     clip = cut(ramp, tmp_path / "clip.mp4", start=1.8)
     assert count_frames(clip) == 6

@@ -102,13 +102,9 @@ def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
 def _start_fork_server() -> None:
     """Start what workers are forked from: with dask loaded, and for numpy of one thread."""
     multiprocessing.forkserver.set_forkserver_preload(["distributed"])
-    own = dict(os.environ)
-    os.environ.update({**ONE_THREAD, **own})
-    try:
-        multiprocessing.forkserver.ensure_running()
-    finally:
-        for name in ONE_THREAD.keys() - own.keys():
-            del os.environ[name]
+    for name, value in ONE_THREAD.items():  # as dask does when its workers start, to stay
+        os.environ.setdefault(name, value)
+    multiprocessing.forkserver.ensure_running()
 
 
 def _reach(address: str) -> "Client":

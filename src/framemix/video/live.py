@@ -84,9 +84,9 @@ def opened_live(
         how["format"] = "v4l2"
     try:
         with av.open(f"file:{source}" if is_file else source, **how) as container:
-            if not container.streams.video:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream):
                 raise VideoError(f"{source}: has no video stream")
-            stream = container.streams.video[0]
             stream.thread_count = 1  # threads hold frames back
             fps = float(stream.average_rate or stream.guessed_rate or USUAL_RATE)
             fitted = (_Planes if pixel_format == "yuv420p" else _Rgb)(size, fit)

@@ -206,12 +206,15 @@ def centred(
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video's first stream. Raises VideoError for PyAV's errors."""
+    """Open the stream of a video that decord takes too, where there are several.
+
+    Raises VideoError for PyAV's errors.
+    """
     try:
         with _container(path) as container:
-            if not container.streams.video:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream):
                 raise VideoError(f"{path}: has no video stream")
-            stream = container.streams.video[0]
             if path.is_dir():
                 # Without it, the half of a picture that a cut file lacks is just grey.
                 stream.codec_context.options = {"err_detect": "explode"}
