@@ -166,7 +166,14 @@ def test_a_playlist_reads_nothing_but_itself(bad):
         count_frames,
         lambda path: next(stream_frames(path, size=(8, 8), fit="squeeze")),
         lambda path: cut_clip(
-            path, path.with_name("cut.mp4"), start=0, frames=2, fps=25, width=8, height=8
+            path,
+            path.with_name("cut.mp4"),
+            stream=0,
+            start=0,
+            frames=2,
+            fps=25,
+            width=8,
+            height=8,
         ),
     ]
     for read in readers:

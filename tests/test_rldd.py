@@ -2,10 +2,11 @@
 
 import subprocess
 from collections import Counter, defaultdict
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import ffmpeg
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,9 +25,10 @@ from framemix.datasets.rldd import (
 from framemix.datasets.splits import SplitSettings, split_clips
 from framemix.errors import DatasetError
 from framemix.isolation import Limits
-from framemix.video.reading import VideoInfo, count_frames, describe
+from framemix.video.reading import VideoInfo, count_frames, describe, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
 from stages.resize import without_drowsy_val
+from tests.bad_videos import encode
 
 # path: coded size (width, height), frames at 30 a second, rotation
 LAYOUT: dict[str, tuple[tuple[int, int], int, int]] = {
@@ -161,6 +163,26 @@ def test_every_kept_clip_is_a_file_of_exactly_its_frames_at_320x240_and_no_other
         info = describe(target / f"{clip.clip}.mp4")
         assert (info.width, info.height, info.fps) == (320, 240, 30)
         assert count_frames(target / f"{clip.clip}.mp4") == 15
+
+
+def test_of_several_streams_clips_show_the_one_whose_shape_was_looked_at(tmp_path):
+    """As of a file that begins with a small picture of itself."""
+    parts = [
+        encode(tmp_path / "small.mp4", "color=white:size=48x64:rate=30", format="mp4"),
+        write_video(tmp_path / "large.mp4", (192, 128), 20),
+    ]
+    path = tmp_path / "root/Fold1_part1/01/10.mp4"
+    path.parent.mkdir(parents=True)
+    both = ffmpeg.output(*(ffmpeg.input(str(part)) for part in parts), str(path), c="copy")
+    both.run(cmd=FFMPEG, quiet=True)
+    info = describe(path)
+    (clip,), target = cut(tmp_path / "root", tmp_path)
+    assert (info.width, info.height, info.stream) == (192, 128, 1)
+    assert clip.kept
+    cut_frames = stream_frames(target / f"{clip.clip}.mp4", size=(8, 8), fit="squeeze")
+    source = stream_frames(path, size=(8, 8), fit="squeeze")
+    for frame, expected in zip(cut_frames, islice(source, 15), strict=True):
+        assert np.abs(frame - expected.astype(float)).max() < 4
 
 
 def test_a_subject_that_is_in_two_folds_gives_clips_of_one(tmp_path):

@@ -34,7 +34,7 @@ def brightness(path: Path) -> list[float]:
 
 
 def cut(source: Path, target: Path, **changes: object) -> Path:
-    values = {"start": 0.0, "frames": 10, "fps": 30, "width": 32, "height": 24}
+    values = {"stream": 0, "start": 0.0, "frames": 10, "fps": 30, "width": 32, "height": 24}
     cut_clip(source, target, **(values | changes))
     return target
 
@@ -225,7 +225,7 @@ from framemix.video import writing
 writing.FFMPEG.append("-re")
 writing.cut_clip(
     Path({str(source)!r}), Path({str(tmp_path / "clip.mp4")!r}),
-    start=0, frames=60, fps=1, width=64, height=48,
+    stream=0, start=0, frames=60, fps=1, width=64, height=48,
 )
 """
     worker = psutil.Popen([sys.executable, "-c", job])

@@ -165,7 +165,7 @@ def _cutting(folder: Path) -> dict[str, Task]:
     video, minute = folder / "long.mp4", folder / "minute.mp4"
     _write_long(video, MINUTES)
     _write_long(minute, 1)
-    cut = partial(cut_clip, fps=FPS, width=SIZE[1], height=SIZE[0])
+    cut = partial(cut_clip, stream=0, fps=FPS, width=SIZE[1], height=SIZE[0])
 
     def clips(source: Path, minutes: int) -> None:
         for number in range(CUT_CLIPS):

@@ -195,6 +195,7 @@ def _cut_and_count(source: Path, *, target: Path, start: float, settings: Resize
     cut_clip(
         source,
         target,
+        stream=describe(source).stream,
         start=start,
         frames=settings.frames,
         fps=settings.fps,

@@ -39,12 +39,16 @@ av.logging.set_level(av.logging.FATAL)
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video as displayed: width and height in pixels, frames a second, seconds."""
+    """A video as displayed: width and height in pixels, frames a second, seconds.
+
+    `stream` is the number, in its file, of the stream that is read.
+    """
 
     width: int
     height: int
     fps: float
     seconds: float
+    stream: int = 0
 
 
 def describe(path: Path) -> VideoInfo:
@@ -58,7 +62,7 @@ def describe(path: Path) -> VideoInfo:
         if first.rotation % 180:
             width, height = height, width
         seconds = (container.duration or 0) / av.time_base
-        return VideoInfo(width, height, float(stream.average_rate or 0), seconds)
+        return VideoInfo(width, height, float(stream.average_rate or 0), seconds, stream.index)
 
 
 def require_quarter_turns(frame: VideoFrame, source: object) -> None:

@@ -69,19 +69,28 @@ def video_writer(
 
 
 def cut_clip(
-    source: Path, target: Path, *, start: float, frames: int, fps: float, width: int, height: int
+    source: Path,
+    target: Path,
+    *,
+    stream: int,
+    start: float,
+    frames: int,
+    fps: float,
+    width: int,
+    height: int,
 ) -> None:
     """Write `frames` frames of `source` from `start` seconds on as H.264 of the given size.
 
-    The picture is turned as its metadata says and squeezed to `width` x `height` (bilinear).
-    Only the stretch from the key frame before `start` is decoded. The clip has fewer frames
-    when the source ends early. What is damaged within the stretch is not told: ffmpeg repeats what
-    was before. Raises VideoError when ffmpeg refuses, OSError when the disk is full.
+    Of the source's streams, number `stream` is read. The picture is turned as its metadata says and
+    squeezed to `width` x `height` (bilinear). Only the stretch from the key frame before `start` is
+    decoded. The clip has fewer frames when the source ends early. What is damaged within the
+    stretch is not told: ffmpeg repeats what was before. Raises VideoError when ffmpeg refuses,
+    OSError when the disk is full.
     """
     require_video_file(source)
     # Seeking to 0 finds nothing in an MKV that has no index, as of a recording that was cut short.
     stretch = {"t": frames / fps + 1.0} | ({"ss": start} if start else {})
-    video = ffmpeg.input(f"file:{source}", threads=1, **stretch, **ONLY_ITSELF).video
+    video = ffmpeg.input(f"file:{source}", threads=1, **stretch, **ONLY_ITSELF)[str(stream)]
     video = video.filter("fps", fps=fps).filter("scale", width, height, flags="bilinear")
     with _complete_only(target) as partial, tempfile.TemporaryFile() as log:
         encode = _encode(video.filter("setsar", 1), partial, "h264", **{"frames:v": frames})
