@@ -13,7 +13,7 @@ from PIL import Image
 from framemix.cluster import Cluster
 from framemix.datasets.mix import build_store, labelled_sources, mix_video
 from framemix.datasets.records import LabelledVideo
-from framemix.datasets.something_something import LabelledSettings, label_videos
+from framemix.datasets.something_something import LabelledSettings, find_videos, label_videos
 from framemix.errors import DatasetError
 from framemix.isolation import Limits
 from framemix.models import build_model
@@ -120,6 +120,23 @@ def test_what_cannot_be_used_is_a_row_with_a_reason(
     row = rows[f"{V1}/{video}"]
     assert not row.kept
     assert row.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x-train.csv", "1;Öffnen".encode("latin-1")),
+        ("train.json", b"{"),
+        ("train.json", b"[1, 2]"),
+        ("train.json", b'[{"template": "Pushing [something]"}]'),
+    ],
+)
+def test_a_list_that_is_none_is_named_with_what_it_should_be(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"{name}: no list of videos; allowed: .*id;label"):
+        find_videos(tmp_path)
 
 
 def test_second_version_is_video_files_and_json_lists(tmp_path: Path) -> None:

@@ -248,6 +248,12 @@ def test_the_settings_choose_fold_and_seed_of_clips(rldd):
     assert validating(seed=1) != validating(seed=0)
 
 
+def test_an_official_list_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "trainlist01.txt").write_bytes("Öffnen/v_Öffnen_g01_c01.avi 1".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"trainlist01\.txt: not in UTF-8; allowed: "):
+        read_official_split(tmp_path, 1)
+
+
 # UCF101 at full scale: its frame counts and its official lists
 
 

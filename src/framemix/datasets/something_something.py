@@ -8,13 +8,12 @@ lists, V2 WebM files with JSON lists:
 - `[<train|val|test>/]<Class>/<video>` otherwise
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from framemix.cluster import Cluster
 from framemix.codetree import code_fingerprint
@@ -30,6 +29,21 @@ SUBSETS = ("train", "val", "test")
 # The lists' names of the subsets. That of the test set has no labels.
 LISTED = {"train": "train", "validation": "val"}
 VIDEOS_A_UNIT = 200
+
+
+class Entry(BaseModel):
+    """A video in a list of V2: without a template it has no label."""
+
+    id: str | int
+    template: str = ""
+
+    @property
+    def label(self) -> str:
+        """The template without its brackets."""
+        return self.template.replace("[", "").replace("]", "")
+
+
+ENTRIES = TypeAdapter(list[Entry])
 
 
 class LabelledSettings(BaseModel):
@@ -121,16 +135,19 @@ def _listed(root: Path, lists: dict[str, Path]) -> Iterator[Found]:
         yield Found(f"{folder.name}/{name}", "", "", "in no list with labels")
 
 
-def _labels(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield id and label; of V2, the label is its template: "Putting something onto something"."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        for entry in json.loads(text):
-            yield str(entry["id"]), entry.get("template", "").replace("[", "").replace("]", "")
-    else:
-        for line in filter(None, map(str.strip, text.splitlines())):
-            number, _, label = line.partition(";")
-            yield number, label.strip()
+def _labels(path: Path) -> list[tuple[str, str]]:
+    """Return ids and labels; of V2, a label is a template: "Putting something onto something"."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return [(str(entry.id), entry.label) for entry in ENTRIES.validate_json(text)]
+    except ValueError:
+        raise DatasetError(
+            f"{path}: no list of videos; allowed: in UTF-8, lines of id;label as V1 has them, "
+            f'or JSON as V2 has it: [{{"id": "1", "template": "Pushing [something]"}}, ...]'
+        ) from None
+    lines = filter(None, map(str.strip, text.splitlines()))
+    return [(number, label.strip()) for number, _, label in (line.partition(";") for line in lines)]
 
 
 def _in_class_folders(root: Path) -> Iterator[Found]:

@@ -159,7 +159,7 @@ def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
     """Return the subset of each video of UCF101's split, by lower-case path.
 
     Lower case, because the lists and the files disagree on HandstandPushups. Raises DatasetError
-    where a list is missing.
+    where a list is missing or cannot be read.
     """
     subsets: dict[str, Subset] = {}
     for name, subset in OFFICIAL_LISTS.items():
@@ -169,9 +169,11 @@ def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
                 f"data.ucf101_lists = {lists}: no {path.name} in it; allowed: the folder "
                 f"ucfTrainTestlist of UCF101's recognition task, or another split.strategy"
             )
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.strip():
-                subsets[line.split()[0].lower()] = subset
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise DatasetError(f"{path}: not in UTF-8; allowed: UCF101's list as it is") from None
+        subsets |= {line.split()[0].lower(): subset for line in lines if line.strip()}
     return subsets
 
 
