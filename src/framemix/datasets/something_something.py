@@ -31,7 +31,7 @@ LISTED = {"train": "train", "validation": "val"}
 VIDEOS_A_UNIT = 200
 
 
-class Entry(BaseModel):
+class ListedVideo(BaseModel):
     """A video in a list of V2: without a template it has no label."""
 
     id: str | int
@@ -43,7 +43,7 @@ class Entry(BaseModel):
         return self.template.replace("[", "").replace("]", "")
 
 
-ENTRIES = TypeAdapter(list[Entry])
+JSON_LIST = TypeAdapter(list[ListedVideo])
 
 
 class LabelledSettings(BaseModel):
@@ -140,7 +140,7 @@ def _labels(path: Path) -> list[tuple[str, str]]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            return [(str(entry.id), entry.label) for entry in ENTRIES.validate_json(text)]
+            return [(str(video.id), video.label) for video in JSON_LIST.validate_json(text)]
     except ValueError:
         raise DatasetError(
             f"{path}: no list of videos; allowed: in UTF-8, lines of id;label as V1 has them, "

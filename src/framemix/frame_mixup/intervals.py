@@ -3,9 +3,8 @@
 Answers to one clip (forward and backward, by networks of several seeds) are alike, and so are all
 answers of one network. The bootstrap draws clips and seeds anew, each as a whole (Owen, "The
 pigeonhole bootstrap", 2007). It errs on the wide side where there are many of both, but few seeds
-say little of how seeds differ: with three, where that is most of what varies, an interval holds the
-true mean four times in five. A cell that has one seed tells nothing of it, and its interval is one
-over clips.
+say little of how seeds differ: with three, where that is most of what varies, it is too narrow. A
+cell that has one seed tells nothing of it, and its interval is one over clips.
 """
 
 from dataclasses import dataclass

@@ -3,12 +3,18 @@
 What computes is imported when a command runs: `--help` need not wait for it.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framemix.errors import FramemixError
+
+if TYPE_CHECKING:
+    from framemix.inference.alarm import Alarm
+    from framemix.inference.live import Seen
+    from framemix.inference.prediction import Result
 
 Model = Annotated[
     Path, typer.Argument(help="model.safetensors, or the .onnx file that `export` wrote.")
@@ -42,8 +48,7 @@ def predict(
     top: Annotated[int, typer.Option(help="How many classes to show.", min=1)] = 3,
     window: MaybeWindow = None,
     step: Annotated[
-        float,
-        typer.Option(help="Seconds from window to window.", min=0.04, max=LONGEST),
+        float, typer.Option(help="Seconds from window to window.", min=0.04, max=LONGEST)
     ] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -64,10 +69,7 @@ def predict(
     from framemix.inference.classifier import load_classifier
     from framemix.inference.clips import USUAL_LIMITS, Sliding
     from framemix.inference.output import as_csv, as_json, as_text
-    from framemix.inference.overlay import annotate as write_annotated
     from framemix.inference.prediction import Result, predict_videos
-    from framemix.inference.targets import check_target
-    from framemix.inference.timeline import draw_timeline, save_figure
     from framemix.inference.videos import search_videos
     from framemix.isolation import Limits
 
@@ -75,11 +77,7 @@ def predict(
         raise FramemixError("--json and --csv: allowed: one of them")
     found = search_videos(videos)
     files = [video for video, problem in found.items() if problem is None]
-    if (plot or annotate) and len(found) > 1:
-        raise FramemixError(f"--plot and --annotate: {len(found)} videos; allowed: one")
-    for target, suffix in ((plot, ".png"), (annotate, ".mp4")):
-        if target:
-            check_target(target, suffix, [model, *files])
+    _check_pictures(plot, annotate, model, list(found))
     classifier = load_classifier(model, device)
     sliding = Sliding(window, step) if window else None
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", None))
@@ -88,11 +86,7 @@ def predict(
     write = as_json if json else as_csv if csv else as_text
     typer.echo(write(results, classifier.classes, top))
     if (plot or annotate) and results[0].error is None:
-        (result,) = results
-        if plot:
-            save_figure(draw_timeline(result.predictions, classifier.classes), plot)
-        if annotate:
-            write_annotated(result.video, annotate, result.predictions, classifier.classes, top)
+        _picture(results[0], classifier.classes, top, plot, annotate)
     _end_with([result.error for result in results if result.error is not None])
 
 
@@ -132,24 +126,13 @@ def watch(
     from framemix.inference.classifier import load_classifier
     from framemix.inference.clips import Sliding
     from framemix.inference.live import watch as watch_source
-    from framemix.inference.output import live_line, live_summary
 
     bell, classifier = Alarm(on, off, half_life), load_classifier(model, device)
     watched = watched_class(alarm, classifier.classes)
-    latencies, skipped = [], 0
-    try:
-        for seen in watch_source(
-            classifier, source, Sliding(window, step), as_fast_as_possible=as_fast_as_possible
-        ):
-            latencies.append(seen.latency)
-            skipped += seen.skipped
-            said = dict(zip(classifier.classes, seen.probabilities.tolist(), strict=True))
-            if watched is not None:
-                bell.update(said[watched], seen.seconds)
-            typer.echo(live_line(seen, classifier.classes, bell))
-    except KeyboardInterrupt:
-        pass
-    typer.echo(live_summary(latencies, skipped))
+    windows = watch_source(
+        classifier, source, Sliding(window, step), as_fast_as_possible=as_fast_as_possible
+    )
+    _tell_live(windows, classifier.classes, watched, bell)
 
 
 def export(
@@ -245,6 +228,51 @@ def demo(
     from framemix.inference.videos import find_videos
 
     serve(model, find_videos(clips or []), host=host, port=port, window=window)
+
+
+def _check_pictures(
+    plot: Path | None, annotate: Path | None, model: Path, videos: list[Path]
+) -> None:
+    """Raise FramemixError where there is no one video to picture, or it cannot be written there."""
+    from framemix.inference.targets import check_target
+
+    if (plot or annotate) and len(videos) > 1:
+        raise FramemixError(f"--plot and --annotate: {len(videos)} videos; allowed: one")
+    for target, suffix in ((plot, ".png"), (annotate, ".mp4")):
+        if target:
+            check_target(target, suffix, [model, *videos])
+
+
+def _picture(
+    result: "Result", classes: list[str], top: int, plot: Path | None, annotate: Path | None
+) -> None:
+    """Draw a video's timeline, and write the video with its classes on it, where asked for."""
+    from framemix.inference import overlay
+    from framemix.inference.timeline import draw_timeline, save_figure
+
+    if plot:
+        save_figure(draw_timeline(result.predictions, classes), plot)
+    if annotate:
+        overlay.annotate(result.video, annotate, result.predictions, classes, top)
+
+
+def _tell_live(
+    windows: Iterable["Seen"], classes: list[str], watched: str | None, bell: "Alarm"
+) -> None:
+    """Print a line a window, with the alarm for the watched class, and the sum when it ends."""
+    from framemix.inference.output import live_line, live_summary
+
+    latencies, skipped = [], 0
+    try:
+        for seen in windows:
+            latencies.append(seen.latency)
+            skipped += seen.skipped
+            if watched is not None:
+                bell.update(float(seen.probabilities[classes.index(watched)]), seen.seconds)
+            typer.echo(live_line(seen, classes, bell))
+    except KeyboardInterrupt:
+        pass
+    typer.echo(live_summary(latencies, skipped))
 
 
 def _end_with(errors: list[str]) -> None:
