@@ -38,14 +38,16 @@ FIGURES = {
 }
 
 
-def experiment(name: str, *, state: str = "success", **changes: Any) -> Experiment:
+def experiment(
+    name: str, *, state: str = "success", same_code: bool = True, **changes: Any
+) -> Experiment:
     """An experiment with params like PARAMS but for changes given as section__key=value."""
     params = deepcopy(PARAMS)
     for path, value in changes.items():
         section, key = path.split("__")
         params[section][key] = value
     metrics = {"finetuned": FIGURES} if state == "success" else {}
-    return Experiment(name, name, params, metrics, state)
+    return Experiment(name, name, params, metrics, state, same_code)
 
 
 def of_paper_task(name: str, mode: str, **changes: Any) -> Experiment:
@@ -98,6 +100,13 @@ def test_no_command_is_shown_when_every_mode_is_there() -> None:
 def test_an_experiment_with_other_settings_does_not_count(other: dict[str, Any]) -> None:
     known = [of_paper_task("stranger", "all", **other)]
     assert "stranger" not in table2(Experiments(PARAMS, known), "drowsy_class")
+
+
+def test_an_experiment_of_other_code_does_not_count_and_is_named() -> None:
+    known = [of_paper_task("stale", "all", same_code=False), of_paper_task("new", "fc")]
+    text = table2(Experiments(PARAMS, known), "drowsy_class")
+    assert ("all", "not run") in lines(text)
+    assert "With other code than is here now: stale. To run them:" in text
 
 
 def test_what_cannot_change_the_figures_may_differ() -> None:
@@ -183,8 +192,11 @@ def test_only_an_experiment_that_ended_well_has_figures(
         {"experiments": [{"revs": [rev], "executor": executor}]},
         {"experiments": None},
     ]
-    done = CompletedProcess([], 0, stdout=json.dumps(listed))
-    monkeypatch.setattr(module.subprocess, "run", lambda *args, **kwargs: done)
+
+    def answer(command: list[str], **kwargs: Any) -> CompletedProcess[str]:
+        return CompletedProcess(command, 0, json.dumps(listed) if "show" in command else "")
+
+    monkeypatch.setattr(module.subprocess, "run", answer)
     rows = lines(table2(Experiments.read(), "drowsy_class"))
     assert (("fc", "one") in rows) == counts
     assert (("fc", state) in rows) != counts
@@ -194,7 +206,9 @@ def test_outside_a_checkout_the_error_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExperimentsError, match=r"dvc exp show: .*; allowed: a checkout") as error:
+    with pytest.raises(
+        ExperimentsError, match=r"git for-each-ref .*; allowed: a checkout"
+    ) as error:
         Experiments.read()
     assert "\n" not in str(error.value)
 
@@ -222,10 +236,16 @@ def test_tables_are_filled_from_experiments_that_dvc_ran(
     project.run("dvc exp run --queue -S 'split.rldd=fold1,fold3'")
     project.run("dvc queue start")
     project.await_queue()
-    rows = lines(project.run("framemix table2"))
+    table = project.run("framemix table2")
+    rows = lines(table)
     ours = {mode: row for (mode, by), row in rows.items() if by not in ("not run", "paper A")}
     assert {"temporal_fc", "fc"} <= ours.keys()
-    shown = json.loads(project.run("dvc exp show --json"))[1]["experiments"]
+    project.run("git commit -qm 'of no code' --allow-empty")
+    assert lines(project.run("framemix table2")) == lines(table)
+    project.run("echo >> src/framemix/mixing.py")
+    assert ("fc", "not run") in lines(project.run("framemix table2"))
+    project.run("git checkout src")
+    shown = json.loads(project.run("dvc exp show --json --rev HEAD~"))[1]["experiments"]
     figures = {
         run["revs"][0]["data"]["params"]["params.yaml"]["data"]["finetune"]["mode"]: run["revs"][0][
             "data"

@@ -46,9 +46,9 @@ def table2(
 ) -> None:
     """Fill paper A's table 2, the four fine-tuning modes, from DVC's experiments.
 
-    Takes the experiments whose other settings are those of params.yaml now.
-    Prints them, with the commands for modes that have no experiment, and
-    writes reports/table2.md.
+    Takes the experiments, of any commit, whose code and other settings are
+    those here now. Prints them, with the commands for modes that have no
+    experiment, and writes reports/table2.md.
     """
     from framemix import experiments
 
@@ -58,9 +58,9 @@ def table2(
 def folds() -> None:
     """Pool DVC's experiments over UTA-RLDD's five folds: every subject validates once.
 
-    Takes the experiments whose other settings are those of params.yaml now.
-    Prints them, with the commands for folds that have no experiment, and
-    writes reports/folds.md.
+    Takes the experiments, of any commit, whose code and other settings are
+    those here now. Prints them, with the commands for folds that have no
+    experiment, and writes reports/folds.md.
     """
     from framemix import experiments
 

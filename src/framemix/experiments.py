@@ -1,17 +1,19 @@
 """Tables over DVC's experiments: paper A's four modes, and UTA-RLDD's five folds pooled.
 
-An experiment counts when all its settings but the compared one are those of params.yaml now;
-`runtime`, and of `evaluate` all but `views`, change no figure. The workspace itself does not count:
-its settings may be newer than its figures.
+An experiment of any commit counts when the code that decides outputs, and all its settings but
+the compared one, are those here now; `runtime`, and of `evaluate` all but `views`, change no
+figure. The workspace itself does not count: its settings may be newer than its figures.
 """
 
 import csv
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import Any, get_args
 
 import dvc.api
@@ -53,17 +55,25 @@ POOLED = (
     "Accuracies rank nothing."
 )
 METRICS_FILE, DRIVERS_FILE = "reports/metrics.json", "reports/drivers.csv"
+# DVC's name for an experiment: the commit that it started from, then its own name.
+REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/.+")
+# The code among the deps in dvc.yaml.
+CODE = re.compile(r"^ *- ((?:src|stages)/\S+)", re.M)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment of DVC; `metrics` are empty until it has run, and `state` says why."""
+    """An experiment of DVC; `metrics` are empty until it has run, and `state` says why.
+
+    `same_code` is whether the code that decides outputs was what it is here now.
+    """
 
     name: str
     revision: str
     params: Mapping[str, Any]
     metrics: Mapping[str, Any]
     state: str
+    same_code: bool
 
 
 @dataclass(frozen=True)
@@ -75,16 +85,17 @@ class Experiments:
 
     @classmethod
     def read(cls) -> "Experiments":
-        """Ask `dvc exp show`. Raises ExperimentsError where it fails."""
-        command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            raise ExperimentsError(f"dvc exp show: {reason[0]}; allowed: a checkout of framemix")
-        workspace, *commits = json.loads(done.stdout)
+        """Ask `dvc exp show` for those of all commits. Raises ExperimentsError where it fails."""
+        references = _run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+        commits = {
+            "".join(found.groups()) for found in map(REFERENCE.fullmatch, references) if found
+        }
+        revisions = [f"--rev={commit}" for commit in ("HEAD", *sorted(commits))]
+        shown = _run(sys.executable, "-m", "dvc", "exp", "show", "--json", *revisions)
+        workspace, *baselines = json.loads(shown)
         return cls(
             params=_params(workspace["data"]),
-            known=[_experiment(e) for commit in commits for e in commit["experiments"] or []],
+            known=[_experiment(e) for commit in baselines for e in commit["experiments"] or []],
         )
 
     def by(self, section: str, key: str, **fixed: Any) -> dict[str, Experiment]:
@@ -92,12 +103,22 @@ class Experiments:
 
         `fixed` replaces other keys of that section. Those that have figures go first.
         """
-        here = {**self.params, section: {**self.params[section], **fixed}}
         found: dict[str, Experiment] = {}
-        for experiment in sorted(self.known, key=lambda one: not one.metrics):
-            if _without(experiment.params, section, key) == _without(here, section, key):
+        for experiment in sorted(self._alike(section, key, fixed), key=lambda one: not one.metrics):
+            if experiment.same_code:
                 found.setdefault(experiment.params[section][key], experiment)
         return found
+
+    def of_other_code(self, section: str, key: str, **fixed: Any) -> list[str]:
+        """Return the names of those that `by` leaves out for their code alone."""
+        alike = self._alike(section, key, fixed)
+        return sorted(experiment.name for experiment in alike if not experiment.same_code)
+
+    def _alike(self, section: str, key: str, fixed: Mapping[str, Any]) -> Iterator[Experiment]:
+        here = {**self.params, section: {**self.params[section], **fixed}}
+        for experiment in self.known:
+            if _without(experiment.params, section, key) == _without(here, section, key):
+                yield experiment
 
 
 def table2(experiments: Experiments, task: Task) -> str:
@@ -124,6 +145,7 @@ def table2(experiments: Experiments, task: Task) -> str:
         rows=[line for mode in MODES for line in _table2_lines(mode, found.get(mode))],
     )
     missing = [mode for mode in MODES if mode not in found]
+    others = experiments.of_other_code("finetune", "mode", task=task)
     paragraphs = [
         f"# Table 2: fine-tuning, task {task}",
         table.markdown(),
@@ -132,7 +154,9 @@ def table2(experiments: Experiments, task: Task) -> str:
         "Its val accuracy is what a random split drawn anew before fine-tuning gives, with "
         "most val clips learnt in pretraining. Drowsy accuracy counts no false alarm; the AUROC "
         f"beside it weighs drowsy clips against alert ones. {KEPT_EPOCH}",
-        *_how_to_fill(f"-S finetune.task={task} -S 'finetune.mode={','.join(missing)}'", missing),
+        *_how_to_fill(
+            f"-S finetune.task={task} -S 'finetune.mode={','.join(missing)}'", missing, others
+        ),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -157,6 +181,7 @@ def folds_table(experiments: Experiments) -> str:
         rows=[_fold_line(name, figures[name]) for name in figures if figures[name]],
     )
     missing = [fold for fold in FOLDS if fold not in found]
+    others = experiments.of_other_code("split", "rldd")
     waiting = [fold for fold, experiment in found.items() if not experiment.metrics]
     paragraphs = [
         f"# UTA-RLDD's folds, task {experiments.params['finetune']['task']}, "
@@ -165,7 +190,7 @@ def folds_table(experiments: Experiments) -> str:
         *([KEPT_EPOCH] if pooled else []),
         *([POOLED] if len(drivers) > 1 else []),
         *([f"Not run to their end: {', '.join(sorted(waiting))}."] if waiting else []),
-        *_how_to_fill(f"-S 'split.rldd={','.join(missing)}'", missing),
+        *_how_to_fill(f"-S 'split.rldd={','.join(missing)}'", missing, others),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -213,12 +238,13 @@ def _cell(estimate: Estimate | None) -> str:
     return f"{value} ({interval(estimate)})" if estimate.interval else value
 
 
-def _how_to_fill(changes: str, missing: Sequence[str]) -> list[str]:
+def _how_to_fill(changes: str, missing: Sequence[str], others: Sequence[str]) -> list[str]:
     if not missing:
         return []
+    stale = f"With other code than is here now: {', '.join(others)}. " if others else ""
     commands = f"dvc exp run --queue {changes}\ndvc queue start"
     return [
-        f"Without an experiment at the settings of params.yaml: {', '.join(missing)}. "
+        f"Without an experiment at the settings of params.yaml: {', '.join(missing)}. {stale}"
         f"To run them:\n\n```sh\n{commands}\n```"
     ]
 
@@ -239,7 +265,23 @@ def _experiment(entry: Mapping[str, Any]) -> Experiment:
         params=_params(data),
         metrics=files.get(METRICS_FILE, {}).get("data") or {},
         state="no figures" if state == "success" else state,
+        same_code=_same_code(latest["rev"]),
     )
+
+
+def _same_code(revision: str) -> bool:
+    """Return whether the code among the deps of dvc.yaml is the same here as in a revision."""
+    code = set(CODE.findall(Path("dvc.yaml").read_text(encoding="utf-8")))
+    return not _run("git", "diff", "--name-only", revision, "--", *code)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        said = " ".join(command[:3]) if command[0] == "git" else "dvc exp show"
+        raise ExperimentsError(f"{said}: {reason[0]}; allowed: a checkout of framemix")
+    return done.stdout
 
 
 def _params(data: Mapping[str, Any]) -> dict[str, Any]:
