@@ -13,6 +13,7 @@ import torch
 from einops import reduce
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
@@ -331,7 +332,36 @@ def test_seeds_that_differ_widen_the_interval_and_copies_of_one_do_not_narrow_it
     alone, copied = mean_of(one), mean_of(one.repeat(3, axis=0))
     assert copied.high - copied.low == pytest.approx(alone.high - alone.low, abs=0.01)
     seeds = (rng.random((3, 300)) < np.array([[0.5], [0.7], [0.9]])).astype(float)
-    assert mean_of(seeds).high - mean_of(seeds).low > 0.2
+    assert mean_of(seeds).high - mean_of(seeds).low > 0.5
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
+def test_intervals_of_three_seeds_hold_the_mean_of_all_seeds_and_clips(spread: float) -> None:
+    rng = np.random.default_rng(0)
+
+    def chance(seeds: int, clips: int) -> NDArray[np.float64]:
+        logits = 1 + rng.normal(0, spread, (seeds, 1)) + rng.normal(0, 1, (1, clips))
+        shares: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
+        return shares
+
+    true = chance(1000, 1000).mean()
+    means = [mean_of(1.0 * (rng.random((3, 60)) < chance(3, 60))) for _ in range(200)]
+    # 95 % would fail one time in ten thousand.
+    assert sum(mean.low <= true <= mean.high for mean in means) >= 178
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(1.0, 0.9638, 1), (0.0, 0, 0.0362)])
+def test_answers_that_are_all_right_or_all_wrong_leave_what_as_many_trials_leave(
+    share: float, low: float, high: float
+) -> None:
+    mean = mean_of(np.full((3, 100), share))
+    assert (mean.low, mean.value, mean.high) == pytest.approx((low, share, high), abs=1e-4)
+
+
+def test_intervals_end_where_shares_do() -> None:
+    seeds = np.repeat([[1.0], [0.6], [0.9]], 100, axis=1)
+    assert mean_of(seeds).high == 1
+    assert difference_of(seeds, 1 - seeds).high == 1
 
 
 def test_differences_are_of_the_same_videos() -> None:

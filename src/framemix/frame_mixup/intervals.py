@@ -1,22 +1,23 @@
-"""Means over seeds and clips, with intervals by two-way bootstrap.
+"""Means over seeds and clips, with intervals for clips and seeds that were not drawn.
 
 Answers to one clip (forward and backward, by networks of several seeds) are alike, and so are all
-answers of one network. The bootstrap draws clips and seeds anew, each as a whole (Owen, "The
-pigeonhole bootstrap", 2007). It errs on the wide side where there are many of both, but few seeds
-say little of how seeds differ: with three, where that is most of what varies, it is too narrow. A
-cell that has one seed tells nothing of it, and its interval is one over clips.
+answers of one network. So clips are drawn anew, each as a whole, and to each resample comes what
+the seeds' mean may be off: Student's t, since few seeds say little of how seeds differ. What of the
+seeds' differences is due to the clips counts in both, which errs on the wide side. A cell that has
+one seed tells nothing of seeds, and its interval is one over clips.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Shapes: K seeds, N clips, R resamples.
+# Shapes: K seeds, N clips, R resamples, T draws of Student's t for each.
 
 Floats = NDArray[np.float64]
 
-RESAMPLES = 4000
+RESAMPLES, T_DRAWS = 4000, 10  # quantiles of t need many draws, which cost little
 
 
 @dataclass(frozen=True)
@@ -30,34 +31,49 @@ class Mean:
 
 
 def mean_of(values: Floats, level: float = 0.95) -> Mean:
-    """Return the mean of `values` (K, N)."""
+    """Return the mean of shares `values` (K, N).
+
+    Where all are 0, or all 1, resamples do not differ: the interval is Clopper and Pearson's then.
+    """
     rng = np.random.default_rng(0)
-    return _mean(values.mean(), _resampled(values, _draws(rng, values.shape[1]), rng), level)
+    value, clips = float(values.mean()), values.shape[1]
+    low, high = _limits(_resampled(values, _drawn(rng, clips), rng), level)
+    if value in (0, 1):
+        edge = ((1 - level) / 2) ** (1 / clips)
+        low, high = (edge, 1.0) if value else (0.0, 1 - edge)
+    return _mean(value, max(low, 0.0), min(high, 1.0), level)
 
 
 def difference_of(values: Floats, base: Floats, level: float = 0.95) -> Mean:
-    """Return the mean of `values` (K, N) less that of `base` (K', N), of the same clips.
+    """Return the mean of shares `values` (K, N) less that of `base` (K', N), of the same clips.
 
     Both are resampled with the same clips, so that what is hard about a clip cancels out.
     """
     rng = np.random.default_rng(0)
-    clips = _draws(rng, values.shape[1])
-    resampled = _resampled(values, clips, rng) - _resampled(base, clips, rng)
-    return _mean(values.mean() - base.mean(), resampled, level)
+    clips = _drawn(rng, values.shape[1])
+    low, high = _limits(_resampled(values, clips, rng) - _resampled(base, clips, rng), level)
+    return _mean(float(values.mean() - base.mean()), max(low, -1.0), min(high, 1.0), level)
 
 
-def _draws(rng: np.random.Generator, count: int) -> Floats:
-    """Return how often each of `count` is drawn, as shares (R, count)."""
+def _drawn(rng: np.random.Generator, count: int) -> Floats:
+    """Return how often each of `count` clips is drawn, as shares (R, count)."""
     return rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
 
 
 def _resampled(values: Floats, clips: Floats, rng: np.random.Generator) -> Floats:
-    """Return the mean of `values` (K, N) in each resample (R,)."""
-    seeds = _draws(rng, len(values))  # (R, K)
-    means: Floats = ((clips @ values.T) * seeds).sum(1)
+    """Return the mean of `values` (K, N) in each resample, (R,) or (T, R)."""
+    means: Floats = clips @ values.mean(0)
+    seeds = len(values)
+    if seeds > 1:
+        error = values.mean(1).std(ddof=1) / math.sqrt(seeds)
+        means = means + error * rng.standard_t(seeds - 1, (T_DRAWS, RESAMPLES))
     return means
 
 
-def _mean(value: float, resampled: Floats, level: float) -> Mean:
+def _limits(resampled: Floats, level: float) -> tuple[float, float]:
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Mean(round(float(value), 6), round(float(low), 6), round(float(high), 6), level)
+    return float(low), float(high)
+
+
+def _mean(value: float, low: float, high: float, level: float) -> Mean:
+    return Mean(round(value, 6), round(low, 6), round(high, 6), level)

@@ -116,9 +116,8 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
         "",
         f"On {max(videos, default=0)} videos that no network learnt from. Where the videos have no "
         "test subset these are the val ones, which chose each network's epoch: that flatters. In "
-        "brackets 95 % intervals by bootstrap over videos and, where there are several, seeds; "
-        "three seeds that differ much make them too narrow, and one tells nothing of it. "
-        "Direction: of a "
+        "brackets 95 % intervals over videos (bootstrap) and, where there are several, seeds "
+        "(Student's t, wide for few); one seed tells nothing of how seeds differ. Direction: of a "
         "video and its frames in reverse, how often the true one of the two classes that are "
         "each other's reversal scores higher; chance is 50 %. The paper's figures are of "
         "Something-Something V1, one run each.",
