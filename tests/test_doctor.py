@@ -10,7 +10,15 @@ from typer.testing import CliRunner
 
 from framemix import checkout
 from framemix.cli import app
-from framemix.doctor import Finding, Places, examine, examine_disk, examine_rldd, examine_ucf101
+from framemix.doctor import (
+    Finding,
+    Places,
+    examine,
+    examine_disk,
+    examine_rldd,
+    examine_ucf101,
+    examine_weights,
+)
 from framemix.isolation import Limits
 from framemix.params import parse_params
 from stages import paths
@@ -306,6 +314,18 @@ def test_the_lists_are_missed_only_where_the_split_reads_them(tmp_path, strategy
     assert lists.well == well
     # The videos are looked at all the same.
     assert findings[0].line.startswith("data.ucf101: 2 videos; 1 begin as videos do")
+
+
+def test_a_file_of_image_weights_that_is_missing_is_told_before_hours_of_mixing(tmp_path):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    weights = tmp_path / "resnet10.pth"
+    params["pretrain"]["nonlocal"]["model"]["weights"] = str(weights)
+    params["frame_mixup"]["train"]["model"]["weights"] = "https://host/resnet10-01234567.pth"
+    (missing,) = examine_weights(parse_params(params, tmp_path))
+    assert not missing.well
+    assert missing.line.startswith(f"pretrain.nonlocal.model.weights = {weights}: no such file;")
+    weights.touch()
+    assert [finding.well for finding in examine_weights(parse_params(params, tmp_path))] == [True]
 
 
 def test_the_exit_code_says_whether_all_is_well(tmp_path, monkeypatch):

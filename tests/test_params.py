@@ -218,6 +218,12 @@ def test_every_key_is_explained_where_it_first_stands():
             "",
             "pretrain.nonlocal.model.weights = '': allowed: null, a file or a URL",
         ),
+        (
+            "frame_mixup.train.model.weights",
+            "https://host/resnet10.pth",
+            "frame_mixup.train.model.weights = https://host/resnet10.pth: a URL without checksum; "
+            "allowed: with frame_mixup.train.model.weights_sha256, or a name-<digest>.pth",
+        ),
         ("runtime.resident", 1, "runtime.resident = 1: allowed: 'auto' or true or false"),
         (
             "mix",

@@ -72,7 +72,7 @@ def doctor(
         bool, typer.Option("--decode", help="Decode every video to its end; takes hours.")
     ] = False,
 ) -> None:
-    """Tell whether the datasets are whole and the disk has room, and what to do where not.
+    """Tell whether datasets are whole, weights there, the disk large enough, and what to do if not.
 
     The exit code is 0 when all is well, else 1.
     """

@@ -1,4 +1,4 @@
-"""Tells whether the datasets are whole, whether the disk has room, and what to do where not.
+"""Tells whether datasets are whole, weights there and the disk large enough, and what to do if not.
 
 UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects in three states.
 """
@@ -20,6 +20,7 @@ from framemix.datasets.splits import read_official_split
 from framemix.errors import DatasetError, VideoError
 from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings
+from framemix.models.config import ImageWeights
 from framemix.params import Params
 from framemix.progress import track
 from framemix.tables import read_table
@@ -80,6 +81,7 @@ def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding
         yield from examine_rldd(data.rldd, limits and _of_whole_videos(limits))
     counts = [count_videos(params, places), count_clips(params, places)]
     yield from (Finding(True, count.line) for count in counts)
+    yield from examine_weights(params)
     clips = sum(count.clips for count in counts)
     folders = {"store": places.store, "scratch": places.scratch, "DVC cache": places.cache}
     yield from examine_disk(clips, params.mix, folders)
@@ -150,6 +152,18 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
         )
     if others := [entry.path for entry in entries if entry not in videos]:
         yield Finding(False, f"UTA-RLDD: not its videos: {_some(others)}; move them away")
+
+
+def examine_weights(params: Params) -> Iterator[Finding]:
+    """Tell whether the files that networks start from are there; a URL is downloaded in time."""
+    for section, model in (
+        ("pretrain.nonlocal.model", params.pretrain.nonlocal_.model),
+        ("frame_mixup.train.model", params.frame_mixup.train.model),
+    ):
+        if isinstance(model, ImageWeights) and model.weights and not model.is_url:
+            there = Path(model.weights).is_file()
+            found = "is there" if there else "no such file; allowed: null, a file or a URL"
+            yield Finding(there, f"{section}.weights = {model.weights}: {found}")
 
 
 def count_videos(params: Params, places: Places) -> Count:

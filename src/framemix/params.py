@@ -152,6 +152,11 @@ class Params(BaseModel):
                 _check_heads(section, model)
             elif model.weights == "":
                 raise ValueError(f"{section}.weights = '': allowed: null, a file or a URL")
+            elif model.is_url and not model.digest:
+                raise ValueError(
+                    f"{section}.weights = {model.weights}: a URL without checksum; "
+                    f"allowed: with {section}.weights_sha256, or a name-<digest>.pth"
+                )
             if isinstance(model, NonLocalSettings):
                 _check_blocks(section, model)
 

@@ -5,6 +5,7 @@ a user chooses. A config is what a network is built from: with what its data dec
 place of its first weights, which a trained network no longer needs.
 """
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -22,6 +23,8 @@ FinetuneMode = Literal["all", "spatial_temporal_fc", "temporal_fc", "fc"]
 Depth = Literal[10, 50, 101]
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 NonLocalBlocks = Literal[1, 5]
+# torchvision's names end in the first eight hexadecimal digits of the file's SHA-256.
+NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -63,6 +66,17 @@ class ImageWeights(_Model):
 
     weights: str | None
     weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the weights are to be downloaded."""
+        return (self.weights or "").startswith(("http://", "https://"))
+
+    @property
+    def digest(self) -> str | None:
+        """First digits, or all, of the SHA-256 that the file must have; None: none was given."""
+        named = NAMED_DIGEST.search(self.weights or "")
+        return self.weights_sha256 or (named[1] if named else None)
 
 
 class _ResNetSizes(_Model):

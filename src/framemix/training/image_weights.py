@@ -1,7 +1,6 @@
 """Starts a video ResNet from the weights of an image ResNet, as torchvision publishes them."""
 
 import hashlib
-import re
 import shutil
 import urllib.request
 from collections.abc import Mapping
@@ -17,8 +16,6 @@ from framemix.errors import ModelError
 from framemix.models.config import ImageWeights
 from framemix.models.resnet import ResNet, inflate
 
-# torchvision's names end in the first eight hexadecimal digits of the file's SHA-256.
-NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 TIMEOUT_SECONDS = 60
 # Of the keys that do not fit, an error names so many: one line is to stay readable.
 NAMED_KEYS = 5
@@ -34,25 +31,20 @@ def load_image_weights(network: ResNet, source: ImageWeights) -> str:
     """
     weights = str(source.weights)
     try:
-        digest = _given_digest(weights, source.weights_sha256)
-        path = _local(weights, digest)
+        path = _local(source)
         actual = _sha256(path)
-        if digest and not actual.startswith(digest):
-            raise ModelError(f"SHA-256 is {actual}; allowed: {digest}")
+        if source.digest and not actual.startswith(source.digest):
+            raise ModelError(f"SHA-256 is {actual}; allowed: {source.digest}")
         network.load_state_dict(_fitted(network, _read(path)))
     except ModelError as error:
         raise ModelError(f"weights = {weights}: {error}") from None
     return actual
 
 
-def _given_digest(weights: str, sha256: str | None) -> str | None:
-    named = NAMED_DIGEST.search(weights)
-    return sha256 or (named[1] if named else None)
-
-
-def _local(weights: str, digest: str | None) -> Path:
+def _local(source: ImageWeights) -> Path:
     """Return the file, downloaded if it is a URL and not in the cache yet."""
-    if not weights.startswith(("http://", "https://")):
+    weights, digest = str(source.weights), source.digest
+    if not source.is_url:
         return Path(weights)
     if digest is None:
         raise ModelError("a URL without checksum; allowed: weights_sha256, or a name-<digest>.pth")
