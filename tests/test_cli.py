@@ -34,3 +34,15 @@ def test_outside_of_the_project_a_command_that_needs_it_says_where_to_run(tmp_pa
     assert done.returncode == 1
     assert done.stderr.startswith("error: p")
     assert done.stderr.endswith("; run this in the project's folder\n")
+
+
+def test_a_gpu_whose_memory_is_too_small_is_one_line():
+    command = (
+        "import torch, framemix.cli as cli\n"
+        "def app(): raise torch.OutOfMemoryError('CUDA out of memory. Tried 20 GiB.\\nSee')\n"
+        "cli.app = app\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    expected = "error: CUDA out of memory. Tried 20 GiB. See; allowed: --device cpu\n"
+    assert (done.returncode, done.stderr) == (1, expected)

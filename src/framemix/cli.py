@@ -9,7 +9,7 @@ import typer
 
 from framemix import checkout
 from framemix.benchmarks.commands import bench
-from framemix.errors import FramemixError
+from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
 from framemix.scratch import FULL
 
@@ -40,7 +40,7 @@ def framemix() -> None:
 
 
 def main() -> None:
-    """Run the command line: a user's error, or the system's of a file, is one line and code 1."""
+    """Run the command line: a user's error, the system's of a file, a full GPU: one line, code 1."""
     # What was loaded stays: Python would look through all of it again before it ends.
     atexit.register(gc.freeze)
     try:
@@ -55,4 +55,9 @@ def main() -> None:
         typer.echo(f"error: {where}{error.strerror}", err=True)
         # What could not be written would be tried again as Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        typer.echo(f"error: {one_line(error)}; allowed: --device cpu", err=True)
         sys.exit(1)

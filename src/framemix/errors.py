@@ -3,6 +3,8 @@
 It says what went wrong, with which file or key, which value it has, and what is allowed.
 """
 
+import sys
+
 
 class FramemixError(Exception):
     """Base of every error that a user can mend; stages and commands print it and exit with 1."""
@@ -47,3 +49,9 @@ class ExperimentsError(FramemixError):
 def one_line(error: Exception) -> str:
     """Return a library's message as one line of moderate length."""
     return " ".join(str(error).split())[:200]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether a GPU's memory was too small."""
+    torch = sys.modules.get("torch")  # most stages do without it
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)

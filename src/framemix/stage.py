@@ -11,7 +11,7 @@ from types import FrameType
 
 import psutil
 
-from framemix.errors import FramemixError, one_line
+from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.lifeline import stop_with_dvc
 from framemix.scratch import disk_errors
 
@@ -37,7 +37,7 @@ def run_stage(main: Callable[[], None]) -> None:
             raise
         _end_with(f"{error.filename}: {error.strerror}")
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         _end_with(f"{one_line(error)}; allowed: a smaller batch_size, or more parts: accumulate")
 
@@ -45,12 +45,6 @@ def run_stage(main: Callable[[], None]) -> None:
 def _end_with(error: str) -> None:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether a GPU's memory was too small."""
-    torch = sys.modules.get("torch")  # most stages do without it
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def argument(allowed: Collection[str]) -> str:
