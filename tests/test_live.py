@@ -19,7 +19,7 @@ from framemix.errors import FramemixError, VideoError
 from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Classifier, load_classifier
 from framemix.inference.clips import Sliding, clips_of
-from framemix.inference.live import Window, _Handover, watch
+from framemix.inference.live import Seen, Window, _Handover, watch
 from framemix.inference.output import live_summary
 from framemix.inference.prediction import predict_clips
 from framemix.mixing import Pixels
@@ -228,6 +228,23 @@ def test_prints_a_line_a_window_and_the_latency(here: Path) -> None:
     assert [line.split()[0] for line in lines] == ["2.0", "3.0", "4.0"]
     assert all("ALARM" in line and line.endswith(" ms") for line in lines)
     assert summary.startswith("3 windows, 0 skipped; latency ")
+
+
+def test_the_alarm_goes_by_the_streams_time_and_every_skipped_window_is_counted(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = [
+        Seen(seconds, np.array([1 - p, p], np.float32), latency, skipped)
+        for seconds, p, latency, skipped in ((5.0, 0.0, 0.02, 0), (7, 1, 0.03, 1), (11, 1, 0.9, 2))
+    ]
+    monkeypatch.setattr("framemix.inference.live.watch", lambda *_, **how: iter(windows))
+    done = run(here / "model.safetensors", "/dev/video0")
+    assert done.stdout.splitlines() == [
+        "     5.0 s  alert 100.0%  drowsy 0.0%  smoothed 0.00  20 ms",
+        "     7.0 s  drowsy 100.0%  alert 0.0%  smoothed 0.50  30 ms  1 skipped",
+        "    11.0 s  drowsy 100.0%  alert 0.0%  smoothed 0.88  ALARM  900 ms  2 skipped",
+        "3 windows, 3 skipped; latency 30 ms in the median, 900 ms for 95 %",
+    ]
 
 
 def test_a_named_class_that_the_model_lacks_is_told(here: Path) -> None:

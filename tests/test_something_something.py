@@ -175,6 +175,15 @@ def test_any_folder_of_classes_is_a_dataset(subsets: tuple[str, ...], tmp_path: 
     assert {r.reason for r in rows.values() if not r.kept} == {"not <Class>/<video>"}
 
 
+def test_what_is_rejected_takes_no_place_in_a_subset(tmp_path: Path) -> None:
+    for number in range(5):
+        write_video(tmp_path / f"videos/Up/{number}.avi", 8)
+        write_video(tmp_path / f"videos/Up/{number}-short.avi", 7)
+    rows = table(tmp_path / "videos", tmp_path).values()
+    assert sorted(row.subset for row in rows if row.kept) == ["train"] * 4 + ["val"]
+    assert [row.subset for row in rows if not row.kept] == [""] * 5
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_a_folder_without_videos_is_refused_in_one_line(there: bool, tmp_path: Path) -> None:
     if there:
