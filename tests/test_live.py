@@ -182,7 +182,7 @@ def test_frames_come_at_the_rate_whatever_their_times(gaps: list[float], fps: fl
 
 def test_the_alarm_goes_on_and_off_once_where_the_probability_wavers() -> None:
     alarm, states = Alarm(on=0.7, off=0.4, half_life=0.0), []
-    for second, p in enumerate([0.5, 0.69, 0.71, 0.6, 0.45, 0.69, 0.39, 0.5, 0.69]):
+    for second, p in enumerate([0.5, 0.69, 0.7, 0.6, 0.4, 0.69, 0.39, 0.5, 0.69]):
         alarm.update(p, second)
         states.append(alarm.active)
     assert states == [False, False, True, True, True, True, False, False, False]
@@ -200,9 +200,10 @@ def test_smoothing_makes_half_of_a_change_in_a_half_life() -> None:
     assert slow.level == pytest.approx(fast.level)
 
 
-def test_thresholds_that_do_not_fit_are_told() -> None:
-    with pytest.raises(FramemixError, match=r"off = 0\.8, on = 0\.5: allowed"):
-        Alarm(on=0.5, off=0.8, half_life=1.0)
+@pytest.mark.parametrize(("off", "on"), [(0.8, 0.5), (0.4, 70.0), (-0.1, 0.7)])
+def test_thresholds_that_do_not_fit_are_told(off: float, on: float) -> None:
+    with pytest.raises(FramemixError, match=f"off = {off:g}, on = {on:g}: allowed"):
+        Alarm(on=on, off=off, half_life=1.0)
 
 
 def test_an_error_of_the_source_reaches_whoever_waits() -> None:
@@ -235,14 +236,14 @@ def test_the_alarm_goes_by_the_streams_time_and_every_skipped_window_is_counted(
 ) -> None:
     windows = [
         Seen(seconds, np.array([1 - p, p], np.float32), latency, skipped)
-        for seconds, p, latency, skipped in ((5.0, 0.0, 0.02, 0), (7, 1, 0.03, 1), (11, 1, 0.9, 2))
+        for seconds, p, latency, skipped in ((5, 0.2, 0.02, 0), (7, 1, 0.03, 1), (11, 1, 0.9, 2))
     ]
     monkeypatch.setattr("framemix.inference.live.watch", lambda *_, **how: iter(windows))
     done = run(here / "model.safetensors", "/dev/video0")
     assert done.stdout.splitlines() == [
-        "     5.0 s  alert 100.0%  drowsy 0.0%  smoothed 0.00  20 ms",
-        "     7.0 s  drowsy 100.0%  alert 0.0%  smoothed 0.50  30 ms  1 skipped",
-        "    11.0 s  drowsy 100.0%  alert 0.0%  smoothed 0.88  ALARM  900 ms  2 skipped",
+        "     5.0 s  alert 80.0%  drowsy 20.0%  smoothed 0.20  20 ms",
+        "     7.0 s  drowsy 100.0%  alert 0.0%  smoothed 0.60  30 ms  1 skipped",
+        "    11.0 s  drowsy 100.0%  alert 0.0%  smoothed 0.90  ALARM  900 ms  2 skipped",
         "3 windows, 3 skipped; latency 30 ms in the median, 900 ms for 95 %",
     ]
 
