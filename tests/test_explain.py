@@ -243,8 +243,9 @@ def test_command_writes_a_picture_and_a_film(
     config = nonlocal_config() if network == "nonlocal" else None
     write_model(tmp_path / "model.safetensors", config, pixel_format=pixel_format)
     source = write_video(tmp_path / "a.avi", frames=25)
-    done = run(tmp_path / "model.safetensors", source, "-o", tmp_path / "out")
+    done = run(tmp_path / "model.safetensors", source, "-o", tmp_path / "out", "--class", "Archery")
     assert done.exit_code == 0, (done.output, done.exception)
+    assert done.stdout.startswith("Archery ")  # YoYo is the likeliest
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert count_frames(tmp_path / "out.mp4") == 25
     info = describe(tmp_path / "out.mp4")

@@ -222,13 +222,13 @@ def run(*arguments: object) -> Result:
 
 
 def test_prints_a_line_a_window_and_the_latency(here: Path) -> None:
-    arguments = ("--window", 2, "--as-fast-as-possible", "--on", 0.0, "--off", 0.0)
+    arguments = ("--window", 2, "--step", 0.5, "--as-fast-as-possible", "--on", 0, "--off", 0)
     done = run(here / "model.safetensors", here / "a.mp4", *arguments)
     assert done.exit_code == 0, done.output
     *lines, summary = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["2.0", "3.0", "4.0"]
+    assert [line.split()[0] for line in lines] == ["2.0", "2.5", "3.0", "3.5", "4.0", "4.5"]
     assert all("ALARM" in line and line.endswith(" ms") for line in lines)
-    assert summary.startswith("3 windows, 0 skipped; latency ")
+    assert summary.startswith("6 windows, 0 skipped; latency ")
 
 
 def test_the_alarm_goes_by_the_streams_time_and_every_skipped_window_is_counted(

@@ -22,7 +22,15 @@ from framemix.cluster import Cluster
 from framemix.datasets.mix import Source, build_store
 from framemix.errors import FramemixError
 from framemix.inference.classifier import load_classifier
-from framemix.inference.clips import BATCH, USUAL_LIMITS, Clip, Sliding, clips_of, isolated_clips
+from framemix.inference.clips import (
+    BATCH,
+    USUAL_LIMITS,
+    Clip,
+    Sliding,
+    clips_of,
+    isolated_clips,
+    rolling_mix,
+)
 from framemix.inference.overlay import annotate, write_lines
 from framemix.inference.prediction import Prediction, predict_videos
 from framemix.inference.videos import find_videos, search_videos
@@ -226,7 +234,8 @@ def test_prints_the_likeliest_classes_first(here: Path) -> None:
 
 
 def test_json_and_csv_hold_the_same(here: Path) -> None:
-    arguments = (here / "model.safetensors", here / "videos", "--window", 2, "--top", 3)
+    sliding = ("--window", 2, "--step", 0.5)
+    arguments = (here / "model.safetensors", here / "videos", *sliding, "--top", 3)
     as_json = json.loads(run(*arguments, "--json").stdout)
     rows = list(csv.DictReader(StringIO(run(*arguments, "--csv").stdout)))
     assert [video["video"] for video in as_json] == [
@@ -239,7 +248,7 @@ def test_json_and_csv_hold_the_same(here: Path) -> None:
         for said in video["predictions"]
         for name, p in said["classes"].items()
     ]
-    assert len(rows) == 3 * (2 + 3)
+    assert len(rows) == 3 * (3 + 5)
     assert [
         (row["video"], float(row["start_seconds"]), row["class"], float(row["probability"]))
         for row in rows
@@ -261,6 +270,33 @@ def test_a_window_of_fewer_frames_than_segments_is_told(here: Path) -> None:
     done = run(here / "model.safetensors", here / "videos/a.avi", "--window", 0.3)
     assert done.exit_code == 1
     assert "window = 0.3 s: 3 frames at 10 frames a second; allowed: at least" in done.stderr
+
+
+def test_a_window_may_be_of_as_many_frames_as_segments(here: Path) -> None:
+    video, mix = here / "videos/a.avi", mix_settings(method="average")
+    clips = list(clips_of(video, mix, Sliding(0.4, 0.4))[1])
+    frames = np.stack(list(stream_frames(video, size=(HEIGHT, WIDTH), fit="squeeze")))
+    assert np.array_equal(np.concatenate([clip.mixed for clip in clips]), frames[:28])
+
+
+@pytest.mark.parametrize(
+    ("fps", "step", "frames", "frames_apart"), [(29.97, 1.0, 60, 30), (10.0, 0.04, 20, 1)]
+)
+def test_windows_are_of_the_nearest_number_of_frames_and_at_least_one_apart(
+    fps: float, step: float, frames: int, frames_apart: int
+) -> None:
+    rolling = rolling_mix(mix_settings(), Sliding(2.0, step), fps)
+    assert (rolling.frames, rolling.step) == (frames, frames_apart)
+
+
+def test_a_bad_file_is_one_line_where_a_picture_of_it_is_asked_for(
+    here: Path, tmp_path: Path
+) -> None:
+    options = ("--plot", tmp_path / "a.png", "--annotate", tmp_path / "a.mp4")
+    done = run(here / "model.safetensors", here / "broken.avi", *options)
+    assert done.exit_code == 1
+    assert f"error: {here}/broken.avi: is no AVI" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_writes_a_timeline_and_a_video_with_the_classes_on_it(here: Path, tmp_path: Path) -> None:
@@ -373,6 +409,13 @@ def test_a_video_is_never_overwritten_by_its_annotation(
     assert f"{spelling}: would overwrite {video}; allowed: another file" in str(done.exception)
     assert done.stdout == ""  # told before anything is computed
     assert video.read_bytes() == before
+
+
+def test_a_model_is_never_overwritten_by_a_picture(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to(here / "model.safetensors")
+    video, plot = here / "videos/a.avi", tmp_path / "link.png"
+    done = run(here / "model.safetensors", video, "--plot", plot)
+    assert f"link.png: would overwrite {here}/model.safetensors" in str(done.exception)
 
 
 @pytest.mark.parametrize(
