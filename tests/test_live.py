@@ -304,3 +304,7 @@ def test_the_latency_of_95_percent_is_one_that_so_many_windows_keep(
 ) -> None:
     words = live_summary(latencies, 0)
     assert f"latency {median} ms in the median, {late} ms for 95 %" in words
+
+
+def test_a_stream_that_is_ended_before_the_first_window_has_a_summary() -> None:
+    assert live_summary([], 0) == "no window was full"
