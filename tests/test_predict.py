@@ -190,6 +190,17 @@ def test_folders_files_and_patterns_name_each_video_once(here: Path) -> None:
     assert find_videos([str(here / "videos/notes.txt")]) == [here / "videos/notes.txt"]
 
 
+def test_videos_come_in_order_whatever_their_suffix(tmp_path: Path) -> None:
+    kinds = (".avi", ".m4v", ".MKV", ".mov", ".Mp4", ".webm", ".wmv", ".3gp")
+    videos = [tmp_path / f"{n % 4}/{n % 2}/{n}{kinds[n % 8]}" for n in range(32)]
+    for video in [tmp_path / "4.avi", *videos]:
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.touch()
+    expected = sorted([tmp_path / "4.avi", *videos])
+    assert find_videos([str(tmp_path)]) == expected
+    assert find_videos([f"{tmp_path}/**/*.*"]) == expected
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
