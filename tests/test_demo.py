@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from framemix.errors import FramemixError, ModelError
+from framemix.inference.classifier import load_classifier
+from framemix.inference.clips import USUAL_LIMITS, Sliding
 from framemix.inference.demo import Analyser, serve
+from framemix.inference.prediction import predict_videos
 from tests.browser import Visit, chromium, served
 from tests.tiny_model import write_model, write_video
+from tests.tiny_store import HEIGHT, SEGMENTS, WIDTH
 
 CLASSES = ("alert", "drowsy")
 
@@ -113,6 +118,23 @@ def test_an_answer_names_no_folder_of_this_machine(folder: Path) -> None:
     assert "broken.mp4" in message
     assert str(folder) not in message
     assert rest == [None] * 4
+
+
+def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
+    model, video = tmp_path / "model.safetensors", write_video(tmp_path / "a.mp4", 80, seed=2)
+    write_model(model, classes=("alert", "drowsy", "low_vigilant"))
+    message, shares, _, strip, _ = Analyser(model, 4.0)(video)
+    how = (load_classifier(model, "cpu"), [video], Sliding(4.0, 1.0), USUAL_LIMITS)
+    (result,) = predict_videos(*how)
+    probabilities = np.stack([said.probabilities for said in result.predictions])
+    assert set(probabilities.argmax(axis=1)) == {2}  # drowsiness is shown where it is not likeliest
+    most = result.predictions[int(probabilities[:, 1].argmax())]
+    stretch = f"{most.start:.1f} to {most.end:.1f} s"
+    assert message == f"**a.mp4**, 5 windows; below, {stretch}, where drowsy is likeliest"
+    assert shares == pytest.approx(
+        dict(zip(("alert", "drowsy", "low_vigilant"), probabilities.mean(axis=0), strict=True))
+    )
+    assert strip.size == (SEGMENTS * WIDTH, HEIGHT)
 
 
 def test_a_video_that_is_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

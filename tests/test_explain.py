@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from einops import rearrange
+from matplotlib.patches import ConnectionPatch
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
@@ -20,11 +21,12 @@ from framemix.explain.attention import (
 )
 from framemix.explain.explanation import Explanation, explain_clip
 from framemix.explain.gradcam import grad_cam
-from framemix.explain.links import affinity, strongest_links
+from framemix.explain.links import Links, affinity, strongest_links
 from framemix.explain.pictures import draw_explanation
+from framemix.inference.classifier import load_classifier
 from framemix.inference.film import write_film
 from framemix.mixing import mix_windows
-from framemix.models import build_model
+from framemix.models import build_model, normalise
 from framemix.models.config import AttentionScheme, Pairwise
 from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
 from framemix.models.vivit import Attention, FactorisedAttention, ViViT
@@ -85,8 +87,8 @@ def nonlocal_net() -> NonLocalNet:
     return network
 
 
-def video() -> Tensor:
-    return torch.randn(1, 3, SEGMENTS, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+def video(height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+    return torch.randn(1, 3, SEGMENTS, height, width, generator=torch.Generator().manual_seed(1))
 
 
 def test_vivits_relevance_is_shared_out_among_its_tokens(vivit: ViViT) -> None:
@@ -148,6 +150,23 @@ def test_vivits_relevance_moves_with_what_is_attended(vivit: ViViT) -> None:
     torch.testing.assert_close(seen[0], torch.full_like(seen[0], float(seen[0].mean())))
 
 
+def test_relevance_changes_at_the_place_that_changes() -> None:
+    """What a cls token looks with stays, so its weights of the others are all scaled alike."""
+    torch.manual_seed(0)
+    network = build_model(vivit_config(frame_patch_size=1, heads=1))
+    assert isinstance(network, ViViT)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    before, after = video(), video()
+    after[:, :, 1, :8, 8:16] *= -1.0
+    old, new = (vivit_relevance(network.eval(), clip) for clip in (before, after))
+    frames, places = new.sum(dim=(1, 2)) / old.sum(dim=(1, 2)), (new / old)[1].flatten()
+    for ratios in (frames, places):
+        others = ratios[[0, *range(2, len(ratios))]]
+        torch.testing.assert_close(others, others[:1].expand_as(others))
+        assert float((ratios[1] / others[0] - 1).abs()) > 1e-3
+
+
 @pytest.mark.parametrize("subsample", [False, True])
 @pytest.mark.parametrize("pairwise", get_args(Pairwise))
 def test_links_weights_are_what_the_block_gathers_with(pairwise: Any, subsample: bool) -> None:
@@ -177,23 +196,39 @@ def test_links_of_a_subsampled_block_stay_on_the_grid() -> None:
     torch.manual_seed(0)
     block = NonLocalBlock(4, "embedded_gaussian", subsample=True).eval()
     links = strongest_links(block, torch.randn(1, 4, 2, 4, 6))
-    assert len({place for place, _ in links.ends}) == 12  # 2 x 2 x 3 cells
-    assert all(t < 2 and row < 4 and column < 6 for (t, row, column), _ in links.ends)
+    cells = [(t, row // 2, column // 2) for (t, row, column), _ in links.ends]
+    assert sorted(cells) == list(np.ndindex(2, 2, 3))
 
 
 def test_grad_cam_of_a_linear_head_is_its_weighted_maps(nonlocal_net: NonLocalNet) -> None:
     """The head averages the maps: the gradient is the class's weights over the places."""
     maps: list[Tensor] = []
+    clip = video(64, 96)
     hook = nonlocal_net.layer4.register_forward_hook(lambda module, args, out: maps.append(out))
     with torch.no_grad():
-        nonlocal_net(video())
+        nonlocal_net(clip)
     hook.remove()
+    assert maps[0].shape[2:] == (SEGMENTS, 2, 3)
     weights = nonlocal_net.fc.weight[1] / maps[0][0, 0].numel()
     expected = torch.einsum("c,cthw->thw", weights, maps[0][0]).relu()
-    torch.testing.assert_close(grad_cam(nonlocal_net, video(), 1), expected.detach())
+    torch.testing.assert_close(grad_cam(nonlocal_net, clip, 1), expected.detach())
 
 
-def test_explaining_leaves_the_network_as_it_was(nonlocal_net: NonLocalNet) -> None:
+def test_grad_cam_makes_no_graph_of_what_comes_before_the_last_stage(
+    nonlocal_net: NonLocalNet,
+) -> None:
+    graphs: list[bool] = []
+    hook = nonlocal_net.layer4.register_forward_pre_hook(
+        lambda module, args: graphs.append(args[0].requires_grad)
+    )
+    grad_cam(nonlocal_net, video(), 0)
+    hook.remove()
+    assert graphs == [False]
+
+
+def test_explaining_leaves_the_network_as_it_was(nonlocal_net: NonLocalNet, vivit: ViViT) -> None:
+    vivit_relevance(vivit, video())
+    assert not any(module._forward_pre_hooks for module in vivit.modules())
     grad_cam(nonlocal_net, video(), 0)
     assert torch.is_grad_enabled()
     assert all(parameter.grad is None for parameter in nonlocal_net.parameters())
@@ -208,8 +243,9 @@ def test_command_writes_a_picture_and_a_film(
     config = nonlocal_config() if network == "nonlocal" else None
     write_model(tmp_path / "model.safetensors", config, pixel_format=pixel_format)
     source = write_video(tmp_path / "a.avi", frames=25)
-    done = run(tmp_path / "model.safetensors", source, "-o", tmp_path / "out")
+    done = run(tmp_path / "model.safetensors", source, "-o", tmp_path / "out", "--class", "Archery")
     assert done.exit_code == 0, (done.output, done.exception)
+    assert done.stdout.startswith("Archery ")  # YoYo is the likeliest
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
     assert count_frames(tmp_path / "out.mp4") == 25
     info = describe(tmp_path / "out.mp4")
@@ -217,16 +253,17 @@ def test_command_writes_a_picture_and_a_film(
 
 
 @pytest.mark.parametrize("window", ["all", {"frames": 9, "at": "centre"}])
-@pytest.mark.parametrize(("frames", "segments", "times"), [(10, 3, 3), (29, 8, 4)])
+@pytest.mark.parametrize(
+    ("frames", "segments", "times", "seen"), [(10, 3, 3, 0), (10, 3, 3, 2), (29, 8, 4, 2)]
+)
 def test_the_film_shows_a_segments_relevance_on_the_frames_that_were_mixed_into_it(
-    frames: int, segments: int, times: int, window: Any, tmp_path: Path
+    frames: int, segments: int, times: int, seen: int, window: Any, tmp_path: Path
 ) -> None:
     source = tmp_path / "grey.avi"
     with video_writer(source, width=WIDTH, height=HEIGHT, fps=25, codec="ffv1") as write:
         for _ in range(frames):
             write(np.full((HEIGHT, WIDTH, 3), 60, np.uint8))
     mix = mix_settings(segments=segments, method="average", window=window)
-    seen = (2 * times) // 3
     relevance = torch.zeros(times, 1, 1)
     relevance[seen] = 1.0
     clip = np.full((segments, *mix.frame_shape), 60, np.uint8)
@@ -238,6 +275,22 @@ def test_the_film_shows_a_segments_relevance_on_the_frames_that_were_mixed_into_
     windows = mix_windows(length, segments=segments, method="average", frames_per_segment="all")
     into = [one for place, one in enumerate(windows) if place * times // segments == seen]
     assert heated == [first + number for one in into for number in one]
+
+
+def test_the_film_is_cut_as_the_network_sees_it(tmp_path: Path) -> None:
+    source, film = tmp_path / "wide.avi", tmp_path / "film.mp4"
+    frame = np.full((81, 243, 3), 255, np.uint8)
+    frame[:, 81:-81] = 60
+    with video_writer(source, width=243, height=81, fps=25, codec="ffv1") as write:
+        for _ in range(SEGMENTS):
+            write(frame)
+    mix = mix_settings(size=[81, 81], fit="crop")
+    clip = np.full((SEGMENTS, 81, 81, 3), 60, np.uint8)
+    write_film(source, film, Explanation(clip, "a", 0.5, "cold", torch.zeros(2, 1, 1), None), mix)
+    info = describe(film)
+    assert (info.height, info.width) == (242, 242)  # three times as large, and even for H.264
+    lower = np.stack(list(stream_frames(film, size=(242, 242), fit="squeeze")))[:, 121:, 4:-4]
+    assert np.abs(lower.astype(int) - 60).max() < 10
 
 
 def test_the_film_keeps_the_pace_of_a_video_whose_frame_rate_changes(tmp_path: Path) -> None:
@@ -268,6 +321,76 @@ def test_a_class_can_be_named(tmp_path: Path) -> None:
     for unknown in ("Sleeping", ""):
         with pytest.raises(ModelError, match=f"class = '{unknown}': allowed: ApplyLipstick"):
             explain_clip(model, clip, unknown)
+
+
+@pytest.mark.parametrize("network", ["vivit", "nonlocal"])
+def test_an_explanation_is_of_what_predict_says(network: str, tmp_path: Path) -> None:
+    config = nonlocal_config() if network == "nonlocal" else None
+    model = write_model(tmp_path / "model.safetensors", config)
+    clip = clips(0, 1)
+    said = load_classifier(tmp_path / "model.safetensors", "cpu").probabilities(clip)[0]
+    model.network.train()
+    for name, probability in zip(ACTIONS, said, strict=True):
+        assert explain_clip(model, clip[0], name).probability == pytest.approx(probability)
+
+
+def test_grad_cam_is_of_the_named_class_and_1_where_it_is_largest(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.safetensors", nonlocal_config())
+    assert isinstance(model.network, NonLocalNet)
+    torch.nn.init.uniform_(model.network.fc.weight)  # of every map, some for each class
+    clip = clips(0, 1)
+    stored = normalise(torch.from_numpy(clip), model.mean, model.std)
+    for label, name in enumerate(ACTIONS):
+        heat = grad_cam(model.network, stored, label)
+        torch.testing.assert_close(explain_clip(model, clip[0], name).relevance, heat / heat.max())
+
+
+def test_a_class_that_nothing_speaks_for_is_pictured_without_heat(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.safetensors", nonlocal_config())
+    assert isinstance(model.network, NonLocalNet)
+    torch.nn.init.constant_(model.network.fc.weight, -1.0)
+    explanation = explain_clip(model, clips(0, 1)[0])
+    assert not explanation.relevance.any()
+    assert [axes.get_title() for axes in draw_explanation(explanation).axes[4:8]] == ["0%"] * 4
+
+
+def test_the_links_shown_are_of_the_last_block(tmp_path: Path) -> None:
+    changes = {"depth": 50, "nonlocal_blocks": 5}
+    config = nonlocal_config().model_copy(update=changes)
+    model = write_model(tmp_path / "model.safetensors", config)
+    links = explain_clip(model, clips(0, 1)[0]).links
+    assert links is not None
+    assert links.grid == (SEGMENTS, 1, 2)  # of layer3, not of layer2
+
+
+def test_links_lead_from_the_place_where_they_start_to_those_where_they_end() -> None:
+    links = Links((4, 2, 3), (1, 0, 2), [((3, 1, 0), 0.8), ((0, 0, 1), 0.4)])
+    clip = np.zeros((8, HEIGHT, WIDTH, 3), np.uint8)
+    figure = draw_explanation(Explanation(clip, "a", 0.5, "made up", torch.ones(4, 2, 3), links))
+    assert figure.get_suptitle() == "a: 50.0%"
+    panels, arrows = figure.axes[16:], figure.findobj(ConnectionPatch)
+    assert [(panels.index(arrow.axesA), arrow.xy1) for arrow in arrows] == [(2, (19.5, 3.5))] * 2
+    ends = [(panels.index(arrow.axesB), arrow.xy2) for arrow in arrows]
+    assert ends == [(6, (3.5, 11.5)), (0, (11.5, 3.5))]
+    assert [arrow.get_linewidth() for arrow in arrows] == pytest.approx([1.8, 1.1])
+    (dot,) = panels[2].lines
+    assert dot.get_xydata().tolist() == [[19.5, 3.5]]
+
+
+@pytest.mark.parametrize(
+    ("start", "segments"),
+    [(4, [1, 3, 5, 7, 10, 12, 14, 16]), (7, [1, 3, 5, 8, 10, 12, 14, 16])],
+)
+def test_of_many_segments_some_are_shown_and_that_where_the_links_start(
+    start: int, segments: list[int]
+) -> None:
+    links = Links((16, 1, 1), (start, 0, 0), [((1, 0, 0), 0.9), ((15, 0, 0), 0.5)])
+    clip = np.zeros((16, HEIGHT, WIDTH, 3), np.uint8)
+    figure = draw_explanation(Explanation(clip, "a", 0.5, "made up", torch.ones(16, 1, 1), links))
+    panels = figure.axes[16:]
+    assert [axes.get_xlabel() for axes in panels] == [f"segment {s} of 16" for s in segments]
+    (arrow,) = figure.findobj(ConnectionPatch)  # the other end is in a segment that is not shown
+    assert (panels.index(arrow.axesA), panels.index(arrow.axesB)) == (segments.index(start + 1), 7)
 
 
 def test_shares_in_the_picture_sum_to_the_whole(tmp_path: Path) -> None:

@@ -59,14 +59,16 @@ def test_names_no_file_of_this_machine(exported: Path) -> None:
 
 
 def test_exporting_again_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
-    run("export", exported / "model.safetensors", "--output", tmp_path / "again.onnx")
+    again = ("--output", tmp_path / "again.onnx")
+    done = run("export", exported / "model.safetensors", *again)
+    assert "from PyTorch's probabilities on 2 clips of noise" in done.stdout
     assert (tmp_path / "again.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
 
 
 def test_an_onnx_file_that_is_not_ours_is_told(tmp_path: Path) -> None:
-    (tmp_path / "text.onnx").write_text("no model")
-    with pytest.raises(ModelError, match=r"text\.onnx: not a readable ONNX file"):
-        load_classifier(tmp_path / "text.onnx")
+    (tmp_path / "text.ONNX").write_text("no model")
+    with pytest.raises(ModelError, match=r"text\.ONNX: not a readable ONNX file"):
+        load_classifier(tmp_path / "text.ONNX")
     with pytest.raises(ModelError, match=r"none\.onnx: no such model file"):
         load_classifier(tmp_path / "none.onnx")
     value = onnx.helper.make_tensor_value_info("clips", onnx.TensorProto.FLOAT, [1])

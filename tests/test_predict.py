@@ -14,7 +14,8 @@ import ffmpeg
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
+from typer.testing import Result as Ended
 
 from framemix import isolation
 from framemix.cli import app
@@ -22,9 +23,19 @@ from framemix.cluster import Cluster
 from framemix.datasets.mix import Source, build_store
 from framemix.errors import FramemixError
 from framemix.inference.classifier import load_classifier
-from framemix.inference.clips import BATCH, USUAL_LIMITS, Clip, Sliding, clips_of, isolated_clips
+from framemix.inference.clips import (
+    BATCH,
+    USUAL_LIMITS,
+    Clip,
+    Sliding,
+    clips_of,
+    isolated_clips,
+    rolling_mix,
+)
+from framemix.inference.output import as_csv, as_json, as_text
 from framemix.inference.overlay import annotate, write_lines
-from framemix.inference.prediction import Prediction, predict_videos
+from framemix.inference.prediction import Prediction, Result, predict_videos
+from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import find_videos, search_videos
 from framemix.mixing import mix_frames
 from framemix.models import load_model
@@ -49,7 +60,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(*arguments: object) -> Result:
+def run(*arguments: object) -> Ended:
     return CliRunner().invoke(app, ["predict", *map(str, arguments)])
 
 
@@ -179,6 +190,17 @@ def test_folders_files_and_patterns_name_each_video_once(here: Path) -> None:
     assert find_videos([str(here / "videos/notes.txt")]) == [here / "videos/notes.txt"]
 
 
+def test_videos_come_in_order_whatever_their_suffix(tmp_path: Path) -> None:
+    kinds = (".avi", ".m4v", ".MKV", ".mov", ".Mp4", ".webm", ".wmv", ".3gp")
+    videos = [tmp_path / f"{n % 4}/{n % 2}/{n}{kinds[n % 8]}" for n in range(32)]
+    for video in [tmp_path / "4.avi", *videos]:
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.touch()
+    expected = sorted([tmp_path / "4.avi", *videos])
+    assert find_videos([str(tmp_path)]) == expected
+    assert find_videos([f"{tmp_path}/**/*.*"]) == expected
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -226,7 +248,8 @@ def test_prints_the_likeliest_classes_first(here: Path) -> None:
 
 
 def test_json_and_csv_hold_the_same(here: Path) -> None:
-    arguments = (here / "model.safetensors", here / "videos", "--window", 2, "--top", 3)
+    sliding = ("--window", 2, "--step", 0.5)
+    arguments = (here / "model.safetensors", here / "videos", *sliding, "--top", 3)
     as_json = json.loads(run(*arguments, "--json").stdout)
     rows = list(csv.DictReader(StringIO(run(*arguments, "--csv").stdout)))
     assert [video["video"] for video in as_json] == [
@@ -239,12 +262,37 @@ def test_json_and_csv_hold_the_same(here: Path) -> None:
         for said in video["predictions"]
         for name, p in said["classes"].items()
     ]
-    assert len(rows) == 3 * (2 + 3)
+    assert len(rows) == 3 * (3 + 5)
     assert [
         (row["video"], float(row["start_seconds"]), row["class"], float(row["probability"]))
         for row in rows
     ] == from_json
     assert {row["class"] for row in rows} == set(ACTIONS)
+    assert {float(row["end_seconds"]) - float(row["start_seconds"]) for row in rows} == {2.0}
+
+
+def test_text_json_and_csv_tell_when_what_is_seen() -> None:
+    said = Prediction(1.0, 3.5, np.array([0.25, 0.75], np.float32))
+    given: Any = ([Result(Path("a.avi"), [said])], ["alert", "drowsy"], 2)
+    assert as_text(*given) == "a.avi\n     1.0 -   3.5 s  drowsy 75.0%  alert 25.0%"
+    window = {"start_seconds": 1.0, "end_seconds": 3.5, "classes": {"drowsy": 0.75, "alert": 0.25}}
+    assert json.loads(as_json(*given)) == [{"video": "a.avi", "predictions": [window]}]
+    rows = ["a.avi,1.000,3.500,1,drowsy,0.750000", "a.avi,1.000,3.500,2,alert,0.250000"]
+    assert as_csv(*given).splitlines()[1:] == rows
+
+
+def test_the_timeline_has_the_classes_that_are_likeliest_at_some_time() -> None:
+    chances = ([0, 0.9, 0, 0.02, 0.03, 0.04, 0.01], [0, 0, 0.8, 0.05, 0.06, 0.09, 0])
+    windows = [
+        Prediction(start, start + 2.0, np.array(probabilities, np.float32))
+        for start, probabilities in zip((0.0, 1.0), chances, strict=True)
+    ]
+    (axes,) = draw_timeline(windows, list("abcdefg")).axes
+    assert [line.get_label() for line in axes.lines] == list("bcdef")
+    for line, values in zip(axes.lines, np.transpose(chances)[1:], strict=False):
+        np.testing.assert_allclose(line.get_xydata(), np.c_[[1.0, 2.0], values])
+    assert axes.get_xlim() == (0, 3)
+    assert axes.get_xlabel() == "seconds (middle of a window of 2.0 s)"
 
 
 def test_a_bad_file_is_one_line_and_the_rest_goes_on(here: Path) -> None:
@@ -263,13 +311,42 @@ def test_a_window_of_fewer_frames_than_segments_is_told(here: Path) -> None:
     assert "window = 0.3 s: 3 frames at 10 frames a second; allowed: at least" in done.stderr
 
 
+def test_a_window_may_be_of_as_many_frames_as_segments(here: Path) -> None:
+    video, mix = here / "videos/a.avi", mix_settings(method="average")
+    clips = list(clips_of(video, mix, Sliding(0.4, 0.4))[1])
+    frames = np.stack(list(stream_frames(video, size=(HEIGHT, WIDTH), fit="squeeze")))
+    assert np.array_equal(np.concatenate([clip.mixed for clip in clips]), frames[:28])
+
+
+@pytest.mark.parametrize(
+    ("fps", "step", "frames", "frames_apart"), [(29.97, 1.0, 60, 30), (10.0, 0.04, 20, 1)]
+)
+def test_windows_are_of_the_nearest_number_of_frames_and_at_least_one_apart(
+    fps: float, step: float, frames: int, frames_apart: int
+) -> None:
+    rolling = rolling_mix(mix_settings(), Sliding(2.0, step), fps)
+    assert (rolling.frames, rolling.step) == (frames, frames_apart)
+
+
+def test_a_bad_file_is_one_line_where_a_picture_of_it_is_asked_for(
+    here: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_text("as before")
+    options = ("--plot", tmp_path / "a.png", "--annotate", tmp_path / "a.mp4")
+    done = run(here / "model.safetensors", here / "broken.avi", *options)
+    assert done.exit_code == 1
+    assert f"error: {here}/broken.avi: is no AVI" in done.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["as before"]
+
+
 def test_writes_a_timeline_and_a_video_with_the_classes_on_it(here: Path, tmp_path: Path) -> None:
     video = here / "videos/below/b.mp4"
-    plot, annotated = tmp_path / "plot.png", tmp_path / "annotated.mp4"
+    plot, annotated = tmp_path / "plot.PNG", tmp_path / "annotated.mp4"
     arguments = (here / "model.safetensors", video, "--window", 2)
     done = run(*arguments, "--plot", plot, "--annotate", annotated)
     assert done.exit_code == 0, done.output
     assert plot.read_bytes().startswith(b"\x89PNG")
+    assert b"matplotlib" not in plot.read_bytes()  # whose version would be in it
     assert count_frames(annotated) == count_frames(video)
     before, after = describe(video), describe(annotated)
     assert (before.width, before.height, before.fps) == (after.width, after.height, after.fps)
@@ -288,6 +365,21 @@ def test_each_frame_is_annotated_by_the_window_whose_middle_is_nearest(tmp_path:
     frames = np.stack(list(stream_frames(out, size=(240, 320), fit="squeeze"))).astype(int)
     distance = [np.abs(frame[:40, :120] - frames[0, :40, :120]).mean() for frame in frames]
     assert [value > max(distance) / 2 for value in distance] == [False] * 21 + [True] * 19
+
+
+def test_a_video_of_odd_sides_is_annotated_with_as_many_classes_as_asked_for(
+    tmp_path: Path,
+) -> None:
+    video, out = tmp_path / "odd.avi", tmp_path / "out.mp4"
+    grey = np.full((241, 321, 3), 200, np.uint8)
+    with video_writer(video, width=321, height=241, fps=10, codec="ffv1") as write:
+        write(grey)
+    said = Prediction(0.0, 0.1, np.array([0.2, 0.7, 0.1], np.float32))
+    annotate(video, out, [said], ["alert", "drowsy", "other"], 2)
+    expected = write_lines(grey[:-1, :-1], [" 70%  drowsy", " 20%  alert"])
+    (frame,) = stream_frames(out, size=(240, 320), fit="squeeze")
+    assert (describe(out).height, describe(out).width) == (240, 320)
+    assert np.abs(frame.astype(int) - expected)[:60, :120].mean() < 6  # H.264 blurs letters
 
 
 def test_letters_are_on_the_frame_and_the_rest_of_it_stays() -> None:
@@ -373,6 +465,13 @@ def test_a_video_is_never_overwritten_by_its_annotation(
     assert f"{spelling}: would overwrite {video}; allowed: another file" in str(done.exception)
     assert done.stdout == ""  # told before anything is computed
     assert video.read_bytes() == before
+
+
+def test_a_model_is_never_overwritten_by_a_picture(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to(here / "model.safetensors")
+    video, plot = here / "videos/a.avi", tmp_path / "link.png"
+    done = run(here / "model.safetensors", video, "--plot", plot)
+    assert f"link.png: would overwrite {here}/model.safetensors" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cut.write_bytes(cut.read_bytes()[:-200])
     (root / V1 / "empty/00007.jpg").write_bytes(b"")
     (root / V1 / "gap/00007.jpg").unlink()
-    train = "1;Up\n2;Down; slowly\ncut;Up\nempty;Up\ngap;Up\nmissing;Up\nshort;Up\nunlabelled;\n"
+    train = "1; Up\n2;Down; slowly\ncut;Up\nempty;Up\ngap;Up\nmissing;Up\nshort;Up\nunlabelled;\n"
     (root / "something-something-v1-train.csv").write_text(train)
     (root / "something-something-v1-validation.csv").write_text("3;Up\n")
     (root / "something-something-v1-test.csv").write_text("unlisted\n")
@@ -167,12 +167,22 @@ def test_any_folder_of_classes_is_a_dataset(subsets: tuple[str, ...], tmp_path: 
     for subset in subsets or ("",):
         for number in range(5):
             write_video(root / subset / f"Up/{number}.avi", 8)
+        write_video(root / subset / "Up/below/0.avi", 8)
     (root / "README").write_text("about")
     (root / subsets[0] / "README" if subsets else root / "NOTES").write_text("about")
     rows = table(root, tmp_path)
     counts = {s: sum(row.subset == s for row in rows.values() if row.kept) for s in SUBSETS}
     assert counts == (dict.fromkeys(SUBSETS, 5) if subsets else {"train": 4, "val": 1, "test": 0})
     assert {r.reason for r in rows.values() if not r.kept} == {"not <Class>/<video>"}
+
+
+def test_what_is_rejected_takes_no_place_in_a_subset(tmp_path: Path) -> None:
+    for number in range(4):
+        write_video(tmp_path / f"videos/Up/{number}.avi", 8)
+        write_video(tmp_path / f"videos/Up/{number}-short.avi", 7)
+    rows = table(tmp_path / "videos", tmp_path, folds=2).values()
+    assert sorted(row.subset for row in rows if row.kept) == ["train", "train", "val", "val"]
+    assert [row.subset for row in rows if not row.kept] == [""] * 4
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -120,6 +120,15 @@ def test_another_seed_gives_another_split():
     assert len(splits) > 5
 
 
+def test_a_seed_gives_the_same_split_in_every_run_and_version():
+    classes, groups = unzip([(name, f"g{g}") for g in range(4) for name in "FEDCBA"])
+    chosen = {"folds": 3, "fold": 1, "seed": 7}
+    at_random = random_split(classes, **chosen)
+    assert [i for i, s in enumerate(at_random) if s == "val"] == [0, 1, 4, 7, 9, 14, 17, 22]
+    by_group = group_split(classes, groups, scope="class", **chosen)
+    assert [i for i, s in enumerate(by_group) if s == "val"] == [3, 6, 13, 14, 15, 16, 17, 18]
+
+
 def test_folds_of_uneven_groups_are_about_equal_in_clips():
     clips = [("A", f"g{g:02}") for g in range(25) for _ in range(1 + g % 7)]
     for fold in range(5):
@@ -185,6 +194,16 @@ def test_random_folds_validate_every_clip_of_a_large_enough_class_once(classes, 
     assert all(validated[i] == 1 for i, name in enumerate(classes) if name in large)
 
 
+@given(seeds)
+@checked
+def test_of_fewer_clips_than_folds_each_validates_in_turn(seed):
+    validating = [
+        random_split(["A"] * 3, folds=5, fold=fold, seed=seed).index("val") for fold in range(5)
+    ]
+    assert sorted(validating[:3]) == [0, 1, 2]
+    assert validating[3:] == validating[:2]
+
+
 def test_a_random_split_is_the_same_each_time():
     classes = list("AABBBBBBCCCCCCCCC")
     first = random_split(classes, folds=3, fold=1, seed=5)
@@ -220,6 +239,16 @@ def test_more_folds_than_groups_are_refused_where_a_group_is_of_all_classes():
         split_videos(videos, settings, Path("nowhere"))
 
 
+def test_each_group_can_validate_alone():
+    videos = [kept_video(f"{group}{i}", group) for group in ("g1", "g2", "g3") for i in range(2)]
+    alone = []
+    for fold in range(3):
+        chosen = settings_with(group_scope="dataset", folds=3, fold=fold)
+        rows, _ = split_videos(videos, chosen, Path("nowhere"))
+        alone += [sorted(row.group for row in rows if row.subset == "val")]
+    assert sorted(alone) == [["g1"] * 2, ["g2"] * 2, ["g3"] * 2]
+
+
 @pytest.mark.parametrize("strategy", ["random", "group"])
 def test_the_settings_choose_fold_and_seed_of_videos(strategy):
     videos = [
@@ -252,6 +281,12 @@ def test_an_official_list_that_is_no_text_is_named(tmp_path):
     (tmp_path / "trainlist01.txt").write_bytes("Öffnen/v_Öffnen_g01_c01.avi 1".encode("latin-1"))
     with pytest.raises(DatasetError, match=r"trainlist01\.txt: not in UTF-8; allowed: "):
         read_official_split(tmp_path, 1)
+
+
+def test_empty_lines_of_an_official_list_say_nothing(tmp_path):
+    (tmp_path / "trainlist01.txt").write_text("\nA/a.avi 1\n \n")
+    (tmp_path / "testlist01.txt").write_text("A/b.avi\n\n")
+    assert read_official_split(tmp_path, 1) == {"a/a.avi": "train", "a/b.avi": "val"}
 
 
 # UCF101 at full scale: its frame counts and its official lists
@@ -389,7 +424,7 @@ def test_a_video_that_no_list_knows_is_named(tmp_path):
     (tmp_path / "trainlist01.txt").write_text("A/a.avi 1\n")
     (tmp_path / "testlist01.txt").write_text("A/b.avi\n")
     videos = [kept_video("a"), kept_video("b"), kept_video("mine")]
-    with pytest.raises(DatasetError, match=r"official1: A/mine\.avi") as caught:
+    with pytest.raises(DatasetError, match=r"official1: A/mine\.avi and 0 more") as caught:
         split_videos(videos, settings_with(strategy="official1"), tmp_path)
     assert "\n" not in str(caught.value)
 

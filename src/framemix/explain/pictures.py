@@ -20,8 +20,7 @@ MOST_COVER = 0.65  # of the picture by the colour where relevance is highest
 
 def draw_explanation(explanation: Explanation) -> Figure:
     """Return a figure: the segments, the same under their relevance, and a block's links."""
-    segments = len(explanation.clip)
-    shown = np.linspace(0, segments - 1, min(MOST_SEGMENTS, segments)).round().astype(int).tolist()
+    segments, shown = len(explanation.clip), _shown(explanation)
     rows = 2 if explanation.links is None else 3
     figure = Figure(figsize=(1.6 * len(shown) + 0.6, 1.35 * rows + 0.9), layout="constrained")
     grid = figure.subplots(rows, len(shown), squeeze=False)
@@ -52,6 +51,16 @@ def under_heat(explanation: Explanation, frame: Pixels, segment: int) -> Pixels:
     return mixed.round().astype(np.uint8)
 
 
+def _shown(explanation: Explanation) -> list[int]:
+    """Return the segments to picture: evenly spread, and among them that where the links start."""
+    segments, links = len(explanation.clip), explanation.links
+    shown = np.linspace(0, segments - 1, min(MOST_SEGMENTS, segments)).round().astype(int)
+    if links is not None and links.start[0] not in shown * links.grid[0] // segments:
+        start = -(-links.start[0] * segments // links.grid[0])  # the first that went into its frame
+        shown[np.abs(shown - start).argmin()] = start
+    return [int(segment) for segment in shown]
+
+
 def _time(explanation: Explanation, segment: int) -> int:
     """Return which of the network's T' frames a segment went into."""
     return segment * len(explanation.relevance) // len(explanation.clip)
@@ -77,8 +86,6 @@ def _draw_links(
     columns: dict[int, int] = {}
     for column, segment in enumerate(shown):
         columns.setdefault(segment * links.grid[0] // len(clip), column)
-    if links.start[0] not in columns:
-        columns[links.start[0]] = 0
     size = clip.shape[1:3]
     start = (_pixel(links.start, links, size), panels[columns[links.start[0]]])
     strongest = links.ends[0][1]
