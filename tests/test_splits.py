@@ -424,7 +424,9 @@ def test_a_video_that_no_list_knows_is_named(tmp_path):
     (tmp_path / "trainlist01.txt").write_text("A/a.avi 1\n")
     (tmp_path / "testlist01.txt").write_text("A/b.avi\n")
     videos = [kept_video("a"), kept_video("b"), kept_video("mine")]
-    with pytest.raises(DatasetError, match=r"official1: A/mine\.avi and 0 more") as caught:
+    with pytest.raises(
+        DatasetError, match=r"official1: 1 of 3 videos are in no list, A/mine\.avi first"
+    ) as caught:
         split_videos(videos, settings_with(strategy="official1"), tmp_path)
     assert "\n" not in str(caught.value)
 

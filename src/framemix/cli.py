@@ -40,7 +40,7 @@ def framemix() -> None:
 
 
 def main() -> None:
-    """Run the command line: a user's error, the system's of a file, a full GPU: one line, code 1."""
+    """Run the command line: a user's error, the system's, or a full GPU is one line and code 1."""
     # What was loaded stays: Python would look through all of it again before it ends.
     atexit.register(gc.freeze)
     try:

@@ -193,8 +193,8 @@ def _video_subsets(videos: Sequence[Video], settings: SplitSettings, lists: Path
     unlisted = [video.video for video in videos if video.video.lower() not in official]
     if unlisted:
         raise DatasetError(
-            f"split.strategy = {settings.strategy}: {unlisted[0]} and {len(unlisted) - 1} more "
-            f"are in no list; allowed: random or group for videos that are not UCF101's"
+            f"split.strategy = {settings.strategy}: {len(unlisted)} of {len(videos)} videos are in "
+            f"no list, {unlisted[0]} first; allowed: random or group where videos are not UCF101's"
         )
     return [official[video.video.lower()] for video in videos]
 
