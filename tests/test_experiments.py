@@ -172,21 +172,26 @@ def test_without_any_fold_the_table_says_how_to_run_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("executor", "counts", "state"),
+    ("revision", "executor", "counts", "state"),
     [
-        (None, True, ""),
-        ({"state": "success"}, True, ""),
-        ({"state": "running"}, False, "running"),
-        ({"state": "failed"}, False, "failed"),
+        ("abc", None, True, ""),
+        ("abc", {"state": "success"}, True, ""),
+        ("abc", {"state": "running"}, False, "running"),
+        ("workspace", {"state": "running"}, False, "running"),  # is no commit yet
+        ("abc", {"state": "failed"}, False, "failed"),
     ],
 )
 def test_only_an_experiment_that_ended_well_has_figures(
-    executor: dict[str, str] | None, counts: bool, state: str, monkeypatch: pytest.MonkeyPatch
+    revision: str,
+    executor: dict[str, str] | None,
+    counts: bool,
+    state: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """DVC gives one that runs the figures of the commit that it started from."""
     params = {"params.yaml": {"data": of_paper_task("one", "fc").params}}
     metrics = {"reports/metrics.json": {"data": {"finetuned": FIGURES}}}
-    rev = {"rev": "abc", "name": "one", "data": {"params": params, "metrics": metrics}}
+    rev = {"rev": revision, "name": "one", "data": {"params": params, "metrics": metrics}}
     listed = [
         {"data": {"params": {"params.yaml": {"data": PARAMS}}}},
         {"experiments": [{"revs": [rev], "executor": executor}]},
@@ -194,7 +199,9 @@ def test_only_an_experiment_that_ended_well_has_figures(
     ]
 
     def answer(command: list[str], **kwargs: Any) -> CompletedProcess[str]:
-        return CompletedProcess(command, 0, json.dumps(listed) if "show" in command else "")
+        unknown = "workspace" in command
+        shown = json.dumps(listed) if "show" in command else ""
+        return CompletedProcess(command, 128 if unknown else 0, shown, "fatal: bad revision")
 
     monkeypatch.setattr(module.subprocess, "run", answer)
     rows = lines(table2(Experiments.read(), "drowsy_class"))

@@ -271,6 +271,8 @@ def _experiment(entry: Mapping[str, Any]) -> Experiment:
 
 def _same_code(revision: str) -> bool:
     """Return whether the code among the deps of dvc.yaml is the same here as in a revision."""
+    if revision == "workspace":  # what `dvc exp run` is at here, without a commit yet
+        return True
     code = set(CODE.findall(Path("dvc.yaml").read_text(encoding="utf-8")))
     return not _run("git", "diff", "--name-only", revision, "--", *code)
 
