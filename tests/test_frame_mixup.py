@@ -335,6 +335,12 @@ def test_seeds_that_differ_widen_the_interval_and_copies_of_one_do_not_narrow_it
     assert mean_of(seeds).high - mean_of(seeds).low > 0.5
 
 
+def test_an_interval_over_few_seeds_is_students() -> None:
+    mean = mean_of(np.repeat([[0.6], [0.7], [0.8]], 100, axis=1))
+    half = 4.303 * 0.1 / 3**0.5  # t of two degrees of freedom, deviation 0.1
+    assert (mean.low, mean.high) == pytest.approx((0.7 - half, 0.7 + half), abs=0.015)
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
 def test_intervals_of_three_seeds_hold_the_mean_of_all_seeds_and_clips(spread: float) -> None:
     rng = np.random.default_rng(0)
