@@ -1,6 +1,8 @@
 """What users may rely on when videos are read: decord's pixels, and errors in one line."""
 
+import gc
 import wave
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import av
 import decord
 import ffmpeg
 import numpy as np
+import psutil
 import pytest
 
 from framemix.errors import VideoError
@@ -278,6 +281,30 @@ def test_a_video_that_is_mirrored_or_turned_by_less_than_a_quarter_is_refused(
     with pytest.raises(VideoError) as caught:
         read(path)
     assert str(caught.value) == f"{path}: {reason}; allowed: 0, 90, 180 or 270 degrees"
+
+
+@pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p", "live rgb24", "live yuv420p"])
+def test_frames_of_large_videos_leave_memory_as_they_are_read(tmp_path, pixel_format):
+    path = encode(tmp_path / "hd.avi", "testsrc2=size=1280x720:rate=25", **{"frames:v": 60})
+    held = []
+    gc.disable()  # when Python collects cycles is chance
+    try:
+        for _ in read_by(path, pixel_format):
+            held.append(psutil.Process().memory_info().rss)
+    finally:
+        gc.enable()
+    assert len(held) == 60
+    assert held[-1] - held[19] < 20e6  # 40 frames are 55 MB
+
+
+def read_by(path: Path, how: str) -> Iterator[object]:
+    small: dict[str, Any] = {"size": (8, 8), "fit": "squeeze"}
+    if "live" in how:
+        chosen: Any = how.removeprefix("live ")
+        with opened_live(str(path), **small, pixel_format=chosen, paced=False) as live:
+            yield from live.frames
+    else:
+        yield from (stream_frames if how == "rgb24" else stream_planes)(path, **small)
 
 
 @pytest.fixture(params=["text", "empty", "sound", "missing", "folder"])

@@ -27,7 +27,7 @@ from framemix.video.reading import (
     Fit,
     VideoInfo,
     centred,
-    require_quarter_turns,
+    decoded,
     scaled_size,
 )
 
@@ -104,9 +104,8 @@ def _clocked(
     fitted: Callable[[VideoFrame], Pixels],
 ) -> Iterator[LiveFrame]:
     """Yield the fitted frames with their seconds on the stream's clock."""
-    for frame in container.decode(stream):
+    for frame in decoded(container, stream, source):
         arrived = time.monotonic()
-        require_quarter_turns(frame, source)
         seconds = arrived if frame.time is None else float(frame.time)
         yield LiveFrame(fitted(frame), seconds, arrived)
 

@@ -14,14 +14,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from framemix.video.reading import (
-    Fit,
-    centred,
-    describe,
-    opened,
-    require_quarter_turns,
-    scaled_size,
-)
+from framemix.video.reading import Fit, centred, decoded, describe, opened, scaled_size
 
 # BT.709, FCC, SMPTE 240M, BT.2020. Any other value stands for BT.601 or for nothing, and
 # ffmpeg (so decord) takes files that say nothing for BT.601.
@@ -42,8 +35,7 @@ def stream_planes(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     with opened(path) as (container, stream):
         # More threads do not help: videos are read side by side in several processes.
         stream.thread_count = 1
-        for frame in container.decode(stream):
-            require_quarter_turns(frame, path)
+        for frame in decoded(container, stream, path):
             yield frame_planes(frame, scaled, size, convert)
 
 

@@ -57,7 +57,7 @@ def describe(path: Path) -> VideoInfo:
         first = next(container.decode(stream), None)
         if first is None:
             raise VideoError(f"{path}: has no frame that can be decoded")
-        require_quarter_turns(first, path)
+        _require_quarter_turns(first, path)
         width, height = stream.width, stream.height
         if first.rotation % 180:
             width, height = height, width
@@ -65,11 +65,22 @@ def describe(path: Path) -> VideoInfo:
         return VideoInfo(width, height, float(stream.average_rate or 0), seconds, stream.index)
 
 
-def require_quarter_turns(frame: VideoFrame, source: object) -> None:
-    """Raise VideoError where metadata mirror a frame, or turn it by other than 0, 90, 180, 270.
+def decoded(container: InputContainer, stream: VideoStream, source: object) -> Iterator[VideoFrame]:
+    """Yield a stream's frames.
 
+    Raises VideoError where metadata mirror a frame, or turn it by other than 0, 90, 180, 270:
     decord, PyAV and ffmpeg then show different pictures.
     """
+    rotation = None
+    for frame in container.decode(stream):
+        # Not each time: PyAV's side data keep their frame in memory until Python collects cycles.
+        if frame.rotation != rotation:
+            _require_quarter_turns(frame, source)
+            rotation = frame.rotation
+        yield frame
+
+
+def _require_quarter_turns(frame: VideoFrame, source: object) -> None:
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return
