@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
+import psutil
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -22,6 +25,7 @@ from framemix.cli import app
 from framemix.cluster import Cluster
 from framemix.datasets.mix import Source, build_store
 from framemix.errors import FramemixError
+from framemix.inference import overlay
 from framemix.inference.classifier import load_classifier
 from framemix.inference.clips import (
     BATCH,
@@ -37,14 +41,14 @@ from framemix.inference.overlay import annotate, write_lines
 from framemix.inference.prediction import Prediction, Result, predict_videos
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import find_videos, search_videos
-from framemix.mixing import mix_frames
+from framemix.mixing import Pixels, mix_frames
 from framemix.models import load_model
 from framemix.store import MixedStore
 from framemix.training.data import Example
 from framemix.training.prediction import predict as predict_store
 from framemix.video.reading import count_frames, describe, frame_times, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
-from tests.bad_videos import slowing_down
+from tests.bad_videos import encode, slowing_down
 from tests.tiny_model import FPS, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
 
@@ -380,6 +384,24 @@ def test_a_video_of_odd_sides_is_annotated_with_as_many_classes_as_asked_for(
     (frame,) = stream_frames(out, size=(240, 320), fit="squeeze")
     assert (describe(out).height, describe(out).width) == (240, 320)
     assert np.abs(frame.astype(int) - expected)[:60, :120].mean() < 6  # H.264 blurs letters
+
+
+def test_a_large_video_is_decoded_no_further_than_it_is_annotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"frames:v": 120}
+    video = encode(tmp_path / "hd.avi", "testsrc2=size=1280x720:rate=25", **how)
+    held: list[int] = []
+
+    def write_slowly(frame: Pixels, lines: Sequence[str]) -> Pixels:
+        held.append(psutil.Process().memory_info().rss)
+        time.sleep(0.01)
+        return frame
+
+    monkeypatch.setattr(overlay, "write_lines", write_slowly)
+    annotate(video, tmp_path / "out.mp4", [Prediction(0.0, 4.8, np.ones(1, np.float32))], ["a"], 1)
+    assert len(held) == 120
+    assert max(held) - held[0] < 100e6  # all 120 are 332 MB
 
 
 def test_letters_are_on_the_frame_and_the_rest_of_it_stays() -> None:

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from framemix.inference.clips import frame_rate
 from framemix.inference.output import best
 from framemix.inference.prediction import Prediction
 from framemix.mixing import Pixels
-from framemix.video.clock import steady
-from framemix.video.reading import describe, frame_times, stream_frames
+from framemix.video.live import opened_live
+from framemix.video.reading import describe
 from framemix.video.writing import video_writer
 
 TEXT, SHADE = (255, 255, 255), (0, 0, 0, 150)
@@ -25,15 +25,19 @@ def annotate(
 
     `target` is an MP4 file of the video's size, at its average frame rate. Raises VideoError.
     """
-    info, fps = describe(path), frame_rate(path)
+    info = describe(path)
     # H.264 has one colour for 2x2 pixels.
     height, width = info.height // 2 * 2, info.width // 2 * 2
-    frames = stream_frames(path, size=(height, width), fit="squeeze")
-    with video_writer(target, width=width, height=height, fps=fps, codec="h264") as write:
-        for number, frame in enumerate(steady(frames, frame_times(path), fps, path)):
-            said = min(predictions, key=lambda p: abs((p.start + p.end) / 2 - number / fps))
+    how: dict[str, Any] = {"size": (height, width), "fit": "squeeze", "pixel_format": "rgb24"}
+    # As if live, one by one: decord would decode frames of full size ahead, to the last.
+    with (
+        opened_live(str(path), **how, paced=False) as live,
+        video_writer(target, width=width, height=height, fps=live.fps, codec="h264") as write,
+    ):
+        for frame in live.frames:
+            said = min(predictions, key=lambda p: abs((p.start + p.end) / 2 - frame.seconds))
             likely = best(classes, said.probabilities, top)
-            write(write_lines(frame, [f"{p:4.0%}  {name}" for name, p in likely]))
+            write(write_lines(frame.pixels, [f"{p:4.0%}  {name}" for name, p in likely]))
 
 
 def write_lines(frame: Pixels, lines: Sequence[str]) -> Pixels:
