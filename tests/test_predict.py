@@ -332,6 +332,17 @@ def test_windows_are_of_the_nearest_number_of_frames_and_at_least_one_apart(
     assert (rolling.frames, rolling.step) == (frames, frames_apart)
 
 
+def test_a_file_that_windows_slide_over_is_not_read_into_memory(tmp_path: Path) -> None:
+    how = {"frames:v": 100, "vcodec": "mjpeg", "q:v": 2}
+    video = encode(tmp_path / "a.avi", "testsrc2=size=1280x720:rate=25,noise=alls=100", **how)
+    assert video.stat().st_size > 80e6
+    _, clips = clips_of(video, mix_settings(), Sliding(1.0, 0.2))
+    before = psutil.Process().memory_info().rss
+    held = [psutil.Process().memory_info().rss for _ in clips]
+    assert len(held) == 16
+    assert max(held) - before < 40e6
+
+
 def test_a_bad_file_is_one_line_where_a_picture_of_it_is_asked_for(
     here: Path, tmp_path: Path
 ) -> None:

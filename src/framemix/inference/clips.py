@@ -5,7 +5,7 @@ Without torch: decoding is done in a subprocess that shall start fast.
 
 # S segments
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from framemix.datasets.mix import READERS, mix_video
+from framemix.datasets.mix import mix_video
 from framemix.errors import MixingError, VideoError
 from framemix.inference.rolling import RollingMix
 from framemix.isolation import Limits, isolated
 from framemix.mixing import MixSettings, Pixels
 from framemix.progress import track
 from framemix.video.clock import steady
+from framemix.video.live import opened_live
 from framemix.video.reading import describe, frame_times
 
 # Of a file that nobody knows: enough for hours of video.
@@ -57,9 +58,7 @@ def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int
     if sliding is None or round(sliding.window * fps) >= length:
         return 1, _whole(path, mix, times, fps)
     rolling = rolling_mix(mix, sliding, fps)
-    frames = READERS[mix.pixel_format](path, size=mix.size, fit=mix.fit)
-    windows = _windows(steady(frames, times, fps, path), rolling, fps)
-    return 1 + (length - rolling.frames) // rolling.step, windows
+    return 1 + (length - rolling.frames) // rolling.step, _windows(path, mix, rolling)
 
 
 def isolated_clips(
@@ -111,11 +110,14 @@ def _whole(path: Path, mix: MixSettings, times: Sequence[float], fps: float) -> 
     yield Clip(start, last + 1 / fps, mixed)
 
 
-def _windows(frames: Iterable[Pixels], rolling: RollingMix, fps: float) -> Iterator[Clip]:
-    for seen, frame in enumerate(frames, 1):
-        clip = rolling.push(frame)
-        if clip is not None:
-            yield Clip((seen - rolling.frames) / fps, seen / fps, clip)
+def _windows(path: Path, mix: MixSettings, rolling: RollingMix) -> Iterator[Clip]:
+    # As if live, one frame after the other: decord reads ahead, of a long file all of it.
+    how = mix.model_dump(include={"size", "fit", "pixel_format"})
+    with opened_live(str(path), **how, paced=False) as live:
+        for seen, frame in enumerate(live.frames, 1):
+            clip = rolling.push(frame.pixels)
+            if clip is not None:
+                yield Clip((seen - rolling.frames) / live.fps, seen / live.fps, clip)
 
 
 def rolling_mix(mix: MixSettings, sliding: Sliding, fps: float) -> RollingMix:

@@ -158,7 +158,7 @@ class _Rgb:
             self.shape, self.graph = shape, _scaler(frame, _scaled(frame, self.size, self.fit))
         self.graph.vpush(frame)
         pixels: Pixels = np.asarray(self.graph.vpull().to_ndarray(), np.uint8)
-        return centred(pixels, *self.size)
+        return pixels if self.fit == "squeeze" else centred(pixels, *self.size)
 
 
 def _scaled(frame: VideoFrame, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
