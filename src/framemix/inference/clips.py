@@ -58,7 +58,8 @@ def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int
     if sliding is None or round(sliding.window * fps) >= length:
         return 1, _whole(path, mix, times, fps)
     rolling = rolling_mix(mix, sliding, fps)
-    return 1 + (length - rolling.frames) // rolling.step, _windows(path, mix, rolling)
+    clips = (clip for clip, _ in windows_of(str(path), mix, sliding, paced=False))
+    return 1 + (length - rolling.frames) // rolling.step, clips
 
 
 def isolated_clips(
@@ -110,14 +111,22 @@ def _whole(path: Path, mix: MixSettings, times: Sequence[float], fps: float) -> 
     yield Clip(start, last + 1 / fps, mixed)
 
 
-def _windows(path: Path, mix: MixSettings, rolling: RollingMix) -> Iterator[Clip]:
-    # As if live, one frame after the other: decord reads ahead, of a long file all of it.
+def windows_of(
+    source: str, mix: MixSettings, sliding: Sliding, *, paced: bool
+) -> Iterator[tuple[Clip, float]]:
+    """Yield each window of a camera, a stream or a file, and when its last frame arrived.
+
+    Frames are taken one by one, of files too: decord reads ahead, of a long one all of it.
+    `paced` is as for `opened_live`. Raises VideoError and MixingError.
+    """
     how = mix.model_dump(include={"size", "fit", "pixel_format"})
-    with opened_live(str(path), **how, paced=False) as live:
+    with opened_live(source, **how, paced=paced) as live:
+        rolling = rolling_mix(mix, sliding, live.fps)
         for seen, frame in enumerate(live.frames, 1):
-            clip = rolling.push(frame.pixels)
-            if clip is not None:
-                yield Clip((seen - rolling.frames) / live.fps, seen / live.fps, clip)
+            mixed = rolling.push(frame.pixels)
+            if mixed is not None:
+                clip = Clip((seen - rolling.frames) / live.fps, seen / live.fps, mixed)
+                yield clip, frame.arrived
 
 
 def rolling_mix(mix: MixSettings, sliding: Sliding, fps: float) -> RollingMix:

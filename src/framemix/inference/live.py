@@ -9,9 +9,8 @@ from threading import Condition, Thread
 
 from framemix.errors import VideoError
 from framemix.inference.classifier import Classifier, Probabilities
-from framemix.inference.clips import Sliding, rolling_mix
-from framemix.mixing import MixSettings, Pixels
-from framemix.video.live import opened_live
+from framemix.inference.clips import Sliding, windows_of
+from framemix.mixing import Pixels
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,12 @@ def watch(
     every window, the newest counts. `as_fast_as_possible` takes a file's frames without waiting
     and skips none. Raises VideoError, also when the source ends before its first window is full.
     """
-    windows = _windows(source, classifier.mix, sliding, paced=not as_fast_as_possible)
+    windows = (
+        Window(clip.end, arrived, clip.mixed)
+        for clip, arrived in windows_of(
+            source, classifier.mix, sliding, paced=not as_fast_as_possible
+        )
+    )
     handover = _Handover(keep_all=as_fast_as_possible)
     # A daemon: a camera that hangs does not keep the program from ending.
     Thread(target=handover.fill, args=(windows,), daemon=True).start()
@@ -60,16 +64,6 @@ def watch(
         handover.end()
     if not answers:
         raise VideoError(f"{source}: ended before the first {sliding.window:g} s were over")
-
-
-def _windows(source: str, mix: MixSettings, sliding: Sliding, *, paced: bool) -> Iterator[Window]:
-    how = mix.model_dump(include={"size", "fit", "pixel_format"})
-    with opened_live(source, **how, paced=paced) as live:
-        rolling = rolling_mix(mix, sliding, live.fps)
-        for frame in live.frames:
-            mixed = rolling.push(frame.pixels)
-            if mixed is not None:
-                yield Window(rolling.seen / live.fps, frame.arrived, mixed)
 
 
 class _Handover:
