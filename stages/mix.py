@@ -4,13 +4,13 @@ from framemix.datasets.mix import build_store, clip_sources, video_sources
 from framemix.datasets.records import Clip, Video
 from framemix.params import load_params
 from framemix.scratch import scratch_root
-from framemix.stage import argument, run_stage
+from framemix.stage import arguments, run_stage
 from framemix.tables import read_table
 from stages.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 
 
 def main() -> None:
-    dataset, params = argument(MIXED), load_params()
+    (dataset,), params = arguments(MIXED), load_params()
     if dataset == "ucf101":
         sources = video_sources(read_table(VIDEOS, Video), params.data.ucf101)
     else:

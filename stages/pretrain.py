@@ -2,7 +2,7 @@
 
 from framemix.datasets.records import SplitVideo
 from framemix.params import load_params
-from framemix.stage import argument, run_stage
+from framemix.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
 from framemix.training.pretrain import pretrain
@@ -11,7 +11,7 @@ from stages.paths import MIXED, MODELS, UCF101_SPLIT
 
 
 def main() -> None:
-    model, params = argument(MODELS), load_params()
+    (model,), params = arguments(MODELS), load_params()
     pretrain(
         MixedStore(MIXED["ucf101"]),
         read_table(UCF101_SPLIT, SplitVideo),

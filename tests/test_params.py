@@ -384,6 +384,16 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             {"frame_mixup.train.accumulate": 17, "frame_mixup.train.batch_size": 16},
             "frame_mixup.train.accumulate = 17: allowed: at most frame_mixup.train.batch_size = 16",
         ),
+        (
+            {
+                "finetune.augment.cutmix": 1.0,
+                "finetune.accumulate": 4,
+                "finetune.batch_size": 15,
+                "runtime.devices": 2,
+            },
+            "finetune.augment.cutmix: blends the clips of a part of a step with each other; "
+            "allowed with 8 parts (accumulate, devices): 0, or finetune.batch_size of at least 16",
+        ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (
             {"runtime.device": "cuda:1", "runtime.devices": 2},

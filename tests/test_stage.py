@@ -65,6 +65,13 @@ def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all)
         ("pretrain nope", "pretrain nope: allowed: one of vivit, nonlocal"),
         ("pretrain", "pretrain without an argument: allowed: one of vivit, nonlocal"),
         ("mix nope", "mix nope: allowed: one of ucf101, rldd"),
+        ("mix ucf101 rldd", "mix ucf101 rldd: allowed: one of ucf101, rldd"),
+        (
+            "frame_mixup.train short none 7",
+            "train short none 7: allowed: one of short, long, and one of none, average-all, "
+            "average-5, average-3, linear-all, linear-5, linear-3, harmonic-all, harmonic-5, "
+            "harmonic-3, last, rank_pool, average-7, linear-7, harmonic-7, and one of 0, 1, 2",
+        ),
     ],
 )
 def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(command, message):

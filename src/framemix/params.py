@@ -173,7 +173,7 @@ class Params(BaseModel):
             )
 
     def _check_recipes(self) -> None:
-        """A step has a clip for each of its parts, and the warm-up ends within the run."""
+        """Each part of a step has clips, two where they are blended; the warm-up ends in time."""
         for section, recipe in (
             ("pretrain.vivit", self.pretrain.vivit),
             ("pretrain.nonlocal", self.pretrain.nonlocal_),
@@ -185,6 +185,14 @@ class Params(BaseModel):
                 if value > most:
                     raise ValueError(
                         f"{section}.{key} = {value:g}: allowed: at most {section}.{limit} = {most}"
+                    )
+            parts = recipe.accumulate * self.runtime.devices * self.runtime.num_nodes
+            for key in ("mixup", "cutmix"):
+                if getattr(recipe.augment, key) and recipe.batch_size < 2 * parts:
+                    raise ValueError(
+                        f"{section}.augment.{key}: blends the clips of a part of a step with each "
+                        f"other; allowed with {parts} parts (accumulate, devices): 0, or "
+                        f"{section}.batch_size of at least {2 * parts}"
                     )
 
     def _check_mode(self) -> None:

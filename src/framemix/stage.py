@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from operator import contains
 from pathlib import Path
 from types import FrameType
 
@@ -47,15 +48,19 @@ def _end_with(error: str) -> None:
     sys.exit(1)
 
 
-def argument(allowed: Collection[str]) -> str:
-    """Return what the stage was told to work on. Raises FramemixError unless that is allowed."""
+def arguments(*allowed: Collection[str]) -> list[str]:
+    """Return what the stage was told to work on.
+
+    Raises FramemixError unless those are as many as `allowed`, and each one of its own.
+    """
     said = sys.argv[1:]
-    if len(said) != 1 or said[0] not in allowed:
+    fits = len(said) == len(allowed) and all(map(contains, allowed, said))
+    if not fits:
         raise FramemixError(
             f"{Path(sys.argv[0]).stem} {' '.join(said) or 'without an argument'}: "
-            f"allowed: one of {', '.join(allowed)}"
+            f"allowed: one of {', and one of '.join(map(', '.join, allowed))}"
         )
-    return said[0]
+    return said
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -1,21 +1,21 @@
 """Mixes the study's videos as a cell says: `python -m stages.frame_mixup.mix short linear-all`."""
 
-import sys
-
 from framemix.datasets.mix import build_store, labelled_sources
 from framemix.datasets.records import LabelledVideo
 from framemix.frame_mixup.cells import mix_settings
 from framemix.frame_mixup.classes import partners, require_pairs
 from framemix.params import load_params
 from framemix.scratch import scratch_root
-from framemix.stage import run_stage
+from framemix.stage import arguments, run_stage
 from framemix.tables import read_table
 from stages.paths import STUDY_MIXED, STUDY_VIDEOS
 
 
 def main() -> None:
-    videos, cell, params = sys.argv[1], sys.argv[2], load_params()
+    params = load_params()
     study = params.frame_mixup
+    cells = dict.fromkeys([*study.cells, *study.long_cells])
+    videos, cell = arguments(STUDY_VIDEOS, cells)
     rows = read_table(STUDY_VIDEOS[videos], LabelledVideo)
     classes = {row.class_name for row in rows if row.class_name}
     require_pairs(study.reversed_classes, classes, f"frame_mixup.data.{videos}")

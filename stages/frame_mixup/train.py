@@ -1,14 +1,12 @@
 """Trains a cell's network and asks it: `python -m stages.frame_mixup.train short linear-all 0`."""
 
-import sys
-
 from framemix.datasets.records import LabelledVideo
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.classes import partners
 from framemix.models import load_model
 from framemix.params import load_params
-from framemix.stage import run_stage
+from framemix.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table, write_table
 from framemix.training.pretrain import pretrain
@@ -17,13 +15,17 @@ from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_VIDEOS
 
 
 def main() -> None:
-    videos, cell, seed, params = sys.argv[1], sys.argv[2], int(sys.argv[3]), load_params()
-    study, name = params.frame_mixup, f"{videos}-{cell}-{seed}"
+    params = load_params()
+    study = params.frame_mixup
+    cells = dict.fromkeys([*study.cells, *study.long_cells])
+    seeds = [str(seed) for seed in study.seeds + study.more_seeds]
+    videos, cell, seed = arguments(STUDY_VIDEOS, cells, seeds)
+    name = f"{videos}-{cell}-{seed}"
     target = STUDY_MODELS / name
     kept = [row for row in read_table(STUDY_VIDEOS[videos], LabelledVideo) if row.kept]
     store = MixedStore(STUDY_MIXED / videos / cell)
     machine = machine_for(f"frame_mixup_train@{name}", params.runtime)
-    pretrain(store, kept, study.train, seeds=[seed], target=target, machine=machine)
+    pretrain(store, kept, study.train, seeds=[int(seed)], target=target, machine=machine)
     answers = ask(
         load_model(target / "model.safetensors"),
         store,
