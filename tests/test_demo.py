@@ -135,6 +135,8 @@ def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
         dict(zip(("alert", "drowsy", "low_vigilant"), probabilities.mean(axis=0), strict=True))
     )
     assert strip.size == (SEGMENTS * WIDTH, HEIGHT)
+    message, *_ = Analyser(model, 60.0)(video)  # longer than the video
+    assert message.startswith("**a.mp4**, 1 window; below, 0.0 to 8.0 s, where drowsy is")
 
 
 def test_a_video_that_is_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,8 +95,9 @@ class Analyser:
         mean = np.stack([said.probabilities for said in predictions]).mean(axis=0)  # (K,)
         said = self.classifier.probabilities(telling.mixed[None])[0]
         explanation = explain_clip(self.model, telling.mixed, classes[self._label(said)])
+        windows = "1 window" if len(predictions) == 1 else f"{len(predictions)} windows"
         return (
-            f"**{path.name}**, {len(predictions)} windows; below, {telling.start:.1f} to "
+            f"**{path.name}**, {windows}; below, {telling.start:.1f} to "
             f"{telling.end:.1f} s, where {explanation.class_name} is likeliest",
             dict(zip(classes, mean.tolist(), strict=True)),
             _picture(draw_timeline(predictions, classes)),
