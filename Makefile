@@ -4,13 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OLDEST := .venv-oldest
+TEST := OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 # Only measured beside, never imported by framemix.
 PEER := $(VENV)/peer/vit_pytorch/vivit.py
 # Stages and tests find this environment's python, dvc and framemix first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow bench lint
+.PHONY: help setup repro test test-slow test-oldest bench lint
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,10 +28,15 @@ repro: $(READY) ## run the pipeline: what changed, from raw video to report
 	dvc repro
 
 test: $(READY) ## run the tests
-	OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+	$(TEST)
 
 test-slow: $(READY) ## run the long tests: the full sample, full-size models
 	pytest -m slow
+
+test-oldest: $(READY) ## run the tests with the oldest libraries that pyproject.toml allows
+	uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
+	uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --editable '.[dev]'
+	PATH=$(CURDIR)/$(OLDEST)/bin:$$PATH $(TEST)
 
 bench: $(READY) $(PEER) ## measure what preparing data and training cost, as ratios
 	framemix bench data
