@@ -33,7 +33,7 @@ test: $(READY) ## run the tests
 test-slow: $(READY) ## run the long tests: the full sample, full-size models
 	pytest -m slow
 
-test-oldest: $(READY) ## run the tests with the oldest libraries that pyproject.toml allows
+test-oldest: $(READY) ## run the tests with the oldest libraries allowed (of Python 3.11)
 	uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
 	uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --editable '.[dev]'
 	PATH=$(CURDIR)/$(OLDEST)/bin:$$PATH $(TEST)

@@ -18,7 +18,7 @@ from framemix.cli import app
 from framemix.errors import FramemixError, VideoError
 from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Classifier, load_classifier
-from framemix.inference.clips import Sliding, clips_of
+from framemix.inference.clips import Clip, Sliding, clips_of
 from framemix.inference.live import Seen, Window, _Handover, watch
 from framemix.inference.output import live_summary
 from framemix.inference.prediction import predict_clips
@@ -208,7 +208,7 @@ def test_thresholds_that_do_not_fit_are_told(off: float, on: float) -> None:
 
 def test_an_error_of_the_source_reaches_whoever_waits() -> None:
     def windows() -> Iterator[Window]:
-        yield Window(1.0, 0.0, np.zeros((1, 1, 1, 3), np.uint8))
+        yield Clip(0.0, 1.0, np.zeros((1, 1, 1, 3), np.uint8)), 0.0
         raise VideoError("the camera is gone")
 
     handover = _Handover(keep_all=True)

@@ -391,8 +391,9 @@ def test_a_file_that_is_no_mapping_is_refused(content):
                 "finetune.batch_size": 15,
                 "runtime.devices": 2,
             },
-            "finetune.augment.cutmix: blends the clips of a part of a step with each other; "
-            "allowed with 8 parts (accumulate, devices): 0, or finetune.batch_size of at least 16",
+            "finetune.augment.cutmix = 1: pairs clips within each of a step's 8 parts "
+            "(accumulate x devices x nodes); allowed with finetune.batch_size = 15: 0, or at most "
+            "7 parts",
         ),
         ({"split.fold": 5}, "split.fold = 5: allowed: 0 to split.folds - 1 = 4"),
         (
@@ -489,6 +490,14 @@ def test_what_the_study_cannot_mix_or_train_is_refused_before_it_mixes(changes, 
         },
         {"finetune": {"task": "three_state"}, "resize": {"states": [0, 5, 10]}},
         {"finetune": {"task": "drowsy_class"}, "resize": {"states": [10]}},
+        {
+            "finetune": {
+                "augment": BASE["finetune"]["augment"] | {"cutmix": 1.0},
+                "accumulate": 4,
+                "batch_size": 16,
+            },
+            "runtime": {"devices": 2},
+        },
         {"runtime": {"device": "cuda:1", "scratch": "/big"}},
         {"runtime": {"device": "cuda", "devices": 4, "num_nodes": 2, "resident": False}},
     ],

@@ -188,11 +188,13 @@ class Params(BaseModel):
                     )
             parts = recipe.accumulate * self.runtime.devices * self.runtime.num_nodes
             for key in ("mixup", "cutmix"):
-                if getattr(recipe.augment, key) and recipe.batch_size < 2 * parts:
+                alpha = getattr(recipe.augment, key)
+                if alpha and recipe.batch_size < 2 * parts:
                     raise ValueError(
-                        f"{section}.augment.{key}: blends the clips of a part of a step with each "
-                        f"other; allowed with {parts} parts (accumulate, devices): 0, or "
-                        f"{section}.batch_size of at least {2 * parts}"
+                        f"{section}.augment.{key} = {alpha:g}: pairs clips within each of a step's "
+                        f"{parts} parts (accumulate x devices x nodes); allowed with {section}."
+                        f"batch_size = {recipe.batch_size}: 0, or at most "
+                        f"{recipe.batch_size // 2} parts"
                     )
 
     def _check_mode(self) -> None:

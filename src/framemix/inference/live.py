@@ -9,17 +9,9 @@ from threading import Condition, Thread
 
 from framemix.errors import VideoError
 from framemix.inference.classifier import Classifier, Probabilities
-from framemix.inference.clips import Sliding, windows_of
-from framemix.mixing import Pixels
+from framemix.inference.clips import Clip, Sliding, windows_of
 
-
-@dataclass(frozen=True)
-class Window:
-    """A window that has just filled: its end in the stream and its arrival here, in seconds."""
-
-    seconds: float
-    arrived: float
-    mixed: Pixels
+Window = tuple[Clip, float]  # that has just filled, and when its last frame arrived
 
 
 @dataclass(frozen=True)
@@ -45,20 +37,15 @@ def watch(
     every window, the newest counts. `as_fast_as_possible` takes a file's frames without waiting
     and skips none. Raises VideoError, also when the source ends before its first window is full.
     """
-    windows = (
-        Window(clip.end, arrived, clip.mixed)
-        for clip, arrived in windows_of(
-            source, classifier.mix, sliding, paced=not as_fast_as_possible
-        )
-    )
+    windows = windows_of(source, classifier.mix, sliding, paced=not as_fast_as_possible)
     handover = _Handover(keep_all=as_fast_as_possible)
     # A daemon: a camera that hangs does not keep the program from ending.
     Thread(target=handover.fill, args=(windows,), daemon=True).start()
     answers = 0
     try:
-        for window, skipped in handover.drain():
-            probabilities = classifier.probabilities(window.mixed[None])[0]
-            yield Seen(window.seconds, probabilities, time.monotonic() - window.arrived, skipped)
+        for (clip, arrived), skipped in handover.drain():
+            probabilities = classifier.probabilities(clip.mixed[None])[0]
+            yield Seen(clip.end, probabilities, time.monotonic() - arrived, skipped)
             answers += 1
     finally:
         handover.end()
