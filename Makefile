@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-OLDEST := .venv-oldest
+RESOLUTION.oldest := lowest-direct
+RESOLUTION.newest := highest
 TEST := OMP_NUM_THREADS=1 pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 # Only measured beside, never imported by framemix.
 PEER := $(VENV)/peer/vit_pytorch/vivit.py
@@ -12,16 +13,17 @@ PEER := $(VENV)/peer/vit_pytorch/vivit.py
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow test-oldest bench lint
+.PHONY: help setup repro test test-slow test-oldest test-newest bench lint
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: $(READY) ## make .venv with all that the project needs
 
+# torch's range is narrow here: pip then takes the CPU build where its index offers one.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev]' 'torch<2.14'
 	touch $@
 
 repro: $(READY) ## run the pipeline: what changed, from raw video to report
@@ -33,10 +35,12 @@ test: $(READY) ## run the tests
 test-slow: $(READY) ## run the long tests: the full sample, full-size models
 	pytest -m slow
 
-test-oldest: $(READY) ## run the tests with the oldest libraries allowed (of Python 3.11)
-	uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
-	uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --editable '.[dev]'
-	PATH=$(CURDIR)/$(OLDEST)/bin:$$PATH $(TEST)
+test-oldest: ## run the tests with the oldest libraries allowed (of Python 3.11)
+test-newest: ## run the tests with the newest libraries allowed
+test-oldest test-newest: test-%: $(READY)
+	uv venv --quiet --clear --python $(BIN)/python .venv-$*
+	uv pip install --quiet --python .venv-$* --resolution $(RESOLUTION.$*) --editable '.[dev]'
+	PATH=$(CURDIR)/.venv-$*/bin:$$PATH $(TEST)
 
 bench: $(READY) $(PEER) ## measure what preparing data and training cost, as ratios
 	framemix bench data

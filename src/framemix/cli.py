@@ -1,7 +1,5 @@
 """The `framemix` command: its commands put together, and what surrounds each of them."""
 
-import atexit
-import gc
 import os
 import sys
 
@@ -41,8 +39,6 @@ def framemix() -> None:
 
 def main() -> None:
     """Run the command line: a user's error, the system's, or a full GPU is one line and code 1."""
-    # What was loaded stays: Python would look through all of it again before it ends.
-    atexit.register(gc.freeze)
     try:
         app()
     except FramemixError as error:

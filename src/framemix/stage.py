@@ -1,6 +1,5 @@
 """What every pipeline stage does around its work."""
 
-import gc
 import os
 import signal
 import sys
@@ -23,8 +22,6 @@ def run_stage(main: Callable[[], None]) -> None:
     So is what the system says of a file, and a GPU whose memory is too small. The exit code of the
     signals is 128 + theirs. The stage stops when the DVC process that started it dies.
     """
-    # What is loaded stays: Python would look through all of it again as it ends, for a second.
-    gc.freeze()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     stop_with_dvc()

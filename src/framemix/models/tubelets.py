@@ -102,9 +102,7 @@ class TubeletEmbedding(nn.Module):
         else:
             normed = self._normed(pixels, norm.weight, norm.bias, dtype)
             return F.linear(normed, linear.weight, linear.bias)
-        projected: Tensor = NormedProjection.apply(  # type: ignore[no-untyped-call]
-            tubelets, order, *parameters
-        )
+        projected: Tensor = NormedProjection.apply(tubelets, order, *parameters)
         return projected
 
     def _has_kernel(self, pixels: Tensor, dtype: torch.dtype) -> bool:
