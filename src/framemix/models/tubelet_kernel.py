@@ -58,6 +58,7 @@ def normed_tubelets(
             runs=runs,
             columns=columns,
             num_warps=min(max(runs * columns // (32 * EACH), 1), 8),
+            enable_fp_fusion=True,  # its default differs between versions of Triton
         )
     return out
 
