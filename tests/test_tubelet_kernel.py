@@ -117,12 +117,20 @@ def test_the_kernel_compiles_for_gpus_and_their_registers_hold_its_values(
     tubelet_kernel.normed_tubelets(clips, colours, **sizes, eps=1e-5, dtype=torch.bfloat16)
     [(values, options)] = launches
 
+    # As a launch does, for values and addresses of whole 16 bytes.
+    numbers = [x.data_ptr() if isinstance(x, torch.Tensor) else x for x in values]
+    whole = [i for i, x in enumerate(numbers) if isinstance(x, int) and x % 16 == 0]
     names = dict(zip(kernel.arg_names, values, strict=False))
     kinds = {"pixels": "*u8", "out": "*bf16", float: "fp32", int: "i32"}
     signature = {name: kinds.get(name) or kinds[type(value)] for name, value in names.items()}
     constants = {name: value for name, value in options.items() if name in kernel.arg_names}
     compiled = triton.compile(
-        ASTSource(kernel, signature | dict.fromkeys(constants, "constexpr"), constants),
+        ASTSource(
+            kernel,
+            signature | dict.fromkeys(constants, "constexpr"),
+            constants,
+            {(i,): [["tt.divisibility", 16]] for i in whole},
+        ),
         target=GPUTarget("cuda", capability, 32),
         options={name: value for name, value in options.items() if name not in constants},
     )
