@@ -210,7 +210,8 @@ def _train_all(
             seed=seed,
             device=options.device,
         )
-        for candidate, fold, seed in product(names, range(options.folds), range(options.seeds))
+        # Networks take turns: the load, which is lighter at both ends, is alike for all of them.
+        for fold, seed, candidate in product(range(options.folds), range(options.seeds), names)
     ]
     futures = {pool.submit(run_job, job): job for job in jobs}
     for done, future in enumerate(as_completed(futures), 1):
