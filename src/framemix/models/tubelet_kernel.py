@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 # Values that a program works on at a time, and each of its threads.
-TILE, EACH = 4096, 16
+TILE, EACH = 8192, 32
 
 
 def normed_tubelets(
