@@ -36,13 +36,28 @@ def test_outside_of_the_project_a_command_that_needs_it_says_where_to_run(tmp_pa
     assert done.stderr.endswith("; run this in the project's folder\n")
 
 
-def test_a_gpu_whose_memory_is_too_small_is_one_line():
-    command = (
-        "import torch, framemix.cli as cli\n"
-        "def app(): raise torch.OutOfMemoryError('CUDA out of memory. Tried 20 GiB.\\nSee')\n"
-        "cli.app = app\n"
-        "cli.main()"
+def end_of_a_command_that_raises(error: str) -> tuple[int, str]:
+    command = f"import torch, framemix.cli as cli\ndef app(): raise torch.{error}\ncli.app = app"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{command}\ncli.main()"], capture_output=True, text=True
     )
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
-    expected = "error: CUDA out of memory. Tried 20 GiB. See; allowed: --device cpu\n"
-    assert (done.returncode, done.stderr) == (1, expected)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("OutOfMemoryError", "CUDA out of memory. Tried 20 GiB."),
+        ("AcceleratorError", "CUDA error: out of memory"),  # CUDA itself, where others left none
+    ],
+)
+def test_a_gpu_whose_memory_is_too_small_is_one_line(error: str, message: str) -> None:
+    ended = end_of_a_command_that_raises(f"{error}('{message}\\nSee')")
+    assert ended == (1, f"error: {message} See; allowed: --device cpu\n")
+
+
+def test_another_error_of_a_gpu_is_a_traceback() -> None:
+    code, printed = end_of_a_command_that_raises("AcceleratorError('CUDA error: launch failure')")
+    assert code == 1
+    assert printed.startswith("Traceback")
+    assert printed.endswith("AcceleratorError: CUDA error: launch failure\n")

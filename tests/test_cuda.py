@@ -1,5 +1,8 @@
 """What users may rely on with a GPU: answers as on the CPU, and training that repeats itself."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,14 +10,18 @@ from typing import Any
 import pytest
 import torch
 
+from framemix.devices import resolve_device
+from framemix.errors import ModelError
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, build_model, load_model, normalise
 from framemix.models.config import FinetuneMode
 from framemix.models.input import to_rgb
+from framemix.models.registry import parse_config
 from framemix.store import MixedStore
 from framemix.training.classifier import Classifier
 from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
 from tests import tiny_store as tiny
+from tests.tiny_model import write_model, write_video
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -166,3 +173,44 @@ def test_what_frozen_layers_give_is_kept_in_the_precision_of_training(
     _, history = trained(new_run(store, "vivit", mode, **still), tmp_path)
     losses = [float(row.split(",")[1]) for row in history.splitlines()[1:]]
     assert losses[-1] < losses[0]
+
+
+def test_auto_is_a_gpu_and_a_number_behind_the_last_is_one_clear_error() -> None:
+    count = torch.cuda.device_count()
+    assert resolve_device("auto") == CUDA
+    assert resolve_device(f"cuda:{count - 1}") == torch.device("cuda", count - 1)
+    with pytest.raises(ModelError, match=rf"^device = cuda:{count}: .* N below {count}$"):
+        resolve_device(f"cuda:{count}")
+
+
+def framemix(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from framemix.cli import main; main()"]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_predict_says_there_what_it_says_on_the_cpu(tmp_path: Path, network: str) -> None:
+    write_model(tmp_path / "model.safetensors", parse_config(NETWORKS[network]))
+    video = write_video(tmp_path / "video.mp4")
+    said = []
+    for device in ("auto", "cpu"):
+        done = framemix(
+            "predict", tmp_path / "model.safetensors", video, "--json", "--device", device
+        )
+        assert done.returncode == 0, done.stderr
+        (result,) = json.loads(done.stdout)
+        said.append(result["predictions"][0]["classes"])
+    assert said[0] == pytest.approx(said[1], abs=0.01)  # convolutions are in TF32 there
+
+
+def test_what_a_gpus_memory_cannot_hold_is_one_line_of_a_stage() -> None:
+    stage = (
+        "import torch\n"
+        "from framemix.stage import run_stage\n"
+        "run_stage(lambda: torch.empty(2**50, dtype=torch.uint8, device='cuda'))"
+    )
+    done = subprocess.run([sys.executable, "-c", stage], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: CUDA out of memory.")
+    assert done.stderr.endswith("; allowed: a smaller batch_size, or more parts: accumulate\n")
+    assert done.stderr.count("\n") == 1

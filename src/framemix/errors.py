@@ -52,6 +52,9 @@ def one_line(error: Exception) -> str:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether a GPU's memory was too small."""
+    """Return whether a GPU's memory was too small, be it for CUDA to start beside others."""
     torch = sys.modules.get("torch")  # most stages do without it
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+    return torch is not None and (
+        isinstance(error, torch.OutOfMemoryError)
+        or (isinstance(error, torch.AcceleratorError) and "out of memory" in str(error))
+    )
