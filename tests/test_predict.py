@@ -374,12 +374,14 @@ def test_each_frame_is_annotated_by_the_window_whose_middle_is_nearest(tmp_path:
             write(np.full((240, 320, 3), 200, np.uint8))
     said = [
         Prediction(start, start + 2.0, np.array([1.0], np.float32) * share)
-        for start, share in ((0.0, 0.0), (2.0, 1.0))
+        for start, share in ((0.0, 0.0), (1.0, 1.0), (2.0, 0.0))
     ]
     annotate(video, out, said, ["a"], 1)
     frames = np.stack(list(stream_frames(out, size=(240, 320), fit="squeeze"))).astype(int)
     distance = [np.abs(frame[:40, :120] - frames[0, :40, :120]).mean() for frame in frames]
-    assert [value > max(distance) / 2 for value in distance] == [False] * 21 + [True] * 19
+    assert [value > max(distance) / 2 for value in distance] == [False] * 16 + [True] * 10 + [
+        False
+    ] * 14
 
 
 def test_a_video_of_odd_sides_is_annotated_with_as_many_classes_as_asked_for(

@@ -1,6 +1,8 @@
 """Writes on video frames: what a model says, and where it looks."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,22 @@ def annotate(
 ) -> None:
     """Write the video with the likeliest classes on it: at each time, of the nearest window.
 
-    `target` is an MP4 file of the video's size, at its average frame rate. Raises VideoError.
+    `predictions` are in the order of time, `target` is an MP4 file of the video's size, at its
+    average frame rate. Raises VideoError.
     """
     info = describe(path)
     # H.264 has one colour for 2x2 pixels.
     height, width = info.height // 2 * 2, info.width // 2 * 2
     how: dict[str, Any] = {"size": (height, width), "fit": "squeeze", "pixel_format": "rgb24"}
+    middles = [(said.start + said.end) / 2 for said in predictions]
+    borders = [(one + other) / 2 for one, other in pairwise(middles)]
     # As if live, one by one: decord would decode frames of full size ahead, to the last.
     with (
         opened_live(str(path), **how, paced=False) as live,
         video_writer(target, width=width, height=height, fps=live.fps, codec="h264") as write,
     ):
         for frame in live.frames:
-            said = min(predictions, key=lambda p: abs((p.start + p.end) / 2 - frame.seconds))
+            said = predictions[bisect_left(borders, frame.seconds)]
             likely = best(classes, said.probabilities, top)
             write(write_lines(frame.pixels, [f"{p:4.0%}  {name}" for name, p in likely]))
 
