@@ -5,10 +5,12 @@ import json
 import re
 import shutil
 from collections import Counter
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +117,27 @@ def test_the_command_prints_two_tables_and_a_line_a_run(
     assert Counter(match.groups() for match in runs_of if match) == Counter(
         product(("TSN", "linear, 8 segments"), "12")
     )
+
+
+class Recorder(Executor):
+    """Keeps the names of the runs in the order that they are asked for."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def submit(self, work: Any, job: Job) -> Future[Outcome]:  # type: ignore[override]
+        self.names.append(job.name)
+        future: Future[Outcome] = Future()
+        future.set_result(Outcome(job.seed, 1, 1, 1.0, 1.0, 1.0, {}))
+        return future
+
+
+def test_networks_take_turns_so_that_the_load_is_alike_for_all(tmp_path: Path) -> None:
+    params, pool = make_params(tmp_path), Recorder()
+    names = {one: name for name, one in network_candidates(params.pretrain, params.mix).items()}
+    data = networks.Data([], [[], []], dict.fromkeys((one.mix for one in names), tmp_path))
+    networks._train_all(pool, names, data, replace(OPTIONS, seeds=3))
+    assert pool.names == [*names.values()] * 2 * 3
 
 
 @pytest.mark.slow
