@@ -1,13 +1,14 @@
 """Evaluates all trained models; writes tables, pictures and a page to reports/, and model cards."""
 
-import json
 from pathlib import Path
 
 from framemix.devices import resolve_device
 from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import write_report
+from framemix.evaluation.tables import summary
 from framemix.params import load_params
 from framemix.stage import run_stage
+from framemix.terminal import say
 from framemix.training.finetune_data import FinetuneData
 from stages.paths import FINETUNED, MIXED, MODELS, REPORTS, RLDD_SPLIT, SAMPLE, UCF101_SPLIT
 
@@ -31,7 +32,8 @@ def main() -> None:
         device=resolve_device(params.runtime.device),
         target=REPORTS,
     )
-    print(json.dumps(metrics, indent=2))
+    say(summary(metrics))
+    say(f"all tables and pictures: {REPORTS}/index.html")
 
 
 def name_of(folder: Path) -> str:

@@ -9,6 +9,7 @@ from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import run_stage
 from framemix.tables import write_table
+from framemix.terminal import say
 from stages.paths import VIDEOS
 
 
@@ -25,7 +26,10 @@ def main() -> None:
     VIDEOS.parent.mkdir(parents=True, exist_ok=True)
     write_table(VIDEOS, Video, videos)
     kept = Counter(video.kept for video in videos)
-    print(f"kept {kept[True]} videos of {len(class_labels(videos))} classes, not {kept[False]}")
+    say(
+        f"kept {kept[True]} videos of {len(class_labels(videos))} classes, "
+        f"rejected {kept[False]} (see {VIDEOS})"
+    )
 
 
 if __name__ == "__main__":

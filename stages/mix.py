@@ -6,6 +6,7 @@ from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import arguments, run_stage
 from framemix.tables import read_table
+from framemix.terminal import say
 from stages.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 
 
@@ -23,7 +24,7 @@ def main() -> None:
         cluster=params.runtime.cluster,
         limits=params.runtime.limits,
     )
-    print(f"mixed {len(sources)} clips into {MIXED[dataset]}")
+    say(f"mixed {len(sources)} clips into {MIXED[dataset]}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from framemix.params import load_params
 from framemix.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
+from framemix.terminal import say
 from framemix.training.pretrain import pretrain
 from stages.machine import machine_for
 from stages.paths import MIXED, MODELS, UCF101_SPLIT
@@ -12,7 +13,7 @@ from stages.paths import MIXED, MODELS, UCF101_SPLIT
 
 def main() -> None:
     (model,), params = arguments(MODELS), load_params()
-    pretrain(
+    metrics = pretrain(
         MixedStore(MIXED["ucf101"]),
         read_table(UCF101_SPLIT, SplitVideo),
         params.pretrain.vivit if model == "vivit" else params.pretrain.nonlocal_,
@@ -21,6 +22,7 @@ def main() -> None:
         machine=machine_for(f"pretrain@{model}", params.runtime),
         views=params.evaluate.views,
     )
+    say(f"{MODELS[model]}: top-1 {metrics['top1']:.1%} of the val clips")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import run_stage
 from framemix.tables import write_table
+from framemix.terminal import say
 from stages.paths import RLDD_CLIPS, RLDD_SPLIT, RLDD_TABLE
 
 
@@ -29,9 +30,9 @@ def main() -> None:
     write_table(RLDD_TABLE, Clip, clips)
     write_table(RLDD_SPLIT, SplitClip, split)
     kept = sum(clip.kept for clip in clips)
-    print(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
+    say(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
     if unjudged := without_drowsy_val(clips, params.split):
-        print(f"warning: {unjudged}")
+        say(f"warning: {unjudged}")
 
 
 def without_drowsy_val(clips: Sequence[Clip], split: SplitSettings) -> str | None:

@@ -3,12 +3,14 @@
 from framemix.datasets.sample import render_sample
 from framemix.params import load_params
 from framemix.stage import run_stage
+from framemix.terminal import say
 from stages.paths import SAMPLE
 
 
 def main() -> None:
     params = load_params()
-    render_sample(SAMPLE, params.sample, params.runtime.cluster)
+    videos = render_sample(SAMPLE, params.sample, params.runtime.cluster)
+    say(f"rendered {videos} videos into {SAMPLE}")
 
 
 if __name__ == "__main__":

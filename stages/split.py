@@ -5,6 +5,7 @@ from framemix.datasets.splits import split_videos
 from framemix.params import load_params
 from framemix.stage import run_stage
 from framemix.tables import read_table, write_json, write_table
+from framemix.terminal import say
 from stages.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
 
 
@@ -14,8 +15,15 @@ def main() -> None:
     rows, figures = split_videos(videos, params.split, params.data.ucf101_lists)
     write_table(UCF101_SPLIT, SplitVideo, rows)
     write_json(UCF101_SPLIT_FIGURES, figures)
-    for name, value in figures.items():
-        print(f"{name}: {value}")
+    say(
+        f"split.strategy = {params.split.strategy}: {figures['train_clips']} train clips, "
+        f"{figures['val_clips']} val clips"
+    )
+    for subset in ("train", "val"):
+        if without := figures[f"classes_without_{subset}"]:
+            say(f"warning: no {subset} clip of {without}")
+    if leaks := figures["leak_share"]:
+        say(f"warning: {leaks:.0%} of the val clips have a sibling of their group in train")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
 
 from framemix.profiles import apply_profile
+from tests.terminal import Shown, on_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
 # `python`, `dvc` and `framemix` in commands are those that the tests run with.
@@ -74,6 +76,10 @@ class Project:
         )
         assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}"
         return done.stdout
+
+    def show(self, command: str, **how: Any) -> Shown:
+        """Run a command in the project on a terminal of 80 columns."""
+        return on_terminal(["sh", "-c", command], self.folder, env=ENVIRONMENT, **how)
 
     def run_until(self, command: str, text: str) -> None:
         """Run a command that does not end by itself, until it has printed a line with `text`."""

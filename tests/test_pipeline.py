@@ -1,11 +1,13 @@
 """The pipeline as its users run it: real DVC in a copy of the project, with the test profile."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.pipeline import Project, stages_run
+from tests.terminal import Shown, assert_readable
 
 STAGES = [
     "sample",
@@ -22,10 +24,45 @@ STAGES = [
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Shown]:
+    """A finished pipeline, and what its run showed on a terminal."""
     project = Project.fresh(tmp_path_factory.mktemp("finished"))
-    project.run("dvc repro")
-    return project
+    return project, project.show("dvc repro")
+
+
+@pytest.fixture(scope="module")
+def finished(first_run: tuple[Project, Shown]) -> Project:
+    return first_run[0]
+
+
+def test_every_stage_is_readable_on_a_terminal(first_run: tuple[Project, Shown]) -> None:
+    _, shown = first_run
+    assert shown.code == 0, shown.text
+    assert_readable(shown)
+    for work in ("render videos", "filter classes", "resize videos", "mix shards"):
+        assert re.search(rf"{work} ━+ (\d+)/\1 \S+/s, took 0:", shown.text), shown.text
+    # One line for each epoch; the bar below shows more, and goes with the training.
+    assert len(re.findall(r"^epoch [12]/2: train loss .* s$", shown.text, re.M)) == 6
+    assert re.search(rb"epoch 2/2, step 1/\d+, loss \d", shown.written)
+    assert "step" not in shown.text
+    assert "reports/index.html" in shown.text
+
+
+def test_ctrl_c_in_a_training_saves_and_the_next_run_resumes(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(pretrain__vivit__epochs=500)
+    for first, stopped in ((1, 3), (3, 4)):
+        shown = project.show(
+            "dvc repro pretrain@vivit",
+            when=lambda text, epoch=stopped: f"epoch {epoch}/500, step" in text,
+        )
+        assert shown.code != 0
+        assert_readable(shown)
+        assert "stopped by SIGINT: saved, run again to resume" in shown.text
+        lines = [line for line in shown.lines if line.startswith("epoch ")]
+        assert lines[0].startswith(f"epoch {first}/500: train loss")
 
 
 def test_every_output_is_there_after_one_repro(finished: Project) -> None:

@@ -229,7 +229,7 @@ def test_a_training_on_variants_goes_on_after_any_end_as_if_unbroken(
     moment = "training_step 1 0"
     assert trainer.run(cut, moment=moment, number=signal.SIGTERM, **how) == 143
     said = (trainer.root / f"{cut}.log").read_text()
-    assert said.count("stopped by SIGTERM: saved, run again to go on\n") == 1
+    assert said.count("stopped by SIGTERM: saved, run again to resume\n") == 1
     assert trainer.progress(cut) == (1, 1)
     assert trainer.run(cut, **how) == 0
     assert trainer.moments(cut)[0] == "training_step 1 1"

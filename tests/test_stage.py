@@ -55,7 +55,7 @@ def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all)
     (os.killpg if to_all else os.kill)(stage.pid, number)
     _, printed = stage.communicate(timeout=20)
     assert stage.returncode == 128 + number
-    assert printed == (f"stopped by {number.name}: what is finished is kept, run again to go on\n")
+    assert printed == (f"stopped by {number.name}: finished work is kept, run again to resume\n")
     assert psutil.wait_procs(workers, timeout=5)[1] == []
 
 

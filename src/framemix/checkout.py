@@ -13,6 +13,7 @@ from framemix.errors import ParamsError
 from framemix.params import load_params
 from framemix.profiles import apply_profile
 from framemix.scratch import scratch_root
+from framemix.terminal import say
 from framemix.training.finetune_settings import Task
 
 PROFILES, REPORTS = Path("profiles"), Path("reports")
@@ -35,7 +36,7 @@ def profile(
     `dvc params diff` then shows what changed, `git checkout params.yaml` takes it back.
     """
     changes = apply_profile(_profile_file(name))
-    typer.echo("\n".join(changes) if changes else "params.yaml already has these values")
+    say("\n".join(changes) if changes else "params.yaml already has these values")
 
 
 def table2(
@@ -89,14 +90,14 @@ def doctor(
     )
     findings = list(examine(params, places, decode=decode))
     for finding in findings:
-        typer.echo(f"{'ok ' if finding.well else 'BAD'} {finding.line}")
+        say(f"{'ok ' if finding.well else 'BAD'} {finding.line}")
     raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
 
 
 def _report(name: str, text: str) -> None:
     REPORTS.mkdir(exist_ok=True)
     (REPORTS / name).write_text(text, encoding="utf-8")
-    typer.echo(text)
+    say(text)
 
 
 def _profile_file(name: str) -> Path:

@@ -10,6 +10,7 @@ from framemix.benchmarks.commands import bench
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
 from framemix.scratch import FULL
+from framemix.terminal import say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,18 +43,18 @@ def main() -> None:
     try:
         app()
     except FramemixError as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", error=True)
         sys.exit(1)
     except OSError as error:
         if error.filename is None and error.errno not in FULL:
             raise
         where = "" if error.filename is None else f"{error.filename}: "
-        typer.echo(f"error: {where}{error.strerror}", err=True)
+        say(f"error: {where}{error.strerror}", error=True)
         # What could not be written would be tried again as Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        typer.echo(f"error: {one_line(error)}; allowed: --device cpu", err=True)
+        say(f"error: {one_line(error)}; allowed: --device cpu", error=True)
         sys.exit(1)

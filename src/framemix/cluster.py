@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from framemix.codetree import package_fingerprint
 from framemix.errors import ClusterError
 from framemix.progress import track
+from framemix.terminal import can_draw, say
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -68,7 +69,7 @@ def map_tasks(
             _results(futures, label, cluster),
             total=len(tasks),
             label=label,
-            dashboard=client.dashboard_link if cluster.scheduler or sys.stderr.isatty() else "",
+            dashboard=client.dashboard_link if cluster.scheduler or can_draw(sys.stderr) else "",
         )
 
 
@@ -89,7 +90,7 @@ def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
                 dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": sys.stderr.isatty()},
+                scheduler_kwargs={"dashboard": can_draw(sys.stderr)},
             ) as local,
             Client(local) as client,
         ):
@@ -118,7 +119,7 @@ def _reach(address: str) -> "Client":
             "allowed: null for this machine, or a running dask scheduler's (tcp://host:8786)"
         ) from None
     if not client.scheduler_info()["workers"]:
-        print(f"waiting for workers of runtime.scheduler = {address}", file=sys.stderr)
+        say(f"waiting for workers of runtime.scheduler = {address}", error=True)
     return client
 
 

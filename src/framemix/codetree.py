@@ -24,6 +24,7 @@ EXEMPT = frozenset(
         # What is shown meanwhile, and how a stage ends early.
         "lifeline",
         "progress",
+        "terminal",
         "stage",
         # The words of an error. A table's column `reason` has them: no later stage reads it.
         "errors",

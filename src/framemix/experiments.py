@@ -242,7 +242,7 @@ def _how_to_fill(changes: str, missing: Sequence[str], others: Sequence[str]) ->
     if not missing:
         return []
     stale = f"With other code than is here now: {', '.join(others)}. " if others else ""
-    commands = f"dvc exp run --queue {changes}\ndvc queue start"
+    commands = f"dvc exp run --queue \\\n  {changes}\ndvc queue start"
     return [
         f"Without an experiment at the settings of params.yaml: {', '.join(missing)}. {stale}"
         f"To run them:\n\n```sh\n{commands}\n```"

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 from framemix.cluster import Cluster, map_tasks
 from framemix.errors import DatasetError
+from framemix.terminal import say
 
 # Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
 # would take minutes to read whole, where a stage needs seconds of it.
@@ -194,7 +194,7 @@ def _lock(lock: IO[str], file: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"waiting for another run that holds {file}", file=sys.stderr)
+        say(f"waiting for another run that holds {file}", error=True)
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 

@@ -13,7 +13,9 @@ import psutil
 
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.lifeline import stop_with_dvc
+from framemix.progress import end_bars
 from framemix.scratch import disk_errors
+from framemix.terminal import say
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -41,7 +43,7 @@ def run_stage(main: Callable[[], None]) -> None:
 
 
 def _end_with(error: str) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    say(f"error: {error}", error=True)
     sys.exit(1)
 
 
@@ -61,10 +63,10 @@ def arguments(*allowed: Collection[str]) -> list[str]:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    print(
-        f"stopped by {signal.Signals(signum).name}: what is finished is kept, run again to go on",
-        file=sys.stderr,
-        flush=True,
+    end_bars()
+    say(
+        f"stopped by {signal.Signals(signum).name}: finished work is kept, run again to resume",
+        error=True,
     )
     # What other threads say of the workers that they find gone is of no use.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

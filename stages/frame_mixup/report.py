@@ -8,6 +8,7 @@ from framemix.frame_mixup.report import CellAnswers, write_study
 from framemix.params import load_params
 from framemix.stage import run_stage
 from framemix.tables import read_table
+from framemix.terminal import say
 from stages.paths import REPORTS, STUDY_MODELS
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     how = (study.mix.segments, study.mix.window)
     cells = [CellAnswers(*cell, *how, of) for cell, of in answers.items()]
     write_study(cells, REPORTS)
-    print((REPORTS / "table_b.md").read_text(encoding="utf-8"))
+    say((REPORTS / "table_b.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from framemix.params import load_params
 from framemix.scratch import scratch_root
 from framemix.stage import run_stage
 from framemix.tables import write_table
+from framemix.terminal import say
 from stages.paths import STUDY_VIDEOS
 
 
@@ -23,7 +24,7 @@ def main() -> None:
         STUDY_VIDEOS[name].parent.mkdir(parents=True, exist_ok=True)
         write_table(STUDY_VIDEOS[name], LabelledVideo, rows)
         kept = sum(row.kept for row in rows)
-        print(f"{name}: kept {kept} videos, not {len(rows) - kept} (see {STUDY_VIDEOS[name]})")
+        say(f"{name}: kept {kept} videos, rejected {len(rows) - kept} (see {STUDY_VIDEOS[name]})")
 
 
 if __name__ == "__main__":

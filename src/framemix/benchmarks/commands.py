@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from framemix.terminal import say
+
 bench = typer.Typer(no_args_is_help=True)
 
 
@@ -27,7 +29,7 @@ def measure_data(
     from framemix.benchmarks.data import bench_data
     from framemix.benchmarks.turns import table
 
-    typer.echo(table(bench_data(files or [])))
+    say(table(bench_data(files or [])))
 
 
 @bench.command("train")
@@ -46,7 +48,7 @@ def measure_training(
     from framemix.devices import resolve_device
 
     where = resolve_device(device)
-    typer.echo(bench_train(vit_pytorch, where, paper_sizes(where)))
+    say(bench_train(vit_pytorch, where, paper_sizes(where)))
 
 
 @bench.command("networks")
@@ -68,7 +70,7 @@ def measure_networks(
 
     params, where = load_params(), resolve_device(device)
     options = Options(folds, seconds, seeds, processes, where)
-    typer.echo(bench_networks(root, params.pretrain, params.mix, options))
+    say(bench_networks(root, params.pretrain, params.mix, options))
 
 
 @bench.command("live")
@@ -84,4 +86,4 @@ def measure_live(
 
     classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
     named = classifiers or {"paper A's ViViT": paper_vivit()}
-    typer.echo(table({name: bench_live(classifier) for name, classifier in named.items()}))
+    say(table({name: bench_live(classifier) for name, classifier in named.items()}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,20 @@ def better_network(rows: Mapping[str, TrainedRow]) -> str | None:
     top1 = {name: row.top1.value for name, row in rows.items()}
     best = [name for name, value in top1.items() if value == max(top1.values())]
     return best[0] if len(best) == 1 else None
+
+
+def summary(metrics: Mapping[str, Any]) -> str:
+    """Return the result of each model in metrics.json, one line for each."""
+    lines = []
+    for name, title in NAMES.items():
+        found = metrics[name]
+        limits_of_top1 = limits(found.get("top1_low"), found.get("top1_high"), 100)
+        line = f"{title}: top-1 {percent(found['top1'])} % (95 % interval {limits_of_top1})"
+        auroc = found.get("drowsy_vs_alert_auroc")
+        lines.append(
+            line if auroc is None else f"{line}, AUROC of drowsy against alert {auroc:.3f}"
+        )
+    return "\n".join(lines)
 
 
 def table1_note(rows: Mapping[str, TrainedRow], lead: Estimate | None) -> str:

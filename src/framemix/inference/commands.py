@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framemix.errors import FramemixError
+from framemix.terminal import say
 
 if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
@@ -83,8 +84,11 @@ def predict(
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", None))
     unusable = [Result(video, error=found[video]) for video in found if found[video] is not None]
     results = [*predict_videos(classifier, files, sliding, limits), *unusable]
-    write = as_json if json else as_csv if csv else as_text
-    typer.echo(write(results, classifier.classes, top))
+    if json or csv:
+        write = as_json if json else as_csv
+        typer.echo(write(results, classifier.classes, top))
+    else:
+        say(as_text(results, classifier.classes, top))
     if (plot or annotate) and results[0].error is None:
         _picture(results[0], classifier.classes, top, plot, annotate)
     _end_with([result.error for result in results if result.error is not None])
@@ -153,7 +157,7 @@ def export(
     check_target(target, ".onnx", [model, *files])
     check = export_onnx(model, target, files)
     clips = "clips" if videos else "clips of noise"
-    typer.echo(
+    say(
         f"{target}: at most {check.difference:.1e} from PyTorch's probabilities "
         f"on {check.clips} {clips}"
     )
@@ -197,7 +201,7 @@ def explain(
     explanation = explain_clip(trained, clip.mixed, class_name)
     save_figure(draw_explanation(explanation), picture)
     write_film(video, film, explanation, mix)
-    typer.echo(
+    say(
         f"{explanation.class_name} {explanation.probability:.1%}, "
         f"{explanation.method}: {picture}, {film}"
     )
@@ -269,15 +273,15 @@ def _tell_live(
             skipped += seen.skipped
             if watched is not None:
                 bell.update(float(seen.probabilities[classes.index(watched)]), seen.seconds)
-            typer.echo(live_line(seen, classes, bell))
+            say(live_line(seen, classes, bell))
     except KeyboardInterrupt:
         pass
-    typer.echo(live_summary(latencies, skipped))
+    say(live_summary(latencies, skipped))
 
 
 def _end_with(errors: list[str]) -> None:
     """Report what could not be used, a line each; the exit code tells that there was any."""
     for error in errors:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", error=True)
     if errors:
         raise typer.Exit(1)

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from framemix.errors import TrainingError
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise, to_rgb
 from framemix.models.vivit import ViViT
+from framemix.terminal import say
 from framemix.training.augment import blend, move, recolour
 from framemix.training.batches import Orders
 from framemix.training.data import Batch
@@ -148,11 +149,12 @@ class Classifier(pl.LightningModule):
         self.epoch_seconds.append(time.perf_counter() - self._started)
         # For the early stop; each process has the same, which a mean might round.
         self.log("val_top1", row["val_top1"], sync_dist=True, reduce_fx="max")
-        self.print(
-            f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
-            f"train loss {row['train_loss']:.3f}, val loss {row['val_loss']:.3f}, "
-            f"val top-1 {row['val_top1']:.1%}, {self.epoch_seconds[-1]:.1f} s"
-        )
+        if self.trainer.is_global_zero:
+            say(
+                f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
+                f"train loss {row['train_loss']:.3f}, val loss {row['val_loss']:.3f}, "
+                f"val top-1 {row['val_top1']:.1%}, {self.epoch_seconds[-1]:.1f} s"
+            )
         self._sums = _no_sums()
         self._batches_done = 0
 

@@ -20,7 +20,7 @@ from framemix.training.finetune_settings import FinetuneSettings, HeadStart, Tas
 from framemix.training.metrics import classification_metrics, drowsiness_metrics
 from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
-from framemix.training.seeds import train_seeds
+from framemix.training.seeds import Figures, train_seeds
 
 # Not what anyone gives as split.seed, which would draw the same split again.
 REDRAW_SEED = 2**40 + 95
@@ -35,10 +35,10 @@ def finetune(
     target: Path,
     machine: Machine,
     views: int = 1,
-) -> None:
+) -> Figures:
     """Fine-tune the pretrained ViViT as `settings` say, once a seed, and write to `target`.
 
-    Its figures are from `views` of each val clip.
+    Returns its metrics, which are from `views` of each val clip.
     """
     source = load_model(pretrained)
     weights = hashlib.blake2b(pretrained.read_bytes()).hexdigest()
@@ -72,8 +72,9 @@ def finetune(
         views=views,
     )
     seen = {"val_seen_in_pretraining": seen_in_pretraining(val_clips, data)}
-    train_seeds(start, seeds, judge, seen, target, machine)
+    metrics = train_seeds(start, seeds, judge, seen, target, machine)
     write_table(target / "split.csv", SplitVideo, tuned.ucf101_split)
+    return metrics
 
 
 def finetuned_metrics(

@@ -1,13 +1,13 @@
 """Ends a training where the next run can go on, rather than where a signal happens to come."""
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from lightning.pytorch.strategies import Strategy
 
+from framemix.terminal import say
 from framemix.training.processes import process_rank
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of Ctrl-C
@@ -57,7 +57,7 @@ class Interrupt:
         if process_rank():
             return SystemExit(0)  # Lightning kills the first process where another one fails
         number = signal.Signals(self.number or signal.SIGTERM)
-        print(f"stopped by {number.name}: saved, run again to go on", file=sys.stderr, flush=True)
+        say(f"stopped by {number.name}: saved, run again to resume", error=True)
         return SystemExit(128 + number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

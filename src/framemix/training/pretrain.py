@@ -31,10 +31,10 @@ def pretrain(
     target: Path,
     machine: Machine,
     views: int = 1,
-) -> None:
+) -> Figures:
     """Train the network of `settings` from its first weights, once a seed; write to `target`.
 
-    Its figures are from `views` of each val clip.
+    Returns its metrics, which are from `views` of each val clip.
     """
     classes = class_names(store)
     config = model_config(settings.model, store.settings, len(classes))
@@ -59,7 +59,7 @@ def pretrain(
         probabilities = predict(trained, val_clips, batch_size=size, device=device, views=views)
         return classification_metrics(probabilities, labels_of(val_clips))
 
-    train_seeds(start, seeds, judge, {}, target, machine)
+    return train_seeds(start, seeds, judge, {}, target, machine)
 
 
 def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:

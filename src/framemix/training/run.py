@@ -22,6 +22,8 @@ from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
 from framemix.scratch import Unit
 from framemix.tables import write_json
+from framemix.terminal import can_draw
+from framemix.training.bar import TrainingBar
 from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.callbacks import (
     AtomicCheckpointIO,
@@ -169,6 +171,8 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
 
 def _trainer(settings: TrainingSettings, machine: Machine, keep: BestAndLast) -> pl.Trainer:
     callbacks: list[pl.Callback] = [keep]
+    if can_draw(sys.stderr):
+        callbacks.append(TrainingBar())
     if settings.patience is not None:
         callbacks.append(StopEarly(settings.patience))
     if settings.ema_decay is not None:
@@ -188,7 +192,7 @@ def _trainer(settings: TrainingSettings, machine: Machine, keep: BestAndLast) ->
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), *cluster_environment(machine.processes)],
         logger=False,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,

@@ -23,8 +23,8 @@ def train_seeds(
     given: Figures,
     target: Path,
     machine: Machine,
-) -> None:
-    """Train `start(seed)` for each seed; write the first seed's outputs and all figures.
+) -> Figures:
+    """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
 
     `judge` gives the figures of merit of a model. metrics.json has the first seed's, those over
     all seeds, and what is the same for each: `given` and the counts of parameters. Of the
@@ -46,7 +46,9 @@ def train_seeds(
         figures.append(judge(load_model(done / "model.safetensors")))
     if process_rank():
         sys.exit()
-    write_json(target / "metrics.json", {**over_seeds(figures), **given, **counts})
+    metrics = {**over_seeds(figures), **given, **counts}
+    write_json(target / "metrics.json", metrics)
+    return metrics
 
 
 def over_seeds(figures: Sequence[Figures]) -> dict[str, float | int | None]:

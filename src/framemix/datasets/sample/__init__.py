@@ -39,22 +39,21 @@ class SampleSettings(BaseModel):
     seconds: float = Field(ge=1, le=600, description="length of a UTA-RLDD video")
 
 
-def render_sample(root: Path, settings: SampleSettings, cluster: Cluster) -> None:
-    """Write `<root>/ucf101/` and `<root>/rldd/`, videos in the layouts of the real datasets.
+def render_sample(root: Path, settings: SampleSettings, cluster: Cluster) -> int:
+    """Write `<root>/ucf101/` and `<root>/rldd/`; return how many videos were rendered.
 
-    UCF101 gets eight classes in pairs that only the direction of motion tells apart, a class
-    whose videos are all too short, some short clips more, and one truncated file. UTA-RLDD gets
-    alert, low vigilant and drowsy videos of each subject, told apart by behaviour only; the
-    fourth subject's are portrait, the fifth's rotated by metadata.
-    Raises VideoError when a file cannot be written.
+    They have the layouts of the real datasets. UCF101 gets eight classes in pairs that only the
+    direction of motion tells apart, a class whose videos are all too short, some short clips more,
+    and one truncated file. UTA-RLDD gets alert, low vigilant and drowsy videos of each subject,
+    told apart by behaviour only; the fourth subject's are portrait, the fifth's rotated by
+    metadata. Raises VideoError when a file cannot be written.
     """
     # Faces take longest: they go first, so that the workers end together.
     root = root.absolute()
     tasks = [*_face_tasks(root / "rldd", settings), *_action_tasks(root / "ucf101", settings)]
     for path, _ in tasks:
         path.parent.mkdir(parents=True, exist_ok=True)
-    for _ in map_tasks(_render, tasks, cluster=cluster, label="sample"):
-        pass
+    return sum(1 for _ in map_tasks(_render, tasks, cluster=cluster, label="render videos"))
 
 
 def _render(task: Task) -> None:

@@ -1,0 +1,102 @@
+"""What is printed for people: fitted to a terminal's width, as it is into files and pipes.
+
+Output for programs (JSON, CSV) does not come here.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+
+# Rows of a Markdown table, and the row that parts its head from the others.
+TABLE_ROW = re.compile(r"\|.*\|")
+RULE = re.compile(r"\|[\s:|-]+\|")
+HANGING = 2  # columns by which a line's continuation is indented further
+
+
+class OpenConsole(Console):
+    """A console that never hides the cursor: a killed process cannot show it again."""
+
+    def show_cursor(self, show: bool = True) -> bool:
+        """Leave the cursor as it is."""
+        return False
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print text to stdout, or to stderr, with lines that fit where that is a terminal."""
+    stream = sys.stderr if error else sys.stdout
+    if is_terminal(stream):
+        text = fitted(text, Console(file=stream).width)
+    print(text, file=stream, flush=True)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a person looks at the stream."""
+    return stream.isatty()
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Return whether lines on the stream can be drawn again, as a progress bar needs it."""
+    return is_terminal(stream) and not Console(file=stream).is_dumb_terminal
+
+
+def fitted(text: str, width: int) -> str:
+    """Return Markdown or plain text with lines of at most `width` columns.
+
+    Lines break between words, a word that is too long stays whole, for it may be a path to copy.
+    A table that is too wide becomes a list for each of its rows. Blocks of code lose their fences,
+    and nothing else.
+    """
+    lines: list[str] = []
+    for is_code, block in _blocks(text):
+        for is_table, part in groupby(block, lambda line: bool(TABLE_ROW.fullmatch(line))):
+            rows = list(part)
+            if is_code:
+                lines += rows
+            elif is_table and max(map(cell_len, rows)) > width:
+                lines += _listed(rows, width)
+            else:
+                lines += [short for line in rows for short in _wrapped(line, width)]
+    return "\n".join(lines)
+
+
+def _blocks(text: str) -> Iterator[tuple[bool, list[str]]]:
+    """Yield the lines between fences of code (```), and whether they are code."""
+    is_code = False
+    for is_fence, lines in groupby(text.split("\n"), lambda line: line.startswith("```")):
+        if is_fence:
+            is_code ^= len(list(lines)) % 2 == 1
+        else:
+            yield is_code, list(lines)
+
+
+def _listed(rows: list[str], width: int) -> list[str]:
+    """Return a table's rows as lists: the first cell, and each other one below its column's name.
+
+    Cells that have no value are left out.
+    """
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    (_, *names), *body = [
+        row for row, line in zip(cells, rows, strict=True) if not RULE.match(line)
+    ]
+    lines = []
+    for first, *values in body:
+        pairs = [f"  {n}: {v}" for n, v in zip(names, values, strict=True) if v not in ("", "–")]
+        lines += [short for line in (first, *pairs) for short in _wrapped(line, width)]
+    return lines
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """Return a line broken between words; what follows is indented further."""
+    hanging = " " * (len(line) - len(line.lstrip()) + HANGING)
+    lines: list[str] = []
+    for word in re.findall(r"\s*\S+", line):  # with the spaces before it
+        if lines and cell_len(lines[-1] + word) <= width:
+            lines[-1] += word
+        else:
+            lines.append(hanging + word.lstrip() if lines else word)
+    return lines or [line]

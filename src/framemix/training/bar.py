@@ -1,0 +1,68 @@
+"""How far a training is, on a terminal: its epoch, step, loss and the time left, as one bar."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import lightning.pytorch as pl
+
+from framemix.progress import Bar, shown_bar
+from framemix.training.classifier import Classifier
+from framemix.training.data import Batch
+
+
+class TrainingBar(pl.Callback):
+    """A bar over all steps of a run, below a line for each epoch.
+
+    Not one of Lightning's bars: those start again with every epoch, so they know no time left,
+    and count epochs from 0.
+    """
+
+    def __init__(self) -> None:
+        self._context = ExitStack()
+        self._bar: Bar | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        """Show the bar, at the step where an interrupted run resumes."""
+        assert isinstance(classifier, Classifier)
+        if trainer.is_global_zero:
+            steps = classifier.settings.epochs * classifier.orders.train.steps
+            bar = shown_bar("training", steps, start=trainer.global_step, counts=False)
+            self._bar = self._context.enter_context(bar)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        classifier: pl.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Show the step and its loss."""
+        assert isinstance(classifier, Classifier)
+        assert isinstance(outputs, Mapping)
+        order = classifier.orders.train
+        if self._bar is not None:
+            step = batch_idx // order.accumulate + 1
+            label = f"{_epoch(classifier)}, step {step}/{order.steps}, loss {outputs['loss']:.3f}"
+            self._bar.update(trainer.global_step, label)
+
+    def on_validation_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        """Show that the val clips are looked at."""
+        assert isinstance(classifier, Classifier)
+        if self._bar is not None:
+            self._bar.update(trainer.global_step, f"{_epoch(classifier)}, validating")
+
+    def on_train_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
+        """Take the bar away: the lines of the epochs stay."""
+        self._context.close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away."""
+        self._context.close()
+
+
+def _epoch(classifier: Classifier) -> str:
+    return f"epoch {classifier.current_epoch + 1}/{classifier.settings.epochs}"

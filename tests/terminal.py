@@ -1,0 +1,97 @@
+"""A pseudo-terminal on which tests run commands, and what a person would see on it."""
+
+import fcntl
+import os
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from select import select
+
+import pyte
+
+CTRL_C = b"\x03"
+# Wider than anything that is printed: a line that a terminal would break stays one line here.
+UNBROKEN = 600
+LONGEST = 300.0  # seconds
+TERMINAL = {"TERM": "xterm-256color"}
+SIZES = ("COLUMNS", "LINES")  # the terminal itself says how wide it is
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is on the screen when a command has ended, its exit code, and all that it wrote."""
+
+    lines: list[str]
+    code: int
+    cursor_is_visible: bool
+    written: bytes
+
+    @property
+    def text(self) -> str:
+        """The lines of the screen."""
+        return "\n".join(self.lines)
+
+
+def on_terminal(
+    command: list[str],
+    folder: Path,
+    *,
+    columns: int = 80,
+    env: Mapping[str, str] | None = None,
+    press: bytes = CTRL_C,
+    when: Callable[[str], bool] | None = None,
+) -> Shown:
+    """Run a command on a terminal of that width; press keys once `when(text on the screen)`."""
+    main, side = os.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    running = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={k: v for k, v in {**os.environ, **TERMINAL, **(env or {})}.items() if k not in SIZES},
+        preexec_fn=lambda: os.login_tty(side),
+    )
+    os.close(side)
+    screen = pyte.Screen(UNBROKEN, 2000)
+    stream = pyte.ByteStream(screen)
+    written = b""
+    deadline = time.monotonic() + LONGEST
+    try:
+        while data := _read(main, deadline):
+            written += data
+            stream.feed(data)
+            if when is not None and when("\n".join(screen.display)):
+                os.write(main, press)
+                when = None
+        code = running.wait(timeout=10)
+    finally:
+        os.close(main)
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+    assert when is None, f"never seen on the screen:\n{written.decode(errors='replace')}"
+    lines = [line.rstrip() for line in screen.display]
+    while lines and not lines[-1]:
+        lines.pop()
+    return Shown(lines, code, not screen.cursor.hidden, written)
+
+
+def _read(main: int, deadline: float) -> bytes:
+    """Return what comes next, nothing when the last process has closed the terminal."""
+    ready, _, _ = select([main], [], [], max(0.0, deadline - time.monotonic()))
+    assert ready, "the command did not end"
+    try:
+        return os.read(main, 2**16)
+    except OSError:  # EIO
+        return b""
+
+
+def assert_readable(shown: Shown, columns: int = 80) -> None:
+    """Fail where a person would see a traceback, a line that is broken, or no cursor."""
+    assert "Traceback" not in shown.text, shown.text
+    assert shown.cursor_is_visible
+    assert [line for line in shown.lines if len(line) > columns] == []
