@@ -17,7 +17,6 @@ import pyte
 CTRL_C = b"\x03"
 # Wider than anything that is printed: a line that a terminal would break stays one line here.
 UNBROKEN = 600
-LONGEST = 300.0  # seconds
 TERMINAL = {"TERM": "xterm-256color"}
 SIZES = ("COLUMNS", "LINES")  # the terminal itself says how wide it is
 
@@ -45,8 +44,12 @@ def on_terminal(
     env: Mapping[str, str] | None = None,
     press: bytes = CTRL_C,
     when: Callable[[str], bool] | None = None,
+    longest: float = 300.0,
 ) -> Shown:
-    """Run a command on a terminal of that width; press keys once `when(text on the screen)`."""
+    """Run a command on a terminal of that width; press keys once `when(text on the screen)`.
+
+    It fails where the command takes `longest` seconds.
+    """
     main, side = os.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     running = subprocess.Popen(
@@ -59,7 +62,7 @@ def on_terminal(
     screen = pyte.Screen(UNBROKEN, 2000)
     stream = pyte.ByteStream(screen)
     written = b""
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + longest
     try:
         while data := _read(main, deadline):
             written += data
