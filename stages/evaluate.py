@@ -6,10 +6,10 @@ from framemix.devices import resolve_device
 from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import write_report
 from framemix.evaluation.tables import summary
-from framemix.params import load_params
-from framemix.stage import run_stage
-from framemix.terminal import say
-from framemix.training.finetune_data import FinetuneData
+from framemix.finetuning.data import FinetuneData
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from stages.paths import FINETUNED, MIXED, MODELS, REPORTS, RLDD_SPLIT, SAMPLE, UCF101_SPLIT
 
 

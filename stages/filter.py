@@ -5,11 +5,11 @@ from collections import Counter
 from framemix.datasets.files import require_hashable
 from framemix.datasets.records import Video, class_labels
 from framemix.datasets.ucf101 import filter_videos
-from framemix.params import load_params
-from framemix.scratch import scratch_root
-from framemix.stage import run_stage
+from framemix.jobs.scratch import scratch_root
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from framemix.tables import write_table
-from framemix.terminal import say
 from stages.paths import VIDEOS
 
 

@@ -1,10 +1,10 @@
 """Fine-tunes the pretrained ViViT on UTA-RLDD's mixed clips."""
 
-from framemix.params import load_params
-from framemix.stage import run_stage
-from framemix.terminal import say
-from framemix.training.finetune import finetune
-from framemix.training.finetune_data import FinetuneData
+from framemix.finetuning.data import FinetuneData
+from framemix.finetuning.finetune import finetune
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from stages.machine import machine_for
 from stages.paths import FINETUNED, MIXED, MODELS, RLDD_SPLIT, UCF101_SPLIT
 

@@ -1,8 +1,8 @@
 """What a stage trains on: as params.yaml's `runtime` says, which decides no output."""
 
 from framemix.devices import resolve_device
-from framemix.params import RuntimeSettings
-from framemix.scratch import scratch_root
+from framemix.jobs.scratch import scratch_root
+from framemix.project.params import RuntimeSettings
 from framemix.training.run import Machine
 
 

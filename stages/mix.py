@@ -1,12 +1,13 @@
 """Mixes the kept videos of a dataset into its store: `python -m stages.mix ucf101|rldd`."""
 
-from framemix.datasets.mix import build_store, clip_sources, video_sources
 from framemix.datasets.records import Clip, Video
-from framemix.params import load_params
-from framemix.scratch import scratch_root
-from framemix.stage import arguments, run_stage
+from framemix.datasets.sources import clip_sources, video_sources
+from framemix.jobs.scratch import scratch_root
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import arguments, run_stage
+from framemix.store.build import build_store
 from framemix.tables import read_table
-from framemix.terminal import say
 from stages.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 
 

@@ -1,12 +1,12 @@
 """Trains a network on UCF101's mixed clips: `python -m stages.pretrain vivit|nonlocal`."""
 
 from framemix.datasets.records import SplitVideo
-from framemix.params import load_params
-from framemix.stage import arguments, run_stage
+from framemix.jobs.terminal import say
+from framemix.pretraining.pretrain import pretrain
+from framemix.project.params import load_params
+from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
-from framemix.terminal import say
-from framemix.training.pretrain import pretrain
 from stages.machine import machine_for
 from stages.paths import MIXED, MODELS, UCF101_SPLIT
 

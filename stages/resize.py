@@ -7,11 +7,11 @@ from framemix.datasets.records import Clip, SplitClip
 from framemix.datasets.rldd import resize_clips
 from framemix.datasets.splits import SplitSettings, split_clips
 from framemix.errors import DatasetError
-from framemix.params import load_params
-from framemix.scratch import scratch_root
-from framemix.stage import run_stage
+from framemix.jobs.scratch import scratch_root
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from framemix.tables import write_table
-from framemix.terminal import say
 from stages.paths import RLDD_CLIPS, RLDD_SPLIT, RLDD_TABLE
 
 

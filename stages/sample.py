@@ -1,9 +1,9 @@
 """Renders the sample corpus: small real video files in the layouts of UCF101 and UTA-RLDD."""
 
 from framemix.datasets.sample import render_sample
-from framemix.params import load_params
-from framemix.stage import run_stage
-from framemix.terminal import say
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from stages.paths import SAMPLE
 
 

@@ -2,10 +2,10 @@
 
 from framemix.datasets.records import SplitVideo, Video
 from framemix.datasets.splits import split_videos
-from framemix.params import load_params
-from framemix.stage import run_stage
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from framemix.tables import read_table, write_json, write_table
-from framemix.terminal import say
 from stages.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
 
 

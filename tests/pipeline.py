@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import yaml
 
-from framemix.profiles import apply_profile
+from framemix.project.profiles import apply_profile
 from tests.terminal import Shown, on_terminal
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framemix.cluster import Cluster
 from framemix.datasets.sample.arrow import (
     CLASSES,
     SIDE,
@@ -13,6 +12,7 @@ from framemix.datasets.sample.arrow import (
     ArrowSettings,
     render_arrow,
 )
+from framemix.jobs.cluster import Cluster
 from framemix.video.reading import count_frames, opened, stream_frames
 from framemix.video.writing import video_writer
 

@@ -9,15 +9,16 @@ import av
 import numpy as np
 import pytest
 
-from framemix.cluster import Cluster
 from framemix.datasets.files import require_hashable
-from framemix.datasets.mix import build_store, clip_sources, video_sources
 from framemix.datasets.records import Video
 from framemix.datasets.rldd import ResizeSettings, resize_clips
+from framemix.datasets.sources import clip_sources, video_sources
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
 from framemix.errors import DatasetError, VideoError
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
 from framemix.store import MixedStore
+from framemix.store.build import build_store
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import cut_clip
 from tests.bad_videos import add_contents, add_names, add_no_files, add_playlists, encode

@@ -24,14 +24,14 @@ from framemix.benchmarks.candidates import mix_candidates, network_candidates
 from framemix.benchmarks.networks import bench_networks, fold_splits, hits_of
 from framemix.benchmarks.runs import CALIBRATION_EPOCHS, Job, Outcome, epochs_in, run_job
 from framemix.cli import app
-from framemix.codetree import PACKAGE, source_files
 from framemix.datasets.records import Video
 from framemix.errors import DatasetError, FramemixError, VideoError
+from framemix.jobs.fingerprint import PACKAGE, source_files
 from framemix.models import build_model
-from framemix.params import Params, load_params
-from framemix.profiles import apply_profile
+from framemix.pretraining.pretrain import model_config
+from framemix.project.params import Params, load_params
+from framemix.project.profiles import apply_profile
 from framemix.training.data import split_examples
-from framemix.training.pretrain import model_config
 from tests import tiny_store as tiny
 from tests.tiny_model import write_video
 

@@ -14,12 +14,13 @@ import numpy as np
 import psutil
 import pytest
 
-from framemix.cluster import Cluster, map_tasks
-from framemix.datasets.mix import build_store, video_sources
 from framemix.datasets.records import Video
+from framemix.datasets.sources import video_sources
 from framemix.errors import ClusterError, VideoError
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster, map_tasks
+from framemix.jobs.isolation import Limits
 from framemix.mixing import MixSettings
+from framemix.store.build import build_store
 from framemix.video.writing import video_writer
 
 SRC = Path(__file__).resolve().parents[1] / "src"
@@ -28,7 +29,7 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 THREADS = """
 import os
 import numpy as np
-from framemix.cluster import Cluster, map_tasks
+from framemix.jobs.cluster import Cluster, map_tasks
 
 
 def threads(side):
@@ -46,7 +47,7 @@ RUN = """
 import sys
 from pathlib import Path
 from test_cluster import write_id_and_sleep
-from framemix.cluster import Cluster, map_tasks
+from framemix.jobs.cluster import Cluster, map_tasks
 
 if __name__ == "__main__":
     tasks = [Path(sys.argv[1]) / str(i) for i in range(4)]
@@ -261,7 +262,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_stages_outputs(
     assert len(finished) < 40
 
 
-@pytest.mark.parametrize(("changed", "what"), [("mixing.py", "framemix code"), ("", "h5py")])
+@pytest.mark.parametrize(("changed", "what"), [("mixing/frames.py", "framemix code"), ("", "h5py")])
 def test_a_worker_of_other_code_or_libraries_is_refused_even_when_it_joins_later(
     dask_cluster, tmp_path, changed, what
 ):
@@ -314,7 +315,7 @@ def test_numpy_has_one_thread_in_each_worker_of_this_machine(tmp_path):
 
 
 def test_a_scheduler_that_cannot_be_reached_is_named_within_seconds(monkeypatch):
-    monkeypatch.setattr("framemix.cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("framemix.jobs.cluster.CONNECT_SECONDS", 1)
     start = time.monotonic()
     with pytest.raises(ClusterError) as caught:
         list(map_tasks(pause, [1], cluster=Cluster(1, "tcp://127.0.0.1:9"), label="p"))

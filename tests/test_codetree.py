@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,8 +17,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from framemix.codetree import EXEMPT, PACKAGE, code_fingerprint, source_files
-from framemix.params import Params, RuntimeSettings, load_params
+from framemix.jobs.fingerprint import EXEMPT, PACKAGE, code_fingerprint, source_files
+from framemix.project.params import Params, RuntimeSettings, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -182,7 +181,7 @@ def test_stages_that_do_not_train_load_just_the_code_that_was_found_and_no_torch
     loaded = {Path(line) for line in done.stdout.splitlines()}
     found = source_files(*(script_of(STAGES[name]) for name in DATA_STAGES))
     # Checking params.yaml takes the settings of all stages.
-    allowed = found | EXEMPT | source_files(PACKAGE / "params.py")
+    allowed = found | EXEMPT | source_files(PACKAGE / "project/params.py")
     assert {f for f in loaded - allowed if f.name != "__init__.py"} == set()
     assert found <= loaded
 
@@ -201,34 +200,25 @@ def test_no_data_stage_reruns_for_a_change_to_a_model_or_its_training():
         parts = {
             file.relative_to(PACKAGE).parts[0] for file in source_files(script_of(STAGES[name]))
         }
-        assert not parts & {"models", "training", "evaluation"}, name
-
-
-def parts_imported(file: Path) -> set[str]:
-    """The parts of framemix, packages and modules directly below it, that a file imports from."""
-    imports = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ImportFrom)]
-    names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("framemix.")}
-
-
-def test_parts_of_the_library_stand_on_each_other_and_not_in_circles():
-    """So each can be read, and used, with just those below it."""
-    below: dict[str, set[str]] = {}
-    for file in PACKAGE.rglob("*.py"):
-        part = file.relative_to(PACKAGE).with_suffix("").parts[0]
-        below.setdefault(part, set()).update(parts_imported(file) - {part})
-    TopologicalSorter(below).prepare()  # raises CycleError, which names the circle
-    assert "mixing" in below["training"]
-    assert "training" in below["evaluation"]
+        assert not parts & {
+            "models",
+            "metrics",
+            "training",
+            "pretraining",
+            "finetuning",
+            "evaluation",
+        }, name
 
 
 def test_the_code_of_a_module_is_its_source_and_that_of_its_imports():
-    mix = PACKAGE / "datasets/mix.py"
-    assert {PACKAGE / "mixing.py", PACKAGE / "video/reading.py", PACKAGE / "store.py"} <= (
-        source_files(mix)
-    )
+    mix = PACKAGE / "store/build.py"
+    assert {
+        PACKAGE / "mixing/frames.py",
+        PACKAGE / "video/reading.py",
+        PACKAGE / "store/reading.py",
+    } <= source_files(mix)
     assert PACKAGE / "video/writing.py" not in source_files(mix)
-    assert code_fingerprint(str(mix)) != code_fingerprint(str(PACKAGE / "mixing.py"))
+    assert code_fingerprint(str(mix)) != code_fingerprint(str(PACKAGE / "mixing/frames.py"))
     assert code_fingerprint(str(mix)) == code_fingerprint(str(mix))
 
 
@@ -240,8 +230,11 @@ def test_the_code_of_a_module_changes_with_its_own_source(tmp_path):
 
 def test_the_code_of_a_module_has_the_same_name_in_every_process():
     """So that a run finds what the last one finished."""
-    code = "import sys; from framemix.codetree import code_fingerprint as f; print(f(sys.argv[1]))"
-    command = [sys.executable, "-c", code, str(PACKAGE / "datasets/mix.py")]
+    code = (
+        "import sys; from framemix.jobs.fingerprint import code_fingerprint as f; "
+        "print(f(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(PACKAGE / "store/build.py")]
     names = {
         subprocess.run(
             command,
@@ -268,10 +261,10 @@ def test_the_code_of_a_module_has_the_same_name_in_every_process():
 def test_every_way_to_import_a_module_is_seen(tmp_path, line):
     script = tmp_path / "script.py"
     script.write_text(line)
-    assert PACKAGE / "mixing.py" in source_files(script)
+    assert PACKAGE / "mixing/frames.py" in source_files(script)
 
 
 def test_exempt_modules_are_not_followed(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("from framemix.params import load_params\nimport os\n")
+    script.write_text("from framemix.project.params import load_params\nimport os\n")
     assert source_files(script) == set()

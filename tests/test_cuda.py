@@ -203,7 +203,7 @@ def test_predict_says_there_what_it_says_on_the_cpu(tmp_path: Path, network: str
 def test_what_a_gpus_memory_cannot_hold_is_one_line_of_a_stage() -> None:
     stage = (
         "import torch\n"
-        "from framemix.stage import run_stage\n"
+        "from framemix.project.stage import run_stage\n"
         "run_stage(lambda: torch.empty(2**50, dtype=torch.uint8, device='cuda'))"
     )
     done = subprocess.run([sys.executable, "-c", stage], capture_output=True, text=True)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from framemix.errors import FramemixError, ModelError
-from framemix.inference.classifier import load_classifier
 from framemix.inference.clips import USUAL_LIMITS, Sliding
 from framemix.inference.demo import Analyser, serve
+from framemix.inference.loading import load_classifier
 from framemix.inference.prediction import predict_videos
 from tests.browser import Visit, chromium, served
 from tests.tiny_model import write_model, write_video

@@ -24,7 +24,7 @@ import json, os, signal, sys
 from pathlib import Path
 import torch
 from framemix.models import build_model
-from framemix.stage import run_stage
+from framemix.project.stage import run_stage
 from framemix.store import MixedStore
 from framemix.training.classifier import Classifier
 from framemix.training.run import Run

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from framemix.params import parse_params
+from framemix.project.params import parse_params
 from tests.browser import chromium
 from tests.pipeline import ROOT, Project
 

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from framemix import checkout
 from framemix.cli import app
-from framemix.doctor import (
+from framemix.jobs.isolation import Limits
+from framemix.project import commands as checkout
+from framemix.project.doctor import (
     Finding,
     Places,
     examine,
@@ -19,8 +20,7 @@ from framemix.doctor import (
     examine_ucf101,
     examine_weights,
 )
-from framemix.isolation import Limits
-from framemix.params import parse_params
+from framemix.project.params import parse_params
 from stages import paths
 from tests.bad_videos import encode
 from tests.tiny_store import mix_settings

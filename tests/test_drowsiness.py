@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from framemix.evaluation.drowsiness import Driver, by_subject, drowsiness_estimates, reliability
-from framemix.evaluation.intervals import Estimate, wilson
-from framemix.training.metrics import drowsiness_metrics
+from framemix.metrics.accuracy import drowsiness_metrics
+from framemix.metrics.drowsiness import Driver, by_subject, drowsiness_estimates, reliability
+from framemix.metrics.intervals import Estimate, wilson
 
 NAMES = {
     "drowsy_accuracy",

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from framemix import experiments as module
 from framemix.cli import app
 from framemix.errors import ExperimentsError
-from framemix.evaluation.drowsiness import Driver
-from framemix.experiments import FOLDS, Experiment, Experiments, folds_table, table2
+from framemix.metrics.drowsiness import Driver
+from framemix.project import experiments as module
+from framemix.project.experiments import FOLDS, Experiment, Experiments, folds_table, table2
 from framemix.tables import write_table
 from tests.pipeline import Project
 
@@ -249,7 +249,7 @@ def test_tables_are_filled_from_experiments_that_dvc_ran(
     assert {"temporal_fc", "fc"} <= ours.keys()
     project.run("echo >> README.md && git commit -qam 'of no code'")
     assert lines(project.run("framemix table2")) == lines(table)
-    project.run("echo >> src/framemix/mixing.py")
+    project.run("echo >> src/framemix/mixing/frames.py")
     assert ("fc", "not run") in lines(project.run("framemix table2"))
     project.run("git checkout src")
     shown = json.loads(project.run("dvc exp show --json --rev HEAD~"))[1]["experiments"]

@@ -23,8 +23,8 @@ from framemix.explain.explanation import Explanation, explain_clip
 from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import Links, affinity, strongest_links
 from framemix.explain.pictures import draw_explanation
-from framemix.inference.classifier import load_classifier
 from framemix.inference.film import write_film
+from framemix.inference.loading import load_classifier
 from framemix.mixing import mix_windows
 from framemix.models import build_model, normalise
 from framemix.models.config import AttentionScheme, Pairwise

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from framemix.cli import app
 from framemix.errors import ModelError
-from framemix.inference.classifier import load_classifier
+from framemix.inference.loading import load_classifier
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import ACTIONS, mix_settings, nonlocal_config
 

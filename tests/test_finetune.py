@@ -14,6 +14,11 @@ from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.datasets.records import SplitVideo
 from framemix.datasets.splits import random_split
 from framemix.errors import ModelError, StoreError
+from framemix.finetuning.data import FinetuneData, task_of
+from framemix.finetuning.finetune import finetune, redrawn, starting_network
+from framemix.finetuning.settings import FinetuneSettings, Task
+from framemix.metrics.accuracy import classification_metrics, parameter_counts
+from framemix.metrics.seeds import over_seeds
 from framemix.models import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -27,12 +32,7 @@ from framemix.models.config import FinetuneMode
 from framemix.models.vivit import ViViT
 from framemix.tables import read_table
 from framemix.training.data import labels_of
-from framemix.training.finetune import finetune, redrawn, starting_network
-from framemix.training.finetune_data import FinetuneData, task_of
-from framemix.training.finetune_settings import FinetuneSettings, Task
-from framemix.training.metrics import classification_metrics, parameter_counts
 from framemix.training.prediction import predict
-from framemix.training.seeds import over_seeds
 from tests.tiny_store import (
     ACTIONS,
     FINETUNING,

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from framemix.cluster import Cluster
-from framemix.datasets.mix import build_store, labelled_sources, mix_video
 from framemix.datasets.records import LabelledVideo, judged
+from framemix.datasets.sources import labelled_sources
 from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
@@ -29,13 +28,16 @@ from framemix.frame_mixup.figures import Line, Panel, _draw
 from framemix.frame_mixup.intervals import Mean, difference_of, mean_of
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
 from framemix.mixing import Window, mix_frames
+from framemix.mixing.files import mix_video
 from framemix.models import TrainedModel, build_model, normalise
 from framemix.models.config import FrameNetConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
-from framemix.params import load_params
+from framemix.project.params import load_params
 from framemix.store import MixedStore
+from framemix.store.build import build_store
 from framemix.tables import read_table, write_table
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer

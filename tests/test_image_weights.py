@@ -19,9 +19,9 @@ from framemix.models.i3d import I3D
 from framemix.models.nonlocal_net import NonLocalNet
 from framemix.models.resnet import ResNet
 from framemix.models.tsn import TSM, TSN
-from framemix.training.image_weights import load_image_weights
-from framemix.training.pretrain import pretrain
-from framemix.training.settings import PretrainModel
+from framemix.pretraining.image_weights import load_image_weights
+from framemix.pretraining.pretrain import pretrain
+from framemix.pretraining.settings import PretrainModel
 from tests.tiny_store import TRAINING, machine, make_store, split_of
 
 SIZES = {"depth": 10, "width": 8}

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from framemix.cluster import Cluster
-from framemix.datasets.mix import build_store, video_sources
 from framemix.datasets.records import Video
 from framemix.datasets.rldd import ResizeSettings, resize_clips
+from framemix.datasets.sources import video_sources
 from framemix.errors import DatasetError
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
 from framemix.store import MixedStore
+from framemix.store.build import build_store
 from tests.bad_videos import encode
 from tests.pipeline import EndedEarlyError, Project
 from tests.tiny_store import mix_settings

@@ -11,7 +11,8 @@ from torchmetrics.functional.classification import (
     binary_sensitivity_at_specificity,
 )
 
-from framemix.evaluation.intervals import (
+from framemix.metrics.accuracy import classification_metrics
+from framemix.metrics.intervals import (
     Statistic,
     auroc,
     calibration_error,
@@ -23,7 +24,6 @@ from framemix.evaluation.intervals import (
     share,
     wilson,
 )
-from framemix.training.metrics import classification_metrics
 
 
 def figure(statistic: Statistic, weights: list[float]) -> float:

@@ -17,11 +17,11 @@ import numpy as np
 import psutil
 import pytest
 
-from framemix.cluster import Cluster
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
 from framemix.errors import VideoError
-from framemix.isolation import Limits, _Child, _receive, _send, isolated
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits, _Child, _receive, _send, isolated
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import video_writer
 
@@ -207,7 +207,8 @@ def test_what_a_hanging_decoder_started_ends_with_it(tmp_path):
 
 def test_a_hanging_decoder_dies_with_the_worker_that_is_killed(tmp_path):
     code = (
-        "from pathlib import Path; from framemix.isolation import *; import test_isolation as t\n"
+        "from pathlib import Path\n"
+        "from framemix.jobs.isolation import *; import test_isolation as t\n"
         "isolated(t.misbehave, Path('hang'), Limits(60, 256))"
     )
     worker = subprocess.Popen(

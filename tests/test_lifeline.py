@@ -16,7 +16,7 @@ SRC = Path(__file__).resolve().parents[1] / "src"
 CHILD = """
 import os, signal, sys, time
 from pathlib import Path
-from framemix import lifeline
+from framemix.jobs import lifeline
 
 def end(*_):
     Path("ended").write_text("tidily")
@@ -113,6 +113,6 @@ def test_ctrl_c_is_answered_by_the_parent_and_not_by_its_worker(tmp_path):
 
 @pytest.mark.parametrize(("parent", "code"), [("os.getppid()", 0), ("os.getppid() - 1", 1)])
 def test_what_lost_its_parent_before_it_could_say_so_ends_at_once(parent, code):
-    work = f"import os; from framemix.lifeline import die_with; die_with({parent})"
+    work = f"import os; from framemix.jobs.lifeline import die_with; die_with({parent})"
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
     assert subprocess.run([sys.executable, "-c", work], env=environment).returncode == code

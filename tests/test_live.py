@@ -17,9 +17,10 @@ from typer.testing import CliRunner, Result
 from framemix.cli import app
 from framemix.errors import FramemixError, VideoError
 from framemix.inference.alarm import Alarm
-from framemix.inference.classifier import Classifier, load_classifier
+from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Clip, Sliding, clips_of
 from framemix.inference.live import Seen, Window, _Handover, watch
+from framemix.inference.loading import load_classifier
 from framemix.inference.output import live_summary
 from framemix.inference.prediction import predict_clips
 from framemix.mixing import Pixels

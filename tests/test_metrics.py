@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from framemix.training.metrics import (
+from framemix.metrics.accuracy import (
     classification_metrics,
     confusion,
     drowsiness_metrics,

@@ -17,22 +17,18 @@ import decord
 import numpy as np
 import pytest
 
-from framemix.cluster import Cluster
-from framemix.datasets import mix
-from framemix.datasets.mix import (
-    Source,
-    build_store,
-    clip_sources,
-    mix_variants,
-    mix_video,
-    video_sources,
-)
 from framemix.datasets.records import Clip, Video
+from framemix.datasets.sources import Source, clip_sources, video_sources
 from framemix.errors import FramemixError, VideoError
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
+from framemix.jobs.scratch import link
+from framemix.mixing import files as mixing_files
 from framemix.mixing import mix_frames
-from framemix.scratch import link
+from framemix.mixing.files import mix_variants, mix_video
 from framemix.store import MixedStore
+from framemix.store import build as store_build
+from framemix.store.build import build_store
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames
 from framemix.video.writing import video_writer
@@ -162,7 +158,7 @@ def test_each_variant_is_the_mix_of_its_own_window(video, at, starts, pixel_form
 
 def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
     passes = []
-    read = mix.READERS["rgb24"]
+    read = mixing_files.READERS["rgb24"]
 
     def counting(*args: Any, **how: Any) -> Any:
         passes.append(0)
@@ -170,7 +166,7 @@ def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
             passes[-1] += 1
             yield frame
 
-    monkeypatch.setitem(mix.READERS, "rgb24", counting)
+    monkeypatch.setitem(mixing_files.READERS, "rgb24", counting)
     mix_variants(video, 20, settings_with(window={"frames": 9, "at": "start"}, variants=5))
     assert passes == [20]
 
@@ -275,7 +271,7 @@ def test_the_store_is_the_same_bytes_whatever_the_order_and_the_workers(store, v
 
 
 def test_all_variants_of_every_kept_video_are_in_the_store(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(mix, "CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr(store_build, "CLIPS_PER_SHARD", 2)
     only_a = {name: count for name, count in COUNTS.items() if name.startswith("a/")}
     changes = {"window": {"frames": 12, "at": "centre"}, "variants": 3}
     store = build(videos, tmp_path, only_a, **changes)
@@ -295,7 +291,7 @@ def test_all_variants_of_every_kept_video_are_in_the_store(videos, tmp_path, mon
 
 
 def test_a_large_class_has_several_shards(videos, tmp_path, monkeypatch):
-    monkeypatch.setattr(mix, "CLIPS_PER_SHARD", 2)
+    monkeypatch.setattr(store_build, "CLIPS_PER_SHARD", 2)
     only_a = {name: count for name, count in COUNTS.items() if name.startswith("a/")}
     store = build(videos, tmp_path, only_a)
     assert [(row.shard, row.row) for row in store.index] == [
@@ -336,7 +332,7 @@ def test_no_other_run_can_delete_a_shard_that_is_not_in_the_store_yet(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         link(shard, target)
 
-    monkeypatch.setattr(mix, "link", link_under_lock)
+    monkeypatch.setattr(store_build, "link", link_under_lock)
     build(videos, tmp_path)
 
 
@@ -366,7 +362,7 @@ def test_a_video_that_cannot_be_mixed_stops_the_stage_and_is_named(videos, tmp_p
 PEAK = """
 import resource, sys
 from pathlib import Path
-from framemix.datasets.mix import mix_video
+from framemix.mixing.files import mix_video
 from tests.tiny_store import mix_settings
 settings = mix_settings(segments=8, size=(96, 128), pixel_format=sys.argv[3])
 for frame in mix_video(Path(sys.argv[1]), int(sys.argv[2]), settings):

@@ -12,7 +12,7 @@ import yaml
 from framemix.evaluation.judging import Judge
 from framemix.evaluation.page import write_card, write_page
 from framemix.evaluation.report import table1_rows
-from framemix.training.finetune_data import FinetuneData
+from framemix.finetuning.data import FinetuneData
 from tests.test_report import CIRCUMSTANCES, MODELS, ROOT, VIEWS, data, models, reports
 
 __all__ = ["data", "models", "reports"]  # fixtures

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from framemix.cli import app
 from framemix.errors import ParamsError
-from framemix.params import load_params, parse_params
-from framemix.profiles import apply_profile
+from framemix.project.params import load_params, parse_params
+from framemix.project.profiles import apply_profile
 from framemix.validation import shown
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,9 +11,9 @@ import torch
 from einops import rearrange
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from framemix.datasets.mix import mix_video
 from framemix.errors import VideoError
 from framemix.mixing import MixSettings
+from framemix.mixing.files import mix_video
 from framemix.models.input import normalise, to_rgb
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, stream_frames

@@ -20,13 +20,10 @@ import torch
 from typer.testing import CliRunner
 from typer.testing import Result as Ended
 
-from framemix import isolation
 from framemix.cli import app
-from framemix.cluster import Cluster
-from framemix.datasets.mix import Source, build_store
+from framemix.datasets.sources import Source
 from framemix.errors import FramemixError
 from framemix.inference import overlay
-from framemix.inference.classifier import load_classifier
 from framemix.inference.clips import (
     BATCH,
     USUAL_LIMITS,
@@ -36,14 +33,18 @@ from framemix.inference.clips import (
     isolated_clips,
     rolling_mix,
 )
+from framemix.inference.loading import load_classifier
 from framemix.inference.output import as_csv, as_json, as_text
 from framemix.inference.overlay import annotate, write_lines
 from framemix.inference.prediction import Prediction, Result, predict_videos
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import find_videos, search_videos
+from framemix.jobs import isolation
+from framemix.jobs.cluster import Cluster
 from framemix.mixing import Pixels, mix_frames
 from framemix.models import load_model
 from framemix.store import MixedStore
+from framemix.store.build import build_store
 from framemix.training.data import Example
 from framemix.training.prediction import predict as predict_store
 from framemix.video.reading import count_frames, describe, frame_times, stream_frames

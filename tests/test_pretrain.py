@@ -13,16 +13,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from framemix.datasets.records import SplitVideo
 from framemix.errors import DatasetError
+from framemix.metrics.accuracy import classification_metrics
 from framemix.mixing import MixSettings
 from framemix.models import build_model, load_model
-from framemix.params import Params, load_params
-from framemix.profiles import apply_profile
+from framemix.pretraining.pretrain import model_config, pretrain
+from framemix.pretraining.settings import PretrainModel, PretrainNonLocal, PretrainViViT
+from framemix.project.params import Params, load_params
+from framemix.project.profiles import apply_profile
 from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
-from framemix.training.metrics import classification_metrics
 from framemix.training.prediction import predict
-from framemix.training.pretrain import model_config, pretrain
-from framemix.training.settings import PretrainModel, PretrainNonLocal, PretrainViViT
 from tests.pipeline import ROOT
 from tests.tiny_store import (
     ACTIONS,

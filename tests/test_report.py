@@ -16,14 +16,12 @@ import yaml
 
 from framemix.datasets.records import SplitVideo
 from framemix.datasets.splits import SplitSettings
-from framemix.evaluation.drowsiness import Bin, Driver, SubjectRow, reliability
 from framemix.evaluation.figures import (
     confusion_matrix,
     loss_curves,
     mixed_frames,
     reliability_plot,
 )
-from framemix.evaluation.intervals import Estimate, wilson
 from framemix.evaluation.judging import Evaluation, Judge
 from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import ModelEstimate, picture_clips, table1_rows, write_report
@@ -37,13 +35,15 @@ from framemix.evaluation.tables import (
     table1,
     table1_note,
 )
+from framemix.finetuning.data import FinetuneData
+from framemix.finetuning.finetune import finetune
+from framemix.finetuning.settings import FinetuneSettings
+from framemix.metrics.drowsiness import Bin, Driver, SubjectRow, reliability
+from framemix.metrics.intervals import Estimate, wilson
+from framemix.pretraining.pretrain import pretrain
+from framemix.pretraining.settings import PretrainNonLocal, PretrainViViT
 from framemix.tables import read_table, write_table
-from framemix.training.finetune import finetune
-from framemix.training.finetune_data import FinetuneData
-from framemix.training.finetune_settings import FinetuneSettings
 from framemix.training.prediction import predict
-from framemix.training.pretrain import pretrain
-from framemix.training.settings import PretrainNonLocal, PretrainViViT
 from tests.tiny_store import (
     FINETUNING,
     NONLOCAL,

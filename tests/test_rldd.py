@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from framemix.cluster import Cluster
 from framemix.datasets.records import Clip
 from framemix.datasets.rldd import (
     DriverVideo,
@@ -24,7 +23,8 @@ from framemix.datasets.rldd import (
 )
 from framemix.datasets.splits import SplitSettings, split_clips
 from framemix.errors import DatasetError
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
 from framemix.video.reading import VideoInfo, count_frames, describe, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
 from stages.resize import without_drowsy_val

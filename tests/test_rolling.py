@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framemix.errors import MixingError
-from framemix.inference.rolling import RollingMix, RunningSums
 from framemix.mixing import Method, mix_frames
+from framemix.mixing.rolling import RollingMix, RunningSums
 
 
 def windows_of(video: np.ndarray, rolling: RollingMix) -> list[np.ndarray]:

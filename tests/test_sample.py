@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from framemix.cluster import Cluster
 from framemix.datasets.sample import SampleSettings, render_sample
 from framemix.datasets.sample.actions import ACTIONS, HEIGHT, ActionVideo, draw_look, track
 from framemix.datasets.sample.behaviour import Behaviour, draw_behaviour
+from framemix.jobs.cluster import Cluster
 
 PAIRS = [
     ("SlideLeft", "SlideRight"),

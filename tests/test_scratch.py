@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from framemix import scratch
-from framemix.cluster import Cluster
 from framemix.errors import DatasetError, FramemixError
-from framemix.scratch import Unit, finished, link, locked, scratch_root
+from framemix.jobs import scratch
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.scratch import Unit, finished, link, locked, scratch_root
 
 # Another run: holds the lock for a moment, and writes a file just before it lets go.
 HOLD = """
@@ -32,8 +32,8 @@ OTHER = """
 import sys
 from functools import partial
 from pathlib import Path
-from framemix.cluster import Cluster
-from framemix.scratch import finished
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.scratch import finished
 from tests.test_scratch import unit_in, write_one
 unit = unit_in(Path(sys.argv[1]), make=partial(write_one, "other"), settings={"size": 4})
 with finished(unit.folder, [unit], cluster=Cluster(1), label="other"):

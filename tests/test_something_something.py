@@ -10,15 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-from framemix.cluster import Cluster
-from framemix.datasets.mix import build_store, labelled_sources, mix_video
 from framemix.datasets.records import LabelledVideo
 from framemix.datasets.something_something import LabelledSettings, find_videos, label_videos
+from framemix.datasets.sources import labelled_sources
 from framemix.errors import DatasetError
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
+from framemix.mixing.files import mix_video
 from framemix.models import build_model
 from framemix.models.input import to_rgb
 from framemix.store import MixedStore
+from framemix.store.build import build_store
 from framemix.training.data import examples_of
 from framemix.training.run import Run
 from framemix.video.planes import stream_planes

@@ -16,9 +16,9 @@ STAGE = """
 import time
 from functools import partial
 from pathlib import Path
-from framemix.cluster import Cluster
-from framemix.scratch import Unit, finished
-from framemix.stage import run_stage
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.scratch import Unit, finished
+from framemix.project.stage import run_stage
 
 def work(folder):
     (folder / "begun").touch()
@@ -97,7 +97,9 @@ def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(co
     ],
 )
 def test_a_small_gpu_and_a_file_that_cannot_be_written_are_one_line(tmp_path, work, message):
-    stage = f"from framemix.stage import run_stage\ndef main():\n    {work}\nrun_stage(main)"
+    stage = (
+        f"from framemix.project.stage import run_stage\ndef main():\n    {work}\nrun_stage(main)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", stage],
         cwd=tmp_path,

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framemix.terminal import fitted
+from framemix.jobs.terminal import fitted
 from tests.terminal import CTRL_C, Shown, assert_readable, on_terminal
 from tests.tiny_model import write_model, write_video
 
 FRAMEMIX = [sys.executable, "-c", "from framemix.cli import main; main()"]
 TRACKED = """
 import sys, time
-from framemix.progress import track
+from framemix.jobs.progress import track
 for item in track(range(6), total=6, label=sys.argv[1]):
     time.sleep(0.05)
 print("all done")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from framemix.cluster import Cluster
 from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import Video
 from framemix.datasets.ucf101 import FilterSettings, filter_videos, find_entries
 from framemix.errors import DatasetError
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
 from framemix.video.reading import stream_frames
 from tests.noise import write_noise
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from framemix.models.config import ModelSettings
-from framemix.training.settings import PretrainModel
+from framemix.pretraining.settings import PretrainModel
 from framemix.validation import explain
 from tests.tiny_store import TRAINING
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from framemix.datasets.records import SplitClip, SplitVideo, Subset
+from framemix.finetuning.data import FinetuneData
+from framemix.jobs.scratch import link
 from framemix.mixing import MixSettings
 from framemix.models.config import NonLocalConfig, ViViTConfig
-from framemix.scratch import link
 from framemix.store import IndexRow, MixedStore, shard_name, write_shard
 from framemix.tables import write_table
 from framemix.training.batches import Resident
 from framemix.training.data import Example
-from framemix.training.finetune_data import FinetuneData
 from framemix.training.run import OUTPUTS, Machine, Run, train
 from framemix.training.settings import TrainingSettings
 

@@ -5,12 +5,12 @@ import sys
 
 import typer
 
-from framemix import checkout
 from framemix.benchmarks.commands import bench
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
-from framemix.scratch import FULL
-from framemix.terminal import say
+from framemix.jobs.scratch import FULL
+from framemix.jobs.terminal import say
+from framemix.project import commands as checkout
 
 app = typer.Typer(
     no_args_is_help=True,

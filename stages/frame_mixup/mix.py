@@ -1,12 +1,13 @@
 """Mixes the study's videos as a cell says: `python -m stages.frame_mixup.mix short linear-all`."""
 
-from framemix.datasets.mix import build_store, labelled_sources
 from framemix.datasets.records import LabelledVideo
+from framemix.datasets.sources import labelled_sources
 from framemix.frame_mixup.cells import mix_settings
 from framemix.frame_mixup.classes import partners, require_pairs
-from framemix.params import load_params
-from framemix.scratch import scratch_root
-from framemix.stage import arguments, run_stage
+from framemix.jobs.scratch import scratch_root
+from framemix.project.params import load_params
+from framemix.project.stage import arguments, run_stage
+from framemix.store.build import build_store
 from framemix.tables import read_table
 from stages.paths import STUDY_MIXED, STUDY_VIDEOS
 

@@ -5,10 +5,10 @@ from collections import defaultdict
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import Videos, training_runs
 from framemix.frame_mixup.report import CellAnswers, write_study
-from framemix.params import load_params
-from framemix.stage import run_stage
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from framemix.tables import read_table
-from framemix.terminal import say
 from stages.paths import REPORTS, STUDY_MODELS
 
 

@@ -1,8 +1,8 @@
 """Renders the study's short and long videos, whose classes are each other's time reversal."""
 
 from framemix.datasets.sample.arrow import render_arrow
-from framemix.params import load_params
-from framemix.stage import run_stage
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from stages.paths import STUDY_SAMPLE
 
 

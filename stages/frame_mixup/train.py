@@ -5,11 +5,11 @@ from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.classes import partners
 from framemix.models import load_model
-from framemix.params import load_params
-from framemix.stage import arguments, run_stage
+from framemix.pretraining.pretrain import pretrain
+from framemix.project.params import load_params
+from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table, write_table
-from framemix.training.pretrain import pretrain
 from stages.machine import machine_for
 from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_VIDEOS
 

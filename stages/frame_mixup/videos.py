@@ -2,11 +2,11 @@
 
 from framemix.datasets.records import LabelledVideo
 from framemix.datasets.something_something import label_videos
-from framemix.params import load_params
-from framemix.scratch import scratch_root
-from framemix.stage import run_stage
+from framemix.jobs.scratch import scratch_root
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
 from framemix.tables import write_table
-from framemix.terminal import say
 from stages.paths import STUDY_VIDEOS
 
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from framemix.mixing import MixSettings, Window
 from framemix.models.config import AttentionScheme, FrameNetSettings
-from framemix.training.settings import PretrainModel, PretrainSettings
+from framemix.pretraining.settings import PretrainModel, PretrainSettings
 
 ENCODERS: tuple[AttentionScheme, ...] = get_args(AttentionScheme)
 SEGMENTS = (8, 16, 30)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from framemix.terminal import say
+from framemix.jobs.terminal import say
 
 bench = typer.Typer(no_args_is_help=True)
 
@@ -66,7 +66,7 @@ def measure_networks(
     """
     from framemix.benchmarks.networks import Options, bench_networks
     from framemix.devices import resolve_device
-    from framemix.params import load_params
+    from framemix.project.params import load_params
 
     params, where = load_params(), resolve_device(device)
     options = Options(folds, seconds, seeds, processes, where)
@@ -82,7 +82,7 @@ def measure_live(
 ) -> None:
     """Measure how many windows a second a model answers, and how late, on this CPU."""
     from framemix.benchmarks.live import bench_live, paper_vivit, table
-    from framemix.inference.classifier import load_classifier
+    from framemix.inference.loading import load_classifier
 
     classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
     named = classifiers or {"paper A's ViViT": paper_vivit()}

@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from framemix.benchmarks.made import store_of, whole_video
 from framemix.benchmarks.turns import Comparison, Speed, Task, compare
-from framemix.datasets.mix import mix_video
 from framemix.datasets.sample.actions import ActionVideo
 from framemix.errors import VideoError
 from framemix.mixing import MixSettings, mix_windows
+from framemix.mixing.files import mix_video
 from framemix.store import MixedStore
 from framemix.training.data import ClipDataset, Example, ordered_loader
 from framemix.video.reading import count_frames, describe

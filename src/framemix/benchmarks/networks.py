@@ -34,17 +34,18 @@ from framemix.benchmarks.candidates import (
     network_candidates,
 )
 from framemix.benchmarks.runs import Job, Outcome, run_job
-from framemix.datasets.mix import mix_variants, video_sources
 from framemix.datasets.records import SplitVideo, Video
+from framemix.datasets.sources import video_sources
 from framemix.datasets.splits import group_split
 from framemix.datasets.ucf101 import NAME
 from framemix.errors import DatasetError, VideoError
-from framemix.evaluation.intervals import estimate_share
-from framemix.lifeline import end_with_parent
+from framemix.jobs.lifeline import end_with_parent
+from framemix.metrics.intervals import estimate_share
 from framemix.mixing import MixSettings
+from framemix.mixing.files import mix_variants
+from framemix.pretraining.settings import PretrainSettings
 from framemix.store import IndexRow, write_shard
 from framemix.tables import write_table
-from framemix.training.settings import PretrainSettings
 from framemix.video.reading import count_frames
 
 # Shapes: K seeds, N clips.

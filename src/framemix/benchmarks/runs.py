@@ -13,12 +13,12 @@ import torch
 
 from framemix.benchmarks.candidates import Candidate
 from framemix.datasets.records import SplitVideo
+from framemix.metrics.accuracy import parameter_counts
 from framemix.models import build_model
+from framemix.pretraining.pretrain import model_config
 from framemix.store import MixedStore
 from framemix.training.data import Example, class_names, labels_of, split_examples
-from framemix.training.metrics import parameter_counts
 from framemix.training.prediction import predict
-from framemix.training.pretrain import model_config
 from framemix.training.run import Machine, Run, train, trained_model
 
 CALIBRATION_EPOCHS = 3  # of which the median counts: the first one warms up

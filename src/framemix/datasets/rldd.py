@@ -15,13 +15,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.cluster import Cluster
-from framemix.codetree import code_fingerprint
 from framemix.datasets.files import Entry, list_entries
 from framemix.datasets.records import STATES, Clip
 from framemix.errors import DatasetError, VideoError
-from framemix.isolation import Limits, isolated
-from framemix.scratch import Unit, finished, link
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.fingerprint import code_fingerprint
+from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.scratch import Unit, finished, link
 from framemix.tables import read_table, write_table
 from framemix.validation import Integer
 from framemix.video.reading import VideoInfo, count_frames, describe

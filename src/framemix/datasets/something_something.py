@@ -15,13 +15,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from framemix.cluster import Cluster
-from framemix.codetree import code_fingerprint
 from framemix.datasets.records import LabelledVideo
 from framemix.datasets.splits import random_split
 from framemix.errors import DatasetError, VideoError
-from framemix.isolation import Limits, isolated
-from framemix.scratch import Unit, finished
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.fingerprint import code_fingerprint
+from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.scratch import Unit, finished
 from framemix.tables import read_table, write_table
 from framemix.video.reading import VideoInfo, count_frames, describe, video_files
 

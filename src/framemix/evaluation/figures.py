@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from framemix.evaluation.drowsiness import Bin
 from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import draw_explanation
+from framemix.metrics.drowsiness import Bin
 
 # Shapes: K classes, S segments, H height, W width.
 

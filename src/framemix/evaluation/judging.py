@@ -15,9 +15,11 @@ from torch import Tensor
 
 from framemix.datasets.records import SplitVideo, Subset
 from framemix.datasets.splits import leak_share
-from framemix.evaluation.drowsiness import Driver, drowsiness_estimates
 from framemix.evaluation.figures import History
-from framemix.evaluation.intervals import (
+from framemix.finetuning.data import DROWSY, FinetuneData, task_of
+from framemix.metrics.accuracy import confusion, ranked_hits
+from framemix.metrics.drowsiness import Driver, drowsiness_estimates
+from framemix.metrics.intervals import (
     Bools,
     Estimate,
     estimate,
@@ -28,8 +30,6 @@ from framemix.evaluation.intervals import (
 from framemix.models import TrainedModel, load_model
 from framemix.tables import read_table
 from framemix.training.data import Example, labels_of, split_examples
-from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
-from framemix.training.metrics import confusion, ranked_hits
 from framemix.training.prediction import predict
 
 # Those whose intervals stand in metrics.json; estimates.csv has all.

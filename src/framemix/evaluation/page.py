@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from framemix.datasets.splits import SplitSettings
-from framemix.evaluation.drowsiness import by_subject
 from framemix.evaluation.judging import Evaluation
 from framemix.evaluation.tables import (
     NAMES,
@@ -22,9 +21,10 @@ from framemix.evaluation.tables import (
     subjects_table,
     table1,
 )
+from framemix.finetuning.data import task_of
+from framemix.metrics.drowsiness import by_subject
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
-from framemix.training.finetune_data import task_of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from framemix.evaluation.drowsiness import Driver, SubjectRow, by_subject, reliability
 from framemix.evaluation.figures import (
     confusion_matrix,
     explained,
@@ -15,7 +14,6 @@ from framemix.evaluation.figures import (
     mixed_frames,
     reliability_plot,
 )
-from framemix.evaluation.intervals import Estimate
 from framemix.evaluation.judging import Evaluation, Judge
 from framemix.evaluation.page import Circumstances, as_yaml, write_card, write_page
 from framemix.evaluation.settings import EvaluateSettings
@@ -30,12 +28,14 @@ from framemix.evaluation.tables import (
     table1_note,
 )
 from framemix.explain.explanation import explain_clip
+from framemix.finetuning.data import FinetuneData
+from framemix.metrics.accuracy import parameter_counts
+from framemix.metrics.drowsiness import Driver, SubjectRow, by_subject, reliability
+from framemix.metrics.intervals import Estimate
 from framemix.mixing import MixSettings, Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_json, write_table
-from framemix.training.finetune_data import FinetuneData
-from framemix.training.metrics import parameter_counts
 
 
 class ModelEstimate(Estimate):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from framemix.evaluation.drowsiness import SubjectRow
-from framemix.evaluation.intervals import Estimate, wilson
+from framemix.metrics.drowsiness import SubjectRow
+from framemix.metrics.intervals import Estimate, wilson
 from framemix.tables import MaybeFloat, Row
 
 # Paper A, table 1: val accuracy in %, epochs, minutes an epoch; parameters of its networks.

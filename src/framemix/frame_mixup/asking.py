@@ -7,10 +7,10 @@ from torch import Tensor
 
 from framemix.datasets.records import BACKWARD, LabelledVideo, judged
 from framemix.frame_mixup.answers import Answer
+from framemix.metrics.accuracy import ranked_hits
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
 from framemix.training.data import examples_of, labels_of
-from framemix.training.metrics import ranked_hits
 from framemix.training.prediction import predict
 
 # Shapes: N clips, K classes.

@@ -13,7 +13,8 @@ from framemix.datasets.sample.arrow import ArrowSettings
 from framemix.datasets.something_something import LabelledSettings
 from framemix.frame_mixup.cells import StudyMix, mix_settings, parse_cell
 from framemix.mixing import MixSettings
-from framemix.training.settings import PretrainModel, Seed
+from framemix.pretraining.settings import PretrainModel
+from framemix.training.settings import Seed
 from framemix.validation import Folder, explain
 
 

@@ -1,4 +1,4 @@
-"""A trained model as one function from mixed clips to probabilities, PyTorch's or ONNX."""
+"""A trained model as one function from mixed clips to probabilities."""
 
 # B clips, S segments, H x W pixels, K classes
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from framemix.devices import resolve_device
 from framemix.errors import ModelError
 from framemix.mixing import MixSettings, Pixels
-from framemix.models import TrainedModel, load_model
+from framemix.models import TrainedModel
 from framemix.validation import explain
 
 Probabilities = NDArray[np.float32]
@@ -31,19 +31,6 @@ class Classifier:
     classes: list[str]
     mix: MixSettings
     probabilities: Callable[[Pixels], Probabilities]
-
-
-def load_classifier(path: Path, device: str = "auto") -> Classifier:
-    """Read a model.safetensors, or an ONNX file that `export` wrote.
-
-    Raises ModelError, naming the file, for anything else.
-    """
-    if path.suffix.lower() == ".onnx":
-        # Here: an extra that the other models do not need.
-        from framemix.inference.onnx_file import load_onnx
-
-        return load_onnx(path)
-    return classifier_of(load_model(path), path, device)
 
 
 def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classifier:

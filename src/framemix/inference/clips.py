@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from framemix.datasets.mix import mix_video
 from framemix.errors import MixingError, VideoError
-from framemix.inference.rolling import RollingMix
-from framemix.isolation import Limits, isolated
+from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.progress import track
 from framemix.mixing import MixSettings, Pixels
-from framemix.progress import track
+from framemix.mixing.files import mix_video
+from framemix.mixing.rolling import RollingMix
 from framemix.video.clock import steady
 from framemix.video.live import opened_live
 from framemix.video.reading import describe, frame_times

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framemix.errors import FramemixError
-from framemix.terminal import say
+from framemix.jobs.terminal import say
 
 if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
@@ -67,12 +67,12 @@ def predict(
     A video that cannot be used is reported in one line and the rest goes on; the exit code is
     then 1.
     """
-    from framemix.inference.classifier import load_classifier
     from framemix.inference.clips import USUAL_LIMITS, Sliding
+    from framemix.inference.loading import load_classifier
     from framemix.inference.output import as_csv, as_json, as_text
     from framemix.inference.prediction import Result, predict_videos
     from framemix.inference.videos import search_videos
-    from framemix.isolation import Limits
+    from framemix.jobs.isolation import Limits
 
     if json and csv:
         raise FramemixError("--json and --csv: allowed: one of them")
@@ -127,9 +127,9 @@ def watch(
     Latency is the time from a window's last frame to the answer. A file is played at its speed.
     """
     from framemix.inference.alarm import Alarm, watched_class
-    from framemix.inference.classifier import load_classifier
     from framemix.inference.clips import Sliding
     from framemix.inference.live import watch as watch_source
+    from framemix.inference.loading import load_classifier
 
     bell, classifier = Alarm(on, off, half_life), load_classifier(model, device)
     watched = watched_class(alarm, classifier.classes)

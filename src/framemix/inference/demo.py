@@ -27,7 +27,7 @@ from framemix.inference.clips import Clip, Sliding, isolated_clips
 from framemix.inference.prediction import Prediction, predict_clips
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import SUFFIXES
-from framemix.isolation import Limits, isolated
+from framemix.jobs.isolation import Limits, isolated
 from framemix.models import load_model
 from framemix.models.input import to_rgb
 from framemix.video.reading import describe

@@ -12,8 +12,8 @@ import numpy as np
 from framemix.errors import MixingError, VideoError
 from framemix.inference.classifier import Classifier, Probabilities
 from framemix.inference.clips import BATCH, Clip, Sliding, isolated_clips
-from framemix.isolation import Limits
-from framemix.progress import track
+from framemix.jobs.isolation import Limits
+from framemix.jobs.progress import track
 
 
 @dataclass(frozen=True)

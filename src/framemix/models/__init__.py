@@ -1,4 +1,8 @@
-"""The networks, how to build one from its configuration, and the file that holds a trained one."""
+"""The networks, how to build one from its configuration, and the file that holds a trained one.
+
+What maps clips to classes belongs here, with the settings of its layers. How its weights
+are learnt does not (`training`), nor where clips come from (`store`).
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from framemix.progress import Bar, shown_bar
+from framemix.jobs.progress import Bar, shown_bar
 from framemix.training.classifier import Classifier
 from framemix.training.data import Batch
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from framemix.errors import TrainingError
+from framemix.jobs.terminal import say
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise, to_rgb
 from framemix.models.vivit import ViViT
-from framemix.terminal import say
 from framemix.training.augment import blend, move, recolour
 from framemix.training.batches import Orders
 from framemix.training.data import Batch

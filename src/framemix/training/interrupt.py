@@ -7,7 +7,7 @@ from types import FrameType
 
 from lightning.pytorch.strategies import Strategy
 
-from framemix.terminal import say
+from framemix.jobs.terminal import say
 from framemix.training.processes import process_rank
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of Ctrl-C

@@ -15,14 +15,14 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 
-from framemix.codetree import code_fingerprint
 from framemix.errors import DatasetError, ParamsError
+from framemix.jobs.fingerprint import code_fingerprint
+from framemix.jobs.scratch import Unit
+from framemix.jobs.terminal import can_draw
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
-from framemix.scratch import Unit
 from framemix.tables import write_json
-from framemix.terminal import can_draw
 from framemix.training.bar import TrainingBar
 from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.callbacks import (

@@ -1,19 +1,17 @@
-"""Trains the same thing once a seed, and tells what that does to the figures."""
+"""Trains the same thing once a seed."""
 
-import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from framemix.lifeline import end_with_parent
+from framemix.jobs.lifeline import end_with_parent
+from framemix.jobs.scratch import link
+from framemix.metrics.accuracy import parameter_counts
+from framemix.metrics.seeds import Figures, over_seeds
 from framemix.models import TrainedModel, load_model
-from framemix.scratch import link
 from framemix.tables import write_json
-from framemix.training.metrics import parameter_counts
 from framemix.training.processes import process_rank
 from framemix.training.run import OUTPUTS, Machine, Run, train
-
-Figures = Mapping[str, float | int | None]
 
 
 def train_seeds(
@@ -49,18 +47,3 @@ def train_seeds(
     metrics = {**over_seeds(figures), **given, **counts}
     write_json(target / "metrics.json", metrics)
     return metrics
-
-
-def over_seeds(figures: Sequence[Figures]) -> dict[str, float | int | None]:
-    """Return the first seed's figures; with more seeds, also mean and sample deviation of each.
-
-    Whole numbers count something that no seed changes. None where a seed has no figure.
-    """
-    summary = dict(figures[0])
-    for name, value in figures[0].items():
-        if len(figures) > 1 and not isinstance(value, int):
-            values = [f for each in figures if (f := each[name]) is not None]
-            there = len(values) == len(figures)
-            summary[f"{name}_mean"] = round(statistics.fmean(values), 6) if there else None
-            summary[f"{name}_std"] = round(statistics.stdev(values), 6) if there else None
-    return summary

@@ -1,4 +1,4 @@
-"""How networks are trained (params.yaml: pretrain).
+"""How a network is trained: what pretraining, fine-tuning and the study all set.
 
 Free of torch, so that stages that do not train can check params.yaml at no cost.
 """
@@ -6,8 +6,6 @@ Free of torch, so that stages that do not train can check params.yaml at no cost
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from framemix.models.config import ModelSettings, NonLocalSettings, ViViTSettings
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
 Sampling = Literal["uniform", "balanced"]
@@ -51,30 +49,3 @@ class TrainingSettings(BaseModel):
     ema_decay: float | None = Field(gt=0, lt=1)
     precision: Precision
     augment: AugmentSettings
-
-
-class PretrainModel(TrainingSettings):
-    """Pretraining of any network."""
-
-    model: ModelSettings
-
-
-class PretrainViViT(PretrainModel):
-    """Pretraining of ViViT."""
-
-    model: ViViTSettings
-
-
-class PretrainNonLocal(PretrainModel):
-    """Pretraining of the Non-local network."""
-
-    model: NonLocalSettings
-
-
-class PretrainSettings(BaseModel):
-    """Pretraining, a section a network."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    vivit: PretrainViViT
-    nonlocal_: PretrainNonLocal = Field(alias="nonlocal")

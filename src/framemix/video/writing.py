@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError
-from framemix.lifeline import die_with
+from framemix.jobs.lifeline import die_with
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Codec = Literal["xvid", "h264", "ffv1"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.cluster import Cluster, map_tasks
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
 from framemix.datasets.sample.behaviour import MANNERS
 from framemix.datasets.sample.faces import FaceVideo
+from framemix.jobs.cluster import Cluster, map_tasks
 
 # A class with no video long enough; UCF101 has two.
 SHORT_CLASS = "Hop"

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.cluster import Cluster, map_tasks
 from framemix.datasets.sample.sprites import (
     SHAPES,
     Frame,
@@ -29,6 +28,7 @@ from framemix.datasets.sample.sprites import (
     sprite,
     to_frame,
 )
+from framemix.jobs.cluster import Cluster, map_tasks
 from framemix.video.writing import video_writer
 
 SIDE, FPS = 64, 25

@@ -19,8 +19,6 @@ from typing import Any, get_args
 import dvc.api
 
 from framemix.errors import ExperimentsError
-from framemix.evaluation.drowsiness import Driver, drowsiness_estimates
-from framemix.evaluation.intervals import Estimate
 from framemix.evaluation.tables import (
     METRICS,
     NONE,
@@ -33,8 +31,10 @@ from framemix.evaluation.tables import (
     percent,
     shown,
 )
+from framemix.finetuning.settings import Task
+from framemix.metrics.drowsiness import Driver, drowsiness_estimates
+from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
-from framemix.training.finetune_settings import Task
 
 # Paper A, table 2: val and drowsy accuracy in %; parameters that a 100-class head leaves to train.
 PAPER_TABLE_2 = {

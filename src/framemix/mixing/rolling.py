@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from framemix.mixing import Method, Pixels, mix_ranges, mix_windows
+from framemix.mixing.frames import Method, Pixels, mix_ranges, mix_windows
 
 
 class RollingMix:

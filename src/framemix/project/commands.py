@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from framemix.errors import ParamsError
-from framemix.params import load_params
-from framemix.profiles import apply_profile
-from framemix.scratch import scratch_root
-from framemix.terminal import say
-from framemix.training.finetune_settings import Task
+from framemix.finetuning.settings import Task
+from framemix.jobs.scratch import scratch_root
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.profiles import apply_profile
 
 PROFILES, REPORTS = Path("profiles"), Path("reports")
 # Where the stages write: stages/paths.py, which a library cannot import. A test compares them.
@@ -51,7 +51,7 @@ def table2(
     those here now. Prints them, with the commands for modes that have no
     experiment, and writes reports/table2.md.
     """
-    from framemix import experiments
+    from framemix.project import experiments
 
     _report("table2.md", experiments.table2(experiments.Experiments.read(), task))
 
@@ -63,7 +63,7 @@ def folds() -> None:
     those here now. Prints them, with the commands for folds that have no
     experiment, and writes reports/folds.md.
     """
-    from framemix import experiments
+    from framemix.project import experiments
 
     _report("folds.md", experiments.folds_table(experiments.Experiments.read()))
 
@@ -77,7 +77,7 @@ def doctor(
 
     The exit code is 0 when all is well, else 1.
     """
-    from framemix.doctor import Places, examine
+    from framemix.project.doctor import Places, examine
 
     params = load_params()
     places = Places(

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from framemix.cluster import Cluster, map_tasks
 from framemix.errors import DatasetError
-from framemix.terminal import say
+from framemix.jobs.cluster import Cluster, map_tasks
+from framemix.jobs.terminal import say
 
 # Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
 # would take minutes to read whole, where a stage needs seconds of it.

@@ -15,10 +15,10 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from framemix.codetree import package_fingerprint
 from framemix.errors import ClusterError
-from framemix.progress import track
-from framemix.terminal import can_draw, say
+from framemix.jobs.fingerprint import package_fingerprint
+from framemix.jobs.progress import track
+from framemix.jobs.terminal import can_draw, say
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from framemix.terminal import OpenConsole, can_draw, is_terminal, say
+from framemix.jobs.terminal import OpenConsole, can_draw, is_terminal, say
 
 Item = TypeVar("Item")
 

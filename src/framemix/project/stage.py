@@ -12,10 +12,10 @@ from types import FrameType
 import psutil
 
 from framemix.errors import FramemixError, is_out_of_memory, one_line
-from framemix.lifeline import stop_with_dvc
-from framemix.progress import end_bars
-from framemix.scratch import disk_errors
-from framemix.terminal import say
+from framemix.jobs.lifeline import stop_with_dvc
+from framemix.jobs.progress import end_bars
+from framemix.jobs.scratch import disk_errors
+from framemix.jobs.terminal import say
 
 
 def run_stage(main: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from framemix.params import PARAMS, PLAIN, parse_params, read_yaml
+from framemix.project.params import PARAMS, PLAIN, parse_params, read_yaml
 
 
 def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:

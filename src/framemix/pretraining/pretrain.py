@@ -7,19 +7,20 @@ import torch
 from torch import nn
 
 from framemix.datasets.records import LabelledVideo, SplitVideo
+from framemix.metrics.accuracy import classification_metrics
+from framemix.metrics.seeds import Figures
 from framemix.mixing import MixSettings
 from framemix.models import TrainedModel, build_model
 from framemix.models.config import ImageWeights, ModelConfig, ModelSettings, ViViTSettings
 from framemix.models.registry import parse_config
 from framemix.models.resnet import ResNet
+from framemix.pretraining.image_weights import load_image_weights
+from framemix.pretraining.settings import PretrainModel
 from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
-from framemix.training.image_weights import load_image_weights
-from framemix.training.metrics import classification_metrics
 from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
-from framemix.training.seeds import Figures, train_seeds
-from framemix.training.settings import PretrainModel
+from framemix.training.seeds import train_seeds
 
 
 def pretrain(

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from framemix.datasets.records import SplitClip, SplitVideo, Subset
+from framemix.finetuning.settings import Task
 from framemix.store import MixedStore
 from framemix.tables import read_table
 from framemix.training.data import Example, class_names, examples_of, split_examples
-from framemix.training.finetune_settings import Task
 
 DROWSY = "drowsy"
 

@@ -6,30 +6,30 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 # What decides no figure, picture or choice in an output: a stage does not rerun when these change.
 EXEMPT = frozenset(
     PACKAGE / f"{name}.py"
     for name in (
         # Whether finished work is used again; it is handed on as it is.
-        "codetree",
-        "scratch",
+        "jobs/fingerprint",
+        "jobs/scratch",
         # Where and when work is done, as params.yaml's runtime says, which no stage lists either.
         # As with that, it is the machine's part which file is too much for it, and what rounding a
         # device has.
-        "cluster",
+        "jobs/cluster",
         "devices",
-        "isolation",
+        "jobs/isolation",
         # What is shown meanwhile, and how a stage ends early.
-        "lifeline",
-        "progress",
-        "terminal",
-        "stage",
+        "jobs/lifeline",
+        "jobs/progress",
+        "jobs/terminal",
+        "project/stage",
         # The words of an error. A table's column `reason` has them: no later stage reads it.
         "errors",
         # Refuse values or hand them on as they stand in params.yaml, which a test compares.
-        "params",
+        "project/params",
         "validation",
     )
 )

@@ -12,20 +12,21 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from framemix.cluster import Cluster
 from framemix.datasets.rldd import ResizeSettings
 from framemix.datasets.sample import SampleSettings
 from framemix.datasets.splits import SplitSettings
 from framemix.datasets.ucf101 import FilterSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
+from framemix.finetuning.settings import FinetuneSettings
 from framemix.frame_mixup.cells import StudyMix
 from framemix.frame_mixup.settings import FrameMixupSettings
-from framemix.isolation import Limits
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.models.config import NonLocalSettings, ViViTSettings
-from framemix.training.finetune_settings import FinetuneSettings
-from framemix.training.settings import PretrainSettings, Seed
+from framemix.pretraining.settings import PretrainSettings
+from framemix.training.settings import Seed
 from framemix.validation import Folder, explain
 
 PARAMS = Path("params.yaml")

@@ -18,11 +18,11 @@ from framemix.datasets.rldd import NAME, SUBJECTS
 from framemix.datasets.sample.actions import ACTIONS
 from framemix.datasets.splits import read_official_split
 from framemix.errors import DatasetError, VideoError
-from framemix.isolation import Limits, isolated
+from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.progress import track
 from framemix.mixing import MixSettings
 from framemix.models.config import ImageWeights
-from framemix.params import Params
-from framemix.progress import track
+from framemix.project.params import Params
 from framemix.tables import read_table
 from framemix.video.containers import require_video_file
 from framemix.video.reading import count_frames

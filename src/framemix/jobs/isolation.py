@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from framemix.errors import VideoError
-from framemix.lifeline import die_with
+from framemix.jobs.lifeline import die_with
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 FRUGAL = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Dask's workers set this one: memory would go back after each frame, and be paged in for the next.
 WASTEFUL = "MALLOC_TRIM_THRESHOLD_"
-SERVE = "from framemix.isolation import serve; serve({fd}, {parent}, {memory_mb})"
+SERVE = "from framemix.jobs.isolation import serve; serve({fd}, {parent}, {memory_mb})"
 
 LENGTH = struct.Struct("=Q")
 

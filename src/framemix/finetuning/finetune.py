@@ -11,16 +11,17 @@ import torch
 from framemix.datasets.records import SplitVideo, Subset
 from framemix.datasets.splits import random_split
 from framemix.errors import DatasetError, ModelError
+from framemix.finetuning.data import DROWSY, FinetuneData, task_of
+from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
+from framemix.metrics.accuracy import classification_metrics, drowsiness_metrics
+from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.vivit import ViViT
 from framemix.tables import write_table
 from framemix.training.data import Example, labels_of
-from framemix.training.finetune_data import DROWSY, FinetuneData, task_of
-from framemix.training.finetune_settings import FinetuneSettings, HeadStart, Task, TemporalStart
-from framemix.training.metrics import classification_metrics, drowsiness_metrics
 from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
-from framemix.training.seeds import Figures, train_seeds
+from framemix.training.seeds import train_seeds
 
 # Not what anyone gives as split.seed, which would draw the same split again.
 REDRAW_SEED = 2**40 + 95

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from framemix.evaluation.intervals import (
+from framemix.metrics.intervals import (
     Bools,
     Estimate,
     Floats,

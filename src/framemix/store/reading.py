@@ -1,4 +1,4 @@
-"""The store of mixed clips: HDF5 shards of uint8 clips and an index of what is where.
+"""Reads the store of mixed clips: HDF5 shards and an index of what is where.
 
 `<folder>/<slug of class>-<label>-NNN.h5` holds `clips`, (N, S, H, W, 3) for rgb24 or
 (N, S, 3H/2, W) for yuv420p, one chunk a clip and uncompressed: gzip would cost 28 times the read
@@ -8,63 +8,21 @@ variant a clip, this is the first of as many rows.
 
 import json
 import os
-import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from framemix.errors import StoreError, one_line
 from framemix.mixing import MixSettings, Pixels
-from framemix.tables import Row, read_table
+from framemix.store.index import IndexRow
+from framemix.tables import read_table
 from framemix.validation import explain
-
-
-class IndexRow(Row):
-    """Where a clip is in the store, and what it shows."""
-
-    clip: str
-    class_name: str = Field(alias="class")
-    label: int
-    shard: str
-    row: int
-    frames: int
-
-
-def shard_name(class_name: str, label: int, number: int) -> str:
-    """Return the file name of a class's shard."""
-    slug = re.sub(r"[^a-z0-9]+", "-", class_name.lower()).strip("-")[:60]
-    return f"{slug}-{label}-{number:03}.h5"
-
-
-def write_shard(path: Path, clips: Iterable[Pixels], count: int, settings: MixSettings) -> None:
-    """Write `count` mixed clips, each uint8 (S, *settings.frame_shape), to a new shard.
-
-    The variants of a clip follow one another. The same clips and settings give the same bytes.
-    Raises OSError when the disk is too full for them, before the first is taken.
-    """
-    shape = (settings.segments, *settings.frame_shape)
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    with h5py.File(path, "w", libver="latest", track_order=False) as file:
-        file.attrs.update(_attributes(settings))
-        data = file.create_dataset(
-            "clips", (count, *shape), np.uint8, chunks=(1, *shape), track_times=False, dcpl=layout
-        )
-        checksums = np.zeros(count, np.uint32)
-        data.attrs["crc32"] = checksums
-        file.flush()
-        _reserve(path)
-        for row, clip in enumerate(clips):
-            data[row] = clip
-            checksums[row] = zlib.crc32(np.ascontiguousarray(clip).data)
-        data.attrs.modify("crc32", checksums)
 
 
 class MixedStore:
@@ -158,15 +116,6 @@ class MixedStore:
         )
 
 
-def _reserve(path: Path) -> None:
-    """Take the disk space that the file's length promises.
-
-    HDF5 does not survive a disk that is full in the middle: it ends the process.
-    """
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
 @dataclass(frozen=True)
 class _Shard:
     """An open shard: where in the file its clips are, their CRC-32 and how they were mixed."""
@@ -204,16 +153,6 @@ def _open_shard(path: Path) -> _Shard:
         checksums=checksums,
         settings=MixSettings.model_validate(attributes),
     )
-
-
-def _attributes(settings: MixSettings) -> dict[str, Any]:
-    attributes = settings.model_dump()
-    if settings.window != "all":
-        attributes["window"] = json.dumps(attributes["window"])
-    if settings.variants == 1:  # a store of one variant is the same bytes as before there were more
-        del attributes["variants"]
-    # Of fixed length: other text lies in a heap, through whose damage HDF5 walks for minutes.
-    return {k: np.bytes_(v) if isinstance(v, str) else v for k, v in attributes.items()}
 
 
 def _text(value: Any) -> Any:

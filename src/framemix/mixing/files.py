@@ -1,0 +1,74 @@
+"""Mixes a video file, frame after frame, in one pass and little memory."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+
+from framemix.errors import MixingError, VideoError
+from framemix.mixing.frames import MixSettings, Pixels, mix_ranges, mix_windows
+from framemix.video.planes import stream_planes
+from framemix.video.reading import stream_frames
+
+READERS = {"rgb24": stream_frames, "yuv420p": stream_planes}
+
+
+def mix_video(
+    path: Path, frames: int, settings: MixSettings, *, backward: bool = False
+) -> Iterator[Pixels]:
+    """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
+
+    Of `settings.window` itself, the first variant; with `backward`, of its frames in reverse, which
+    are then all in memory. Raises VideoError when the video is too short; when it is too long, only
+    where the window is all of it, because finding out takes decoding it to its end.
+    """
+    plain = settings.model_copy(update={"variants": 1})
+    for _, mixed in _mixed(path, frames, plain, backward=backward):
+        yield mixed
+
+
+def mix_variants(
+    path: Path, frames: int, settings: MixSettings, *, backward: bool = False
+) -> Pixels:
+    """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
+
+    In one pass over the video; `backward` as in `mix_video`. Raises VideoError as that does.
+    """
+    count = settings.variants * settings.segments
+    clips = np.empty((count, *settings.frame_shape), np.uint8)
+    for place, mixed in _mixed(path, frames, settings, backward=backward):
+        clips[place] = mixed
+    return rearrange(clips, "(k s) ... -> k s ...", k=settings.variants)
+
+
+def _mixed(
+    path: Path, frames: int, settings: MixSettings, *, backward: bool
+) -> Iterator[tuple[int, Pixels]]:
+    """Yield the mixed frames of all variants as they come, each with its place among all."""
+    how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
+    try:
+        starts, (_, length) = settings.starts(frames), settings.span(frames)
+        first = min(starts)
+        ranges = [
+            range(start - first + window.start, start - first + window.stop)
+            for start in starts
+            for window in mix_windows(length, **how)
+        ]
+        read = READERS[settings.pixel_format]
+        total = max(starts) - first + length
+        stream: Iterator[Pixels] = islice(
+            read(path, size=settings.size, fit=settings.fit), first, None
+        )
+        if backward:
+            # With what is behind them, which tells a video that is too long.
+            stream = chain(list(islice(stream, total))[::-1], stream)
+        yield from mix_ranges(stream, ranges, total=total, method=settings.method)
+    except MixingError as error:
+        raise VideoError(f"{path}: cannot be mixed: {error}") from None
+    if settings.window == "all":
+        seen = ranges[-1].stop + sum(1 for _ in stream)
+        if seen != frames:
+            raise VideoError(f"{path}: cannot be mixed: {seen} frames, not {frames} as its table")

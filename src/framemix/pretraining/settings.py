@@ -1,0 +1,36 @@
+"""How networks are pretrained (params.yaml: pretrain).
+
+Free of torch, so that stages that do not train can check params.yaml at no cost.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from framemix.models.config import ModelSettings, NonLocalSettings, ViViTSettings
+from framemix.training.settings import TrainingSettings
+
+
+class PretrainModel(TrainingSettings):
+    """Pretraining of any network."""
+
+    model: ModelSettings
+
+
+class PretrainViViT(PretrainModel):
+    """Pretraining of ViViT."""
+
+    model: ViViTSettings
+
+
+class PretrainNonLocal(PretrainModel):
+    """Pretraining of the Non-local network."""
+
+    model: NonLocalSettings
+
+
+class PretrainSettings(BaseModel):
+    """Pretraining, a section a network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vivit: PretrainViViT
+    nonlocal_: PretrainNonLocal = Field(alias="nonlocal")

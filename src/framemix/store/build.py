@@ -1,0 +1,93 @@
+"""Mixes the videos of a dataset into its store, its shards side by side."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain, groupby
+from pathlib import Path
+
+from framemix.datasets.sources import Source
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.fingerprint import code_fingerprint
+from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.scratch import Unit, finished, link
+from framemix.mixing import MixSettings
+from framemix.mixing.files import mix_variants
+from framemix.store.index import IndexRow
+from framemix.store.writing import shard_name, write_shard
+from framemix.tables import write_table
+from framemix.video.reading import video_files
+
+# A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
+CLIPS_PER_SHARD = 32
+# In the scratch folder, where it must not change with a label: another class may come or go.
+SHARD = "shard.h5"
+
+
+def build_store(
+    sources: Sequence[Source],
+    folder: Path,
+    settings: MixSettings,
+    *,
+    scratch: Path,
+    cluster: Cluster,
+    limits: Limits,
+) -> None:
+    """Mix every source into a new store at `folder`, its shards side by side.
+
+    Raises VideoError when a video does not have the frames that the source promises.
+    """
+    shards = _shards(sources)
+    units = [
+        Unit(
+            folder=scratch,
+            make=partial(_mix_shard, members, settings, limits),
+            settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
+            files=[file for member in members for file in video_files(member.path)],
+            code=code_fingerprint(__file__),
+        )
+        for members in shards.values()
+    ]
+    with finished(scratch, units, cluster=cluster, label="mix shards") as done:
+        for name, unit in zip(shards, done, strict=True):
+            link(unit / SHARD, folder / name)
+    rows = [
+        IndexRow(
+            clip=m.clip,
+            class_name=m.class_name,
+            label=m.label,
+            shard=name,
+            row=i * settings.variants,
+            frames=m.frames,
+        )
+        for name, members in shards.items()
+        for i, m in enumerate(members)
+    ]
+    write_table(folder / "index.csv", IndexRow, rows)
+
+
+def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
+    """Return the sources of each shard by its name, in the order of labels and clips."""
+    shards: dict[str, list[Source]] = {}
+    ordered = sorted(sources, key=lambda source: (source.label, source.clip))
+    for _, members in groupby(ordered, key=lambda source: source.label):
+        clips = list(members)
+        for start in range(0, len(clips), CLIPS_PER_SHARD):
+            first, number = clips[start], start // CLIPS_PER_SHARD
+            name = shard_name(first.class_name, first.label, number)
+            shards[name] = clips[start : start + CLIPS_PER_SHARD]
+    return shards
+
+
+def _mix_shard(
+    sources: Sequence[Source], settings: MixSettings, limits: Limits, folder: Path
+) -> None:
+    variants = (
+        isolated(
+            partial(mix_variants, frames=s.frames, settings=settings, backward=s.backward),
+            s.path,
+            limits,
+        )
+        for s in sources
+    )
+    count = len(sources) * settings.variants
+    write_shard(folder / SHARD, chain.from_iterable(variants), count, settings)
