@@ -16,7 +16,8 @@ import pyte
 
 CTRL_C = b"\x03"
 # Wider than anything that is printed: a line that a terminal would break stays one line here.
-UNBROKEN = 600
+UNBROKEN = 300
+LINES = 1000
 TERMINAL = {"TERM": "xterm-256color"}
 SIZES = ("COLUMNS", "LINES")  # the terminal itself says how wide it is
 
@@ -46,7 +47,7 @@ def on_terminal(
     when: Callable[[str], bool] | None = None,
     longest: float = 300.0,
 ) -> Shown:
-    """Run a command on a terminal of that width; press keys once `when(text on the screen)`.
+    """Run a command on a terminal of that width; press keys once `when(all that it wrote)`.
 
     It fails where the command takes `longest` seconds.
     """
@@ -59,15 +60,12 @@ def on_terminal(
         preexec_fn=lambda: os.login_tty(side),
     )
     os.close(side)
-    screen = pyte.Screen(UNBROKEN, 2000)
-    stream = pyte.ByteStream(screen)
     written = b""
     deadline = time.monotonic() + longest
     try:
-        while data := _read(main, deadline):
+        while data := _read(main, deadline, written):
             written += data
-            stream.feed(data)
-            if when is not None and when("\n".join(screen.display)):
+            if when is not None and when(written.decode(errors="ignore")):
                 os.write(main, press)
                 when = None
         code = running.wait(timeout=10)
@@ -76,17 +74,19 @@ def on_terminal(
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-    assert when is None, f"never seen on the screen:\n{written.decode(errors='replace')}"
+    assert when is None, f"never written:\n{written.decode(errors='replace')}"
+    screen = pyte.Screen(UNBROKEN, LINES)
+    pyte.ByteStream(screen).feed(written)
     lines = [line.rstrip() for line in screen.display]
     while lines and not lines[-1]:
         lines.pop()
     return Shown(lines, code, not screen.cursor.hidden, written)
 
 
-def _read(main: int, deadline: float) -> bytes:
+def _read(main: int, deadline: float, written: bytes) -> bytes:
     """Return what comes next, nothing when the last process has closed the terminal."""
     ready, _, _ = select([main], [], [], max(0.0, deadline - time.monotonic()))
-    assert ready, "the command did not end"
+    assert ready, f"the command did not end:\n{written.decode(errors='replace')}"
     try:
         return os.read(main, 2**16)
     except OSError:  # EIO

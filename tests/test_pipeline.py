@@ -55,7 +55,8 @@ def test_ctrl_c_in_a_training_saves_and_leaves_the_terminal_as_it_was(
     project.set(pretrain__vivit__epochs=500)
     shown = project.show("dvc repro pretrain@vivit", when=lambda text: "epoch 3/500, step" in text)
     assert shown.code != 0
-    assert_readable(shown)
+    assert "Traceback" not in shown.text
+    assert shown.cursor_is_visible
     assert "stopped by SIGINT: saved, run again to resume" in shown.text
 
 
