@@ -2,12 +2,13 @@
 
 import fcntl
 import os
+import re
 import signal
 import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from select import select
@@ -43,11 +44,10 @@ def on_terminal(
     *,
     columns: int = 80,
     env: Mapping[str, str] | None = None,
-    press: bytes = CTRL_C,
-    when: Callable[[str], bool] | None = None,
+    ctrl_c_after: str | None = None,
     longest: float = 300.0,
 ) -> Shown:
-    """Run a command on a terminal of that width; press keys once `when(all that it wrote)`.
+    """Run a command on a terminal of that width; press Ctrl-C once it has written that pattern.
 
     It fails where the command takes `longest` seconds.
     """
@@ -60,21 +60,21 @@ def on_terminal(
         preexec_fn=lambda: os.login_tty(side),
     )
     os.close(side)
-    written = b""
+    written, pressed = b"", ctrl_c_after is None
     deadline = time.monotonic() + longest
     try:
         while data := _read(main, deadline, written):
             written += data
-            if when is not None and when(written.decode(errors="ignore")):
-                os.write(main, press)
-                when = None
+            if not pressed and re.search(ctrl_c_after or "", written.decode(errors="ignore")):
+                os.write(main, CTRL_C)
+                pressed = True
         code = running.wait(timeout=10)
     finally:
         os.close(main)
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-    assert when is None, f"never written:\n{written.decode(errors='replace')}"
+    assert pressed, f"never written:\n{written.decode(errors='replace')}"
     screen = pyte.Screen(UNBROKEN, LINES)
     pyte.ByteStream(screen).feed(written)
     lines = [line.rstrip() for line in screen.display]

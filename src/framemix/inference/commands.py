@@ -3,6 +3,7 @@
 What computes is imported when a command runs: `--help` need not wait for it.
 """
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framemix.errors import FramemixError
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import leave_line, say
 
 if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
@@ -275,7 +276,7 @@ def _tell_live(
                 bell.update(float(seen.probabilities[classes.index(watched)]), seen.seconds)
             say(live_line(seen, classes, bell))
     except KeyboardInterrupt:
-        pass
+        leave_line(sys.stdout)
     say(live_summary(latencies, skipped))
 
 

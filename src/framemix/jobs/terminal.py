@@ -34,6 +34,12 @@ def say(text: str, *, error: bool = False) -> None:
     print(text, file=stream, flush=True)
 
 
+def leave_line(stream: TextIO) -> None:
+    """Begin a new line where the terminal has just shown the keys of Ctrl-C."""
+    if is_terminal(stream):
+        print(file=stream)
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Return whether a person looks at the stream."""
     return stream.isatty()

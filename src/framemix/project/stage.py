@@ -15,7 +15,7 @@ from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.jobs.lifeline import stop_with_dvc
 from framemix.jobs.progress import end_bars
 from framemix.jobs.scratch import disk_errors
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import leave_line, say
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -64,6 +64,8 @@ def arguments(*allowed: Collection[str]) -> list[str]:
 
 def _stop(signum: int, frame: FrameType | None) -> None:
     end_bars()
+    if signum == signal.SIGINT:
+        leave_line(sys.stderr)
     say(
         f"stopped by {signal.Signals(signum).name}: finished work is kept, run again to resume",
         error=True,
