@@ -2,11 +2,6 @@
 
 from pathlib import Path
 
-from framemix.devices import resolve_device
-from framemix.evaluation.page import Circumstances
-from framemix.evaluation.report import write_report
-from framemix.evaluation.tables import summary
-from framemix.finetuning.data import FinetuneData
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import run_stage
@@ -15,6 +10,13 @@ from stages.paths import FINETUNED, MIXED, MODELS, REPORTS, RLDD_SPLIT, SAMPLE, 
 
 def main() -> None:
     params = load_params()
+    # Loaded only now: it takes seconds, and a wrong setting is reported at once.
+    from framemix.devices import resolve_device
+    from framemix.evaluation.page import Circumstances
+    from framemix.evaluation.report import write_report
+    from framemix.evaluation.tables import summary
+    from framemix.finetuning.data import FinetuneData
+
     data = FinetuneData.read(MIXED["ucf101"], UCF101_SPLIT, MIXED["rldd"], RLDD_SPLIT)
     circumstances = Circumstances(
         split=params.split,

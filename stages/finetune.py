@@ -1,16 +1,18 @@
 """Fine-tunes the pretrained ViViT on UTA-RLDD's mixed clips."""
 
-from framemix.finetuning.data import FinetuneData
-from framemix.finetuning.finetune import finetune
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import run_stage
-from stages.machine import machine_for
 from stages.paths import FINETUNED, MIXED, MODELS, RLDD_SPLIT, UCF101_SPLIT
 
 
 def main() -> None:
     params = load_params()
+    # Loaded only now: it takes seconds, and a wrong setting is reported at once.
+    from framemix.finetuning.data import FinetuneData
+    from framemix.finetuning.finetune import finetune
+    from stages.machine import machine_for
+
     metrics = finetune(
         MODELS["vivit"] / "model.safetensors",
         FinetuneData.read(MIXED["ucf101"], UCF101_SPLIT, MIXED["rldd"], RLDD_SPLIT),

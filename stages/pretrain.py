@@ -2,17 +2,19 @@
 
 from framemix.datasets.records import SplitVideo
 from framemix.jobs.terminal import say
-from framemix.pretraining.pretrain import pretrain
 from framemix.project.params import load_params
 from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
-from stages.machine import machine_for
 from stages.paths import MIXED, MODELS, UCF101_SPLIT
 
 
 def main() -> None:
     (model,), params = arguments(MODELS), load_params()
+    # Loaded only now: it takes seconds, and a wrong argument or setting is reported at once.
+    from framemix.pretraining.pretrain import pretrain
+    from stages.machine import machine_for
+
     metrics = pretrain(
         MixedStore(MIXED["ucf101"]),
         read_table(UCF101_SPLIT, SplitVideo),

@@ -74,11 +74,14 @@ def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all)
         ),
     ],
 )
-def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(command, message):
+def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(
+    command, message, tmp_path
+):
+    (tmp_path / "torch.py").write_text("raise AssertionError('takes seconds to load')")
     done = subprocess.run(
         [sys.executable, "-m", *f"stages.{command}".split()],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "src")])},
         capture_output=True,
         text=True,
     )

@@ -2,15 +2,11 @@
 
 from framemix.datasets.records import LabelledVideo
 from framemix.frame_mixup.answers import Answer
-from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.classes import partners
-from framemix.models import load_model
-from framemix.pretraining.pretrain import pretrain
 from framemix.project.params import load_params
 from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table, write_table
-from stages.machine import machine_for
 from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_VIDEOS
 
 
@@ -20,6 +16,12 @@ def main() -> None:
     cells = dict.fromkeys([*study.cells, *study.long_cells])
     seeds = [str(seed) for seed in study.seeds + study.more_seeds]
     videos, cell, seed = arguments(STUDY_VIDEOS, cells, seeds)
+    # Loaded only now: it takes seconds, and a wrong argument or setting is reported at once.
+    from framemix.frame_mixup.asking import ask
+    from framemix.models import load_model
+    from framemix.pretraining.pretrain import pretrain
+    from stages.machine import machine_for
+
     name = f"{videos}-{cell}-{seed}"
     target = STUDY_MODELS / name
     kept = [row for row in read_table(STUDY_VIDEOS[videos], LabelledVideo) if row.kept]
