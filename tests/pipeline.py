@@ -1,5 +1,6 @@
 """A copy of the project in a folder of its own, where tests run the real pipeline."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import yaml
 
 from framemix.project.profiles import apply_profile
@@ -160,6 +162,32 @@ class Project:
             for out in stage["outs"]
             if not out["path"].endswith(("timing.json", "table1.md", "index.html"))
         }
+
+
+def fresh_pipeline(folder: Path, **settings: object) -> Project:
+    """Return a project whose trainings are long enough to be killed, to run with `dvc repro`."""
+    project = Project.fresh(folder)
+    project.set(pretrain__vivit__epochs=40, finetune__epochs=40, **settings)
+    project.run("git commit -qam longer")
+    return project
+
+
+def finished_pipeline(temporary: pytest.TempPathFactory) -> Project:
+    """Return the pipeline after one `dvc repro`, which all test processes of a session share.
+
+    Tests that change something copy it.
+    """
+    folder = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all test processes
+    note = folder / "finished_pipeline"
+    with (folder / "finished_pipeline.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not note.exists():
+            project = fresh_pipeline(temporary.mktemp("finished"))
+            project.run("dvc repro")
+            note.write_text(str(project.folder))
+    return Project(Path(note.read_text()))
 
 
 def stages_run(output: str) -> list[str]:

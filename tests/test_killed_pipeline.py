@@ -1,47 +1,31 @@
-"""A pipeline that was killed goes on where it was: real DVC in a copy of the project."""
+"""A second run that was killed again and again leaves what an unbroken first one left: real DVC."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline import Project, stages_run
+from tests.pipeline import finished_pipeline, fresh_pipeline, stages_run
 
-# Of each stage to kill: a trace of its work, and an output that comes after all of it.
-MIXED = "data/mixed/ucf101"
-PRETRAIN = (".scratch/pretrain@vivit/*.partial/last.ckpt", "models/vivit/model.safetensors")
-
-
-@pytest.fixture(scope="module")
-def resized(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project run up to the stage before mixing; pretraining is long enough to be killed."""
-    project = Project.fresh(tmp_path_factory.mktemp("resized"))
-    project.set(pretrain__vivit__epochs=40, runtime__workers=1)
-    project.run("git commit -qam longer && dvc repro split resize")
-    return project
-
-
-@pytest.fixture(scope="module")
-def unbroken(resized: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = resized.copy(tmp_path_factory.mktemp("unbroken") / "project")
-    project.run("dvc repro")
-    return project
-
-
-# A stage whose DVC alone is killed hears of it within 0.2 s: after the first finished shard, mixing
+# Both ways to be killed, in a stage that mixes and in one that trains: with the whole process
+# group, or DVC alone. Of each stage, a trace of its work and an output that comes after all of it.
+# A stage whose DVC alone is killed hears of it within 0.2 s: after its first finished shard, mixing
 # takes no longer than that here.
-@pytest.mark.parametrize(
-    ("group", "mixing"),
-    [(False, ".scratch/mix@ucf101/*.partial"), (True, ".scratch/mix@ucf101/*[!lk]/*.h5")],
-    ids=["dvc alone", "process group"],
-)
-def test_repro_killed_again_and_again_goes_on_to_the_same_bytes(
-    group: bool, mixing: str, resized: Project, unbroken: Project, tmp_path: Path
+KILLS = [
+    (True, ".scratch/mix@ucf101/*[!lk]/*.h5", "data/mixed/ucf101"),
+    (False, ".scratch/mix@rldd/*.partial", "data/mixed/rldd"),
+    (True, ".scratch/pretrain@vivit/*.partial/last.ckpt", "models/vivit/model.safetensors"),
+    (False, ".scratch/finetune/*.partial/last.ckpt", "models/finetuned/model.safetensors"),
+]
+
+
+def test_nothing_but_times_differs_when_one_of_two_runs_is_killed_again_and_again(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    project = resized.copy(tmp_path / "project")
-    for begun, output in ((mixing, MIXED), PRETRAIN):
+    project = fresh_pipeline(tmp_path / "again", runtime__workers=1)
+    for group, begun, output in KILLS:
         project.kill_repro(lambda begun=begun: any(project.folder.glob(begun)), group=group)
         assert not (project.folder / output).exists()
     ran = stages_run(project.run("dvc repro"))
-    assert "pretrain@vivit" in ran
-    assert "mix@ucf101" not in ran
-    assert project.outputs() == unbroken.outputs()
+    assert "finetune" in ran
+    assert not {"mix@ucf101", "mix@rldd", "pretrain@vivit"} & set(ran)
+    assert project.outputs() == finished_pipeline(tmp_path_factory).outputs()
