@@ -20,6 +20,7 @@ from tests.tiny_store import NO_AUGMENT, VARIANTS, make_store
 ROOT = Path(__file__).resolve().parents[1]
 # Each of the two processes runs all of it, as each runs a stage.
 TRAINING = """
+import stages  # loads libraries as a stage does, which is faster
 import json, os, signal, sys
 from pathlib import Path
 import torch
@@ -67,9 +68,16 @@ NODES = [{"SLURM_PROCID": str(node), "SLURM_NODEID": str(node)} for node in (0, 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
-    make_store(folder / "store")
+    make_store(folder / "store", **VARIANTS)
     (folder / "training.py").write_text(TRAINING)
     return folder
+
+
+@pytest.fixture(scope="module")
+def one(folder: Path) -> list[list[float]]:
+    """The losses of one process that trains alone, into `folder`/one."""
+    assert run(folder, "one", devices=1) == 0
+    return history(folder, "one")
 
 
 def run(folder: Path, name: str, devices: int = 2, *, slurm_tasks: int = 0, **job: Any) -> int:
@@ -133,41 +141,31 @@ def history(folder: Path, name: str) -> list[list[float]]:
         return [[float(value) for value in row.values()] for row in csv.DictReader(file)]
 
 
-def test_two_processes_give_the_loss_curve_of_one_with_the_same_batches(folder: Path) -> None:
+def test_two_processes_give_the_loss_curve_of_one_with_the_same_batches_and_variants(
+    folder: Path, one: list[list[float]]
+) -> None:
     # 12 clips at batch 5: the last step has a clip for each process, val's last batch none for one.
-    assert run(folder, "one", devices=1) == 0
     assert run(folder, "two") == 0
-    one, two = history(folder, "one"), history(folder, "two")
+    two = history(folder, "two")
     assert len(one) == len(two) == 4
     assert one[0][1] != one[-1][1]
     for alone, together in zip(one, two, strict=True):
-        assert together == pytest.approx(alone, abs=2e-5)  # float32, summed in another order
+        # float32, summed in another order: far below what another variant, which is other noise,
+        # makes of a loss.
+        assert together == pytest.approx(alone, abs=2e-5)
     timing = json.loads((folder / "two/out/timing.json").read_text())
     assert timing["device"] == "2 x CPU"
     seeds = [file.read_text() for file in (folder / "two").glob("seed of *")]
     assert len(seeds) == len(set(seeds)) == 2 * 4 * 3  # no process draws what another does
 
 
-def test_two_processes_draw_the_variants_that_one_does(folder: Path) -> None:
-    make_store(folder / "windows", **VARIANTS)
-    job: dict[str, Any] = {
-        "store": str(folder / "windows"),
-        "settings": {"batch_size": 6, "augment": NO_AUGMENT, "epochs": 2},
-    }
-    assert run(folder, "one of windows", devices=1, **job) == 0
-    assert run(folder, "two of windows", **job) == 0
-    one, two = history(folder, "one of windows"), history(folder, "two of windows")
-    for alone, together in zip(one, two, strict=True):
-        # Far below what another variant, which is other noise, makes of a loss.
-        assert together == pytest.approx(alone, abs=2e-5)
-
-
-def test_two_nodes_of_a_slurm_job_give_the_loss_curve_of_one_process(folder: Path) -> None:
-    assert run(folder, "one", devices=1) == 0
+def test_two_nodes_of_a_slurm_job_give_the_loss_curve_of_one_process(
+    folder: Path, one: list[list[float]]
+) -> None:
     job = two_nodes(free_port())
     trainings = [start(folder, "nodes", 1, job | NODES[number], num_nodes=2) for number in (0, 1)]
     assert [finish(training)[0] for training in trainings] == [0, 0]
-    for alone, together in zip(history(folder, "one"), history(folder, "nodes"), strict=True):
+    for alone, together in zip(one, history(folder, "nodes"), strict=True):
         assert together == pytest.approx(alone, abs=2e-5)
     seeds = [file.read_text() for file in (folder / "nodes").glob("seed of *")]
     assert len(seeds) == len(set(seeds)) == 2 * 4 * 3
@@ -181,11 +179,12 @@ def test_a_stage_of_several_nodes_started_alone_says_how_to_start_it(folder: Pat
     assert said.count("\n") == 1
 
 
-def test_a_stage_of_several_nodes_started_alone_takes_what_they_have_trained(folder: Path) -> None:
-    assert run(folder, "trained", devices=1) == 0
-    shutil.rmtree(folder / "trained/out")
+def test_a_stage_of_several_nodes_started_alone_takes_what_they_have_trained(
+    folder: Path, one: list[list[float]]
+) -> None:
+    shutil.copytree(folder / "one/scratch", folder / "trained/scratch")
     assert run(folder, "trained", devices=1, num_nodes=2) == 0
-    assert len(history(folder, "trained")) == 4
+    assert history(folder, "trained") == one
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

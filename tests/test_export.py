@@ -21,7 +21,11 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=True)
 
 
-@pytest.fixture(scope="module", params=["vivit", "nonlocal", "vivit-yuv420p"])
+# The two that run always have both networks and both pixel formats.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("vivit", marks=pytest.mark.slow), "nonlocal", "vivit-yuv420p"],
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     config = nonlocal_config() if request.param == "nonlocal" else None
