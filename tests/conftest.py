@@ -1,10 +1,18 @@
 """What several test files need: the shared reference data, where it is at hand."""
 
+import gc
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+gc.set_threshold(20_000)  # as stages do
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage only among what tests make: what was loaded before them stays."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -343,7 +343,7 @@ def test_an_interval_over_few_seeds_is_students() -> None:
     assert (mean.low, mean.high) == pytest.approx((0.7 - half, 0.7 + half), abs=0.015)
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("spread", [0.0, pytest.param(0.3, marks=pytest.mark.slow), 1.0])
 def test_intervals_of_three_seeds_hold_the_mean_of_all_seeds_and_clips(spread: float) -> None:
     rng = np.random.default_rng(0)
 
