@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -177,6 +178,15 @@ def finished_pipeline(temporary: pytest.TempPathFactory) -> Project:
 
     Tests that change something copy it.
     """
+    return _first_run(temporary)[0]
+
+
+def shown_pipeline(temporary: pytest.TempPathFactory) -> Shown:
+    """Return what that run showed on a terminal."""
+    return _first_run(temporary)[1]
+
+
+def _first_run(temporary: pytest.TempPathFactory) -> tuple[Project, Shown]:
     folder = temporary.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of all test processes
@@ -185,9 +195,11 @@ def finished_pipeline(temporary: pytest.TempPathFactory) -> Project:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not note.exists():
             project = fresh_pipeline(temporary.mktemp("finished"))
-            project.run("dvc repro")
-            note.write_text(str(project.folder))
-    return Project(Path(note.read_text()))
+            shown = project.show("dvc repro")
+            assert shown.code == 0, shown.text
+            note.write_bytes(pickle.dumps((project, shown)))
+    first: tuple[Project, Shown] = pickle.loads(note.read_bytes())
+    return first
 
 
 def stages_run(output: str) -> list[str]:
