@@ -4,6 +4,7 @@ It says what went wrong, with which file or key, which value it has, and what is
 """
 
 import sys
+from pathlib import Path
 
 
 class FramemixError(Exception):
@@ -44,6 +45,12 @@ class TrainingError(FramemixError):
 
 class ExperimentsError(FramemixError):
     """DVC's experiments cannot be read."""
+
+
+def reason_of(error: FramemixError, file: Path) -> str:
+    """Return what an error says of `file`, for a table: without its path on this machine."""
+    reason = str(error).removeprefix(f"{file}: ")
+    return reason.replace(f"file:{file}", file.name).replace(f"{file}", file.name)
 
 
 def one_line(error: Exception) -> str:

@@ -3,11 +3,13 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from framemix.errors import DatasetError
+from framemix.video.containers import is_macos_note
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
@@ -27,7 +29,7 @@ class Entry:
 
 
 def list_entries(root: Path) -> list[Entry]:
-    """Return all but plain folders below `root`, sorted by path.
+    """Return all but plain folders, and what macOS notes of files, below `root`, sorted by path.
 
     Folders that are links are not entered: DVC does not look there for changes either. A folder
     that is named like a video is an entry, and so are the files in it.
@@ -46,6 +48,13 @@ def require_hashable(root: Path, key: str) -> None:
         )
 
 
+def commonest(reasons: Iterable[str]) -> str:
+    """Return the commonest of some files' reasons and how many have it: "is empty (3 of 4)"."""
+    counts = Counter(reasons)
+    ((reason, count),) = counts.most_common(1)
+    return f"{reason} ({count} of {counts.total()})"
+
+
 def _walk(root: Path) -> Iterator[Entry]:
     unreadable: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=unreadable.append):
@@ -55,6 +64,8 @@ def _walk(root: Path) -> Iterator[Entry]:
             if Path(name).suffix.lower() in VIDEO_SUFFIXES or (Path(folder) / name).is_symlink()
         ]
         for name in [*names, *files]:
+            if is_macos_note(name):
+                continue
             path = Path(folder) / name
             yield _entry(path, path.relative_to(root).as_posix())
     for error in unreadable:

@@ -8,6 +8,8 @@ from pydantic import Field
 from framemix.tables import Row
 
 Subset = Literal["train", "val"]
+# Who reads a file. Written out: what trains shall not depend on how videos are read.
+Reader = Literal["decord", "pyav", ""]
 # UTA-RLDD names its files by these numbers.
 STATES = {0: "alert", 5: "low_vigilant", 10: "drowsy"}
 # What the name of a clip ends in that is its video played backward.
@@ -26,6 +28,7 @@ class Video(Row):
     fps: float = 0.0
     kept: bool = False
     reason: str = ""
+    reader: Reader = ""
 
 
 class SplitVideo(Row):
@@ -48,6 +51,7 @@ class LabelledVideo(Row):
     height: int = 0
     kept: bool = False
     reason: str = ""
+    reader: Reader = ""
 
 
 class Clip(Row):
@@ -64,6 +68,7 @@ class Clip(Row):
     height: int = 0
     kept: bool = False
     reason: str = ""
+    reader: Reader = ""
 
 
 class SplitClip(Row):

@@ -15,20 +15,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.datasets.files import Entry, list_entries
+from framemix.datasets.files import Entry, commonest, list_entries
 from framemix.datasets.records import STATES, Clip
-from framemix.errors import DatasetError, VideoError
+from framemix.errors import DatasetError, VideoError, reason_of
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.scratch import Unit, finished, link
 from framemix.tables import read_table, write_table
 from framemix.validation import Integer
-from framemix.video.reading import VideoInfo, count_frames, describe
+from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine
 from framemix.video.writing import cut_clip
 
 WIDTH, HEIGHT = 320, 240
 SUBJECTS = 60
+# A clip's start in seconds is rounded by less: the frame that is meant shall not come before it.
+ROUNDED = 0.001
 NAME = re.compile(
     r"Fold(?P<fold>\d+)_part\d+/(?P<subject>\d+)/(?P<state>0|5|10)\.(mov|mp4|m4v|avi|mkv|wmv|3gp)",
     re.IGNORECASE,
@@ -70,8 +72,9 @@ def resize_clips(
 ) -> list[Clip]:
     """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
 
-    At most `settings.clips` a state; only the stretches that become clips are decoded. A damaged
-    stretch is not told from a whole one: ffmpeg repeats the frame before.
+    At most `settings.clips` a state; only the stretches that become clips are decoded. One that
+    cannot be cut is replaced by the nearest of that video which was not planned. A damaged stretch
+    is not told from a whole one: ffmpeg repeats the frame before.
     """
     sources, rejected = find_sources(root, settings, limits)
     plan = plan_clips(sources, settings)
@@ -79,7 +82,7 @@ def resize_clips(
     units = [
         Unit(
             folder=scratch,
-            make=partial(_cut_all, root.absolute(), clips, settings, limits),
+            make=partial(_cut_all, root.absolute(), source, clips, settings, limits),
             settings={
                 "planned": [clip.model_dump() for clip in clips],
                 **settings.model_dump(),
@@ -93,12 +96,13 @@ def resize_clips(
         if (clips := [clip for planned, clip in plan if planned == source])
     ]
     if not units:
-        reasons = ", ".join(sorted({row.reason for row in rejected}))
-        raise DatasetError(f"data.rldd = {root}: no video gives a clip ({reasons}); see resize")
+        why = commonest(row.reason for row in rejected)
+        raise DatasetError(f"data.rldd = {root}: no video gives a clip: {why}; see resize")
     with finished(scratch, units, cluster=cluster, label="resize videos") as done:
         clips = [clip for folder in done for clip in read_table(folder / "clips.csv", Clip)]
         if not any(clip.kept for clip in clips):
-            raise DatasetError(f"data.rldd = {root}: no clip came out whole ({clips[0].reason})")
+            why = commonest(clip.reason for clip in clips)
+            raise DatasetError(f"data.rldd = {root}: no clip came out whole: {why}")
         for folder in done:
             for file in folder.glob("*.mp4"):
                 link(file, target / file.name)
@@ -166,43 +170,80 @@ def _has_kept_clips(folder: Path) -> bool:
 
 
 def _cut_all(
-    root: Path, clips: Sequence[Clip], settings: ResizeSettings, limits: Limits, folder: Path
+    root: Path,
+    source: DriverVideo,
+    clips: Sequence[Clip],
+    settings: ResizeSettings,
+    limits: Limits,
+    folder: Path,
 ) -> None:
-    rows = [_cut(root, clip, folder / f"{clip.clip}.mp4", settings, limits) for clip in clips]
+    """Cut the planned clips, and for each that is lost another of the video, while it has any."""
+    every = (_planned(source, place, settings) for place in range(source.clips))
+    spare = [clip for clip in every if clip not in clips]
+    rows: list[Clip] = []
+    for planned in clips:
+        clip = planned
+        while True:
+            rows.append(_cut(root, source, clip, folder / f"{clip.clip}.mp4", settings, limits))
+            if rows[-1].kept or not spare:
+                break
+            clip = min(spare, key=lambda other: abs(other.start_seconds - planned.start_seconds))
+            spare.remove(clip)
     write_table(folder / "clips.csv", Clip, rows)
 
 
-def _cut(root: Path, clip: Clip, target: Path, settings: ResizeSettings, limits: Limits) -> Clip:
+def _cut(
+    root: Path,
+    video: DriverVideo,
+    clip: Clip,
+    target: Path,
+    settings: ResizeSettings,
+    limits: Limits,
+) -> Clip:
     """Write one planned clip to `target` and return its row, rejected when it came out short."""
     source = root / clip.source
     try:
-        work = partial(_cut_and_count, target=target, start=clip.start_seconds, settings=settings)
-        frames = isolated(work, source, limits)
+        work = partial(
+            _cut_and_examine,
+            target=target,
+            info=video.info,
+            start=clip.start_seconds,
+            settings=settings,
+        )
+        cut = isolated(work, source, limits)
     except VideoError as error:
         target.unlink(missing_ok=True)
-        reason = str(error).removeprefix(f"{source}: ").replace(f"{target}: ", "the clip ")
+        reason = reason_of(error, source).replace(f"{target}: ", "the clip ")
         return clip.model_copy(update={"reason": reason})
-    if frames < settings.frames:
+    if cut.frames < settings.frames:
         target.unlink()
-        reason = f"{frames} frames, fewer than resize.frames = {settings.frames}"
-        return clip.model_copy(update={"frames": frames, "reason": reason})
+        reason = f"{cut.frames} frames, fewer than resize.frames = {settings.frames}"
+        return clip.model_copy(update={"frames": cut.frames, "reason": reason})
     return clip.model_copy(
-        update={"frames": frames, "width": WIDTH, "height": HEIGHT, "kept": True}
+        update={
+            "frames": cut.frames,
+            "width": WIDTH,
+            "height": HEIGHT,
+            "kept": True,
+            "reader": cut.reader,
+        }
     )
 
 
-def _cut_and_count(source: Path, *, target: Path, start: float, settings: ResizeSettings) -> int:
+def _cut_and_examine(
+    source: Path, *, target: Path, info: VideoInfo, start: float, settings: ResizeSettings
+) -> ExaminedVideo:
     cut_clip(
         source,
         target,
-        stream=describe(source).stream,
-        start=start,
+        stream=info.stream,
+        start=max(0.0, info.start + start - ROUNDED),
         frames=settings.frames,
         fps=settings.fps,
         width=WIDTH,
         height=HEIGHT,
     )
-    return count_frames(target)
+    return examine(target)
 
 
 def _inspect(
@@ -222,8 +263,7 @@ def _inspect(
     try:
         info = isolated(describe, root / file, limits)
     except VideoError as error:
-        reason = str(error).removeprefix(f"{root / file}: ")
-        return rejected.model_copy(update={"reason": reason})
+        return rejected.model_copy(update={"reason": reason_of(error, root / file)})
     # Half a frame of tolerance: a container's duration is rounded.
     clips = int((info.seconds * settings.fps + 0.5) // settings.frames)
     if reason := _unfit(info, clips, settings):

@@ -15,15 +15,17 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from framemix.datasets.files import commonest
 from framemix.datasets.records import LabelledVideo
 from framemix.datasets.splits import random_split
-from framemix.errors import DatasetError, VideoError
+from framemix.errors import DatasetError, VideoError, reason_of
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.scratch import Unit, finished
 from framemix.tables import read_table, write_table
-from framemix.video.reading import VideoInfo, count_frames, describe, video_files
+from framemix.video.containers import is_macos_note
+from framemix.video.reading import examine, video_files
 
 SUBSETS = ("train", "val", "test")
 # The lists' names of the subsets. That of the test set has no labels.
@@ -97,7 +99,7 @@ def label_videos(
     with finished(scratch, units, cluster=cluster, label="list videos") as done:
         rows = [row for folder in done for row in read_table(folder / "videos.csv", LabelledVideo)]
     if not any(row.kept for row in rows):
-        raise DatasetError(f"{root}: no usable video, {rows[0].video}: {rows[0].reason}")
+        raise DatasetError(f"{root}: no video can be used: {commonest(row.reason for row in rows)}")
     return _divided(rows, settings.folds)
 
 
@@ -123,7 +125,8 @@ def _listed(root: Path, lists: dict[str, Path]) -> Iterator[Found]:
     first, *_ = lists.values()
     version, suffix = ("v1", "") if first.suffix == ".csv" else ("v2", ".webm")
     folder = root / f"20bn-something-something-{version}"
-    unlisted = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    inside = folder.iterdir() if folder.is_dir() else ()
+    unlisted = {path.name for path in inside if not is_macos_note(path.name)}
     for subset, path in lists.items():
         for number, label in _labels(path):
             name = f"{number}{suffix}"
@@ -154,7 +157,7 @@ def _in_class_folders(root: Path) -> Iterator[Found]:
     folders = [root / subset for subset in SUBSETS if (root / subset).is_dir()]
     for folder in folders or [root]:
         for path in folder.rglob("*"):
-            if path.is_file():
+            if path.is_file() and not is_macos_note(path.name):
                 parts = path.relative_to(folder).parts
                 class_name = parts[0] if len(parts) == 2 else ""
                 reason = "" if class_name else "not <Class>/<video>"
@@ -174,20 +177,23 @@ def _inspect(path: Path, video: Found, min_frames: int, limits: Limits) -> Label
     if video.reason:
         return row
     try:
-        frames, info = isolated(_decode, path, limits)
+        examined = isolated(examine, path, limits)
     except VideoError as error:
-        return row.model_copy(update={"reason": str(error).removeprefix(f"{path}: ")})
-    pictures, reason = len(video_files(path)), ""
+        return row.model_copy(update={"reason": reason_of(error, path)})
+    frames, pictures, reason = examined.frames, len(video_files(path)), ""
     if path.is_dir() and frames < pictures:
         reason = f"{pictures} jpg files, {frames} of them in sequence and readable"
     elif frames < min_frames:
         reason = f"{frames} frames, fewer than {min_frames}"
-    found = {"frames": frames, "width": info.width, "height": info.height}
-    return row.model_copy(update={**found, "kept": not reason, "reason": reason})
-
-
-def _decode(path: Path) -> tuple[int, VideoInfo]:
-    return count_frames(path), describe(path)
+    found = {
+        "frames": frames,
+        "width": examined.info.width,
+        "height": examined.info.height,
+        "kept": not reason,
+        "reason": reason,
+        "reader": examined.reader,
+    }
+    return row.model_copy(update=found)
 
 
 def _divided(rows: Sequence[LabelledVideo], folds: int) -> list[LabelledVideo]:

@@ -13,11 +13,12 @@ from framemix.datasets.records import (
     class_labels,
     judged,
 )
+from framemix.video.reading import Reader
 
 
 @dataclass(frozen=True)
 class Source:
-    """A video to mix: its clip name, path, class, label, and how many frames it has.
+    """A video to mix: its clip name, path, class, label, how many frames it has, who reads it.
 
     A `backward` one is mixed from its last frame to its first.
     """
@@ -28,6 +29,7 @@ class Source:
     label: int
     frames: int
     backward: bool = False
+    reader: Reader = "pyav"
 
 
 def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
@@ -35,7 +37,14 @@ def video_sources(videos: Iterable[Video], root: Path) -> list[Source]:
     kept = [video for video in videos if video.kept]
     labels = class_labels(kept)
     return [
-        Source(v.video, root.absolute() / v.video, v.class_name, labels[v.class_name], v.frames)
+        Source(
+            v.video,
+            root.absolute() / v.video,
+            v.class_name,
+            labels[v.class_name],
+            v.frames,
+            reader=v.reader or "pyav",
+        )
         for v in kept
     ]
 
@@ -59,6 +68,7 @@ def labelled_sources(
             label=labels[class_name],
             frames=video.frames,
             backward=backward,
+            reader=video.reader or "pyav",
         )
 
     return [
@@ -81,6 +91,7 @@ def clip_sources(clips: Sequence[Clip], folder: Path) -> list[Source]:
             clip.state,
             labels[clip.state],
             clip.frames,
+            reader=clip.reader or "pyav",
         )
         for clip in clips
         if clip.kept

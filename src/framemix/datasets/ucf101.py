@@ -12,15 +12,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from framemix.datasets.files import Entry, list_entries
+from framemix.datasets.files import Entry, commonest, list_entries
 from framemix.datasets.records import Video
-from framemix.errors import DatasetError, VideoError
+from framemix.errors import DatasetError, VideoError, reason_of
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.scratch import Unit, finished
 from framemix.tables import read_table, write_table
-from framemix.video.reading import VideoInfo, count_frames, describe
+from framemix.video.reading import examine
 
 NAME = re.compile(r"v_.+_(?P<group>g\d+)_c\d+\.avi", re.IGNORECASE)
 
@@ -60,9 +60,13 @@ def filter_videos(
     with finished(scratch, units, cluster=cluster, label="filter classes") as done:
         videos = [video for folder in done for video in read_table(folder / "videos.csv", Video)]
     if not any(video.kept for video in videos):
+        most = max((video.frames for video in videos), default=0)
+        if not most:
+            reasons = [row.reason for row in videos] + [e.reason for e in entries if e.reason]
+            raise DatasetError(f"data.ucf101 = {root}: no video can be used: {commonest(reasons)}")
         raise DatasetError(
             f"filter.min_frames = {settings.min_frames}: no video of data.ucf101 = {root} has "
-            f"as many; allowed: at most {max((video.frames for video in videos), default=0)}"
+            f"as many; allowed: at most {most}"
         )
     others = [
         Video(video=e.path, class_name=_class_of(e.path), group="", reason=e.reason)
@@ -124,23 +128,20 @@ def _inspect_files(
 def _inspect(path: Path, row: Video, min_frames: int, limits: Limits) -> Video:
     """Return `row`, of which name, class and group are known, with what decoding tells."""
     try:
-        frames, info = isolated(_decode, path, limits)
+        video = isolated(examine, path, limits)
     except VideoError as error:
-        return row.model_copy(update={"reason": str(error).removeprefix(f"{path}: ")})
-    kept = frames >= min_frames
+        return row.model_copy(update={"reason": reason_of(error, path)})
+    kept = video.frames >= min_frames
     found = {
-        "frames": frames,
-        "width": info.width,
-        "height": info.height,
-        "fps": round(info.fps, 3),
+        "frames": video.frames,
+        "width": video.info.width,
+        "height": video.info.height,
+        "fps": round(video.info.fps, 3),
         "kept": kept,
-        "reason": "" if kept else f"{frames} frames, fewer than {min_frames}",
+        "reason": "" if kept else f"{video.frames} frames, fewer than {min_frames}",
+        "reader": video.reader,
     }
     return row.model_copy(update=found)
-
-
-def _decode(path: Path) -> tuple[int, VideoInfo]:
-    return count_frames(path), describe(path)
 
 
 def _expected() -> str:

@@ -5,28 +5,31 @@ Without torch: decoding is done in a subprocess that shall start fast.
 
 # S segments
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from framemix.errors import MixingError, VideoError
-from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.isolation import Limits, isolated_items
 from framemix.jobs.progress import track
 from framemix.mixing import MixSettings, Pixels
 from framemix.mixing.files import mix_video
 from framemix.mixing.rolling import RollingMix
 from framemix.video.clock import steady
+from framemix.video.fitting import Fit
 from framemix.video.live import opened_live
-from framemix.video.reading import describe, frame_times
+from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine, stream_frames
 
 # Of a file that nobody knows: enough for hours of video.
 USUAL_LIMITS = Limits(seconds=600, memory_mb=4096, names=(None, None))
 # Clips that come from the subprocess, and go to the network, at a time.
 BATCH = 16
+# Frames of full size that come from the subprocess at a time.
+FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,19 @@ def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int
     """Return how many clips a video has, and them: one, as the pipeline mixes it, or one a window.
 
     A video that is no longer than the window is one clip. Windows are of seconds, so they slide
-    over frames at a constant rate; a whole video is mixed of its frames as they are. Raises
+    over frames at a constant rate; a whole video is mixed of its frames as they are. How many
+    windows there are is what the header says: a longer video is decoded just once. Raises
     VideoError, and MixingError for a window of fewer frames than segments.
     """
-    times, fps = frame_times(path), frame_rate(path)
-    length = sum(1 for _ in steady(times, times, fps, path))
-    if sliding is None or round(sliding.window * fps) >= length:
-        return 1, _whole(path, mix, times, fps)
+    if sliding is None:
+        return 1, _whole(path, mix, examine(path))
+    info = describe(path)
+    fps = frame_rate(info, path)
+    length, window = round(info.seconds * fps), round(sliding.window * fps)
+    if length <= window:
+        return 1, _short(path, mix, sliding)
     rolling = rolling_mix(mix, sliding, fps)
-    clips = (clip for clip, _ in windows_of(str(path), mix, sliding, paced=False))
-    return 1 + (length - rolling.frames) // rolling.step, clips
+    return 1 + (length - window) // rolling.step, _long(path, mix, sliding)
 
 
 def isolated_clips(
@@ -70,45 +76,51 @@ def isolated_clips(
     `limits` are for a batch of clips each time.
     """
 
-    def batch(first: int) -> tuple[int, list[Clip]]:
-        return isolated(partial(_batch, mix=mix, sliding=sliding, first=first), path, limits)
-
-    def every() -> Iterator[Clip]:
-        done, clips = 0, first
-        while clips:
-            yield from clips
-            done += len(clips)
-            clips = batch(done)[1] if done < total else []
-
-    total, first = batch(0)
+    begin = partial(_counted_clips, mix=mix, sliding=sliding)
+    counted = isolated_items(begin, path, limits, batch=BATCH)
+    total, first = next(counted)
+    clips = chain([first], (clip for _, clip in counted))
     # The first batch is here already: a bar for it alone would show no rate that means anything.
     label = f"windows of {path.name}"
-    yield from track(every(), total=total, label=label) if total > BATCH else every()
+    yield from track(clips, total=total, label=label) if total > BATCH else clips
 
 
-# In the subprocess: the clips that the last batch left.
-_left: dict[object, tuple[int, Iterator[Clip]]] = {}
+def _counted_clips(
+    path: Path, *, mix: MixSettings, sliding: Sliding | None
+) -> Iterator[tuple[int, Clip]]:
+    total, clips = clips_of(path, mix, sliding)
+    return ((total, clip) for clip in clips)
 
 
-def _batch(
-    path: Path, *, mix: MixSettings, sliding: Sliding | None, first: int
-) -> tuple[int, list[Clip]]:
-    """Return how many clips there are, and up to BATCH of them from number `first` on."""
-    total, clips = _left.pop((path, mix, sliding, first), (0, None))
-    _left.clear()
-    if clips is None:  # a new video, or a new subprocess, which has to catch up
-        total, clips = clips_of(path, mix, sliding)
-        clips = islice(clips, first, None)
-    batch = list(islice(clips, BATCH))
-    _left[path, mix, sliding, first + len(batch)] = total, clips
-    return total, batch
+def shown_frames(
+    path: Path, *, video: ExaminedVideo, size: tuple[int, int], fit: Fit
+) -> Iterator[tuple[int, Pixels]]:
+    """Yield number and picture, uint8 (H, W, 3), of the frame to show each 1 / fps seconds."""
+    frames = enumerate(stream_frames(path, size=size, fit=fit, reader=video.reader))
+    return steady(frames, video.times, frame_rate(video.info, path), path)
 
 
-def _whole(path: Path, mix: MixSettings, times: Sequence[float], fps: float) -> Iterator[Clip]:
-    mixed = np.stack(list(mix_video(path, len(times), mix)))
-    first, length = mix.span(len(times))
-    start, last = (times[frame] - times[0] for frame in (first, first + length - 1))
-    yield Clip(start, last + 1 / fps, mixed)
+def _whole(path: Path, mix: MixSettings, video: ExaminedVideo) -> Iterator[Clip]:
+    mixed = np.stack(list(mix_video(path, video.frames, mix, reader=video.reader)))
+    first, length = mix.span(video.frames)
+    ends = (*video.times[1:], video.info.seconds)
+    yield Clip(video.times[first], ends[first + length - 1], mixed)
+
+
+def _long(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[Clip]:
+    """Yield the windows of a video; where it ends before the first is full, it is one clip."""
+    windows = (clip for clip, _ in windows_of(str(path), mix, sliding, paced=False))
+    first = next(windows, None)
+    yield from _whole(path, mix, examine(path)) if first is None else chain([first], windows)
+
+
+def _short(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[Clip]:
+    """Yield a video as one clip, unless it is longer than the window, whatever its header says."""
+    video = examine(path)
+    fps = frame_rate(video.info, path)
+    length = sum(1 for _ in steady(video.times, video.times, fps, path))
+    is_short = length <= round(sliding.window * fps)
+    yield from _whole(path, mix, video) if is_short else _long(path, mix, sliding)
 
 
 def windows_of(
@@ -146,9 +158,8 @@ def rolling_mix(mix: MixSettings, sliding: Sliding, fps: float) -> RollingMix:
     )
 
 
-def frame_rate(path: Path) -> float:
-    """Return the frames a second that the header tells. Raises VideoError when it tells none."""
-    fps = describe(path).fps
-    if fps <= 0:
+def frame_rate(info: VideoInfo, path: Path) -> float:
+    """Return the frames a second of the video at `path`. Raises VideoError when it tells none."""
+    if info.fps <= 0:
         raise VideoError(f"{path}: does not tell its frame rate")
-    return fps
+    return info.fps

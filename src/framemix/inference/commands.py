@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
     from framemix.inference.live import Seen
     from framemix.inference.prediction import Result
+    from framemix.jobs.isolation import Limits
 
 Model = Annotated[
     Path, typer.Argument(help="model.safetensors, or the .onnx file that `export` wrote.")
@@ -91,7 +92,7 @@ def predict(
     else:
         say(as_text(results, classifier.classes, top))
     if (plot or annotate) and results[0].error is None:
-        _picture(results[0], classifier.classes, top, plot, annotate)
+        _picture(results[0], classifier.classes, top, plot, annotate, limits)
     _end_with([result.error for result in results if result.error is not None])
 
 
@@ -249,7 +250,12 @@ def _check_pictures(
 
 
 def _picture(
-    result: "Result", classes: list[str], top: int, plot: Path | None, annotate: Path | None
+    result: "Result",
+    classes: list[str],
+    top: int,
+    plot: Path | None,
+    annotate: Path | None,
+    limits: "Limits",
 ) -> None:
     """Draw a video's timeline, and write the video with its classes on it, where asked for."""
     from framemix.inference import overlay
@@ -258,7 +264,7 @@ def _picture(
     if plot:
         save_figure(draw_timeline(result.predictions, classes), plot)
     if annotate:
-        overlay.annotate(result.video, annotate, result.predictions, classes, top)
+        overlay.annotate(result.video, annotate, result.predictions, classes, top, limits)
 
 
 def _tell_live(

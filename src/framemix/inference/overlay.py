@@ -2,17 +2,19 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from framemix.inference.clips import FRAMES, USUAL_LIMITS, frame_rate
 from framemix.inference.output import best
 from framemix.inference.prediction import Prediction
+from framemix.jobs.isolation import Limits, isolated, isolated_items
 from framemix.mixing import Pixels
-from framemix.video.live import opened_live
+from framemix.video.live import live_frames
 from framemix.video.reading import describe
 from framemix.video.writing import video_writer
 
@@ -21,25 +23,29 @@ SMALLEST_LETTERS = 12  # pixels
 
 
 def annotate(
-    path: Path, target: Path, predictions: Sequence[Prediction], classes: Sequence[str], top: int
+    path: Path,
+    target: Path,
+    predictions: Sequence[Prediction],
+    classes: Sequence[str],
+    top: int,
+    limits: Limits = USUAL_LIMITS,
 ) -> None:
     """Write the video with the likeliest classes on it: at each time, of the nearest window.
 
-    `predictions` are in the order of time, `target` is an MP4 file of the video's size, at its
-    average frame rate. Raises VideoError.
+    `predictions` are in the order of time, `target` is an MP4 file of the video's displayed size,
+    at its average frame rate. It is decoded in a subprocess, within `limits` for a few frames each
+    time. Raises VideoError.
     """
-    info = describe(path)
+    info = isolated(describe, path, limits)
     # H.264 has one colour for 2x2 pixels.
-    height, width = info.height // 2 * 2, info.width // 2 * 2
-    how: dict[str, Any] = {"size": (height, width), "fit": "squeeze", "pixel_format": "rgb24"}
+    height, width = max(2, info.height // 2 * 2), max(2, info.width // 2 * 2)
+    begin = partial(live_frames, size=(height, width))
     middles = [(said.start + said.end) / 2 for said in predictions]
     borders = [(one + other) / 2 for one, other in pairwise(middles)]
-    # As if live, one by one: decord would decode frames of full size ahead, to the last.
-    with (
-        opened_live(str(path), **how, paced=False) as live,
-        video_writer(target, width=width, height=height, fps=live.fps, codec="h264") as write,
-    ):
-        for frame in live.frames:
+    with video_writer(
+        target, width=width, height=height, fps=frame_rate(info, path), codec="h264"
+    ) as write:
+        for frame in isolated_items(begin, path, limits, batch=FRAMES):
             said = predictions[bisect_left(borders, frame.seconds)]
             likely = best(classes, said.probabilities, top)
             write(write_lines(frame.pixels, [f"{p:4.0%}  {name}" for name, p in likely]))

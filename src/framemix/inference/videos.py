@@ -7,6 +7,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from framemix.errors import VideoError
+from framemix.video.containers import is_macos_note
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv", ".3gp")
 
@@ -75,7 +76,7 @@ def _inside(folder: Path) -> Iterator[tuple[Path, str | None]]:
         Path(below, name)
         for below, _, names in os.walk(folder, onerror=errors.append)
         for name in names
-        if name.lower().endswith(SUFFIXES)
+        if name.lower().endswith(SUFFIXES) and not is_macos_note(name)
     ]
     for file in sorted(files):
         yield from _named_by(str(file))

@@ -14,9 +14,11 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ from framemix.errors import VideoError
 from framemix.jobs.lifeline import die_with
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 # An arena a thread would take address space by the number of cores; numpy's threads likewise.
 FRUGAL = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -34,6 +37,10 @@ SERVE = "from framemix.jobs.isolation import serve; serve({fd}, {parent}, {memor
 LENGTH = struct.Struct("=Q")
 
 _of_thread = threading.local()
+# In this process: a number for each iteration that is begun.
+_numbers = count()
+# In the subprocess: the rest of an iteration, by its number and how many items went before.
+_begun: dict[tuple[int, int], Iterator[Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,37 @@ def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Resu
         return _Child(work, limits).run(work, file)
     except _BrokenError as broken:
         raise VideoError(f"{file}: {broken}") from None
+
+
+def isolated_items(
+    begin: Callable[[Path], Iterator[Item]], file: Path, limits: Limits, *, batch: int
+) -> Iterator[Item]:
+    """Yield what `begin(file)` does, in batches from this thread's subprocess, as `isolated` does.
+
+    `limits` are for a batch each time. The subprocess goes on where the last batch ended, as long
+    as nothing else was asked of it; else it begins again and passes over what was there already.
+    """
+    number, done = next(_numbers), 0
+    while True:
+        work = partial(_next_items, begin=begin, number=number, done=done, batch=batch)
+        items = isolated(work, file, limits)
+        yield from items
+        if len(items) < batch:
+            return
+        done += len(items)
+
+
+def _next_items(
+    file: Path, *, begin: Callable[[Path], Iterator[Item]], number: int, done: int, batch: int
+) -> list[Item]:
+    """Return up to `batch` items, from that on which comes after `done` others."""
+    items = _begun.pop((number, done), None)
+    _begun.clear()
+    if items is None:
+        items = islice(begin(file), done, None)
+    taken = list(islice(items, batch))
+    _begun[number, done + len(taken)] = items
+    return taken
 
 
 class _BrokenError(Exception):

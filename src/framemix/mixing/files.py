@@ -11,41 +11,51 @@ from einops import rearrange
 from framemix.errors import MixingError, VideoError
 from framemix.mixing.frames import MixSettings, Pixels, mix_ranges, mix_windows
 from framemix.video.planes import stream_planes
-from framemix.video.reading import stream_frames
-
-READERS = {"rgb24": stream_frames, "yuv420p": stream_planes}
+from framemix.video.reading import Reader, stream_frames
 
 
 def mix_video(
-    path: Path, frames: int, settings: MixSettings, *, backward: bool = False
+    path: Path,
+    frames: int,
+    settings: MixSettings,
+    *,
+    backward: bool = False,
+    reader: Reader = "pyav",
 ) -> Iterator[Pixels]:
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
     Of `settings.window` itself, the first variant; with `backward`, of its frames in reverse, which
-    are then all in memory. Raises VideoError when the video is too short; when it is too long, only
-    where the window is all of it, because finding out takes decoding it to its end.
+    are then all in memory. `reader` is who reads its RGB. Raises VideoError when the video is too
+    short; when it is too long, only where the window is all of it, because finding out takes
+    decoding it to its end.
     """
     plain = settings.model_copy(update={"variants": 1})
-    for _, mixed in _mixed(path, frames, plain, backward=backward):
+    for _, mixed in _mixed(path, frames, plain, backward=backward, reader=reader):
         yield mixed
 
 
 def mix_variants(
-    path: Path, frames: int, settings: MixSettings, *, backward: bool = False
+    path: Path,
+    frames: int,
+    settings: MixSettings,
+    *,
+    backward: bool = False,
+    reader: Reader = "pyav",
 ) -> Pixels:
     """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
 
-    In one pass over the video; `backward` as in `mix_video`. Raises VideoError as that does.
+    In one pass over the video; `backward` and `reader` as in `mix_video`. Raises VideoError as
+    that does.
     """
     count = settings.variants * settings.segments
     clips = np.empty((count, *settings.frame_shape), np.uint8)
-    for place, mixed in _mixed(path, frames, settings, backward=backward):
+    for place, mixed in _mixed(path, frames, settings, backward=backward, reader=reader):
         clips[place] = mixed
     return rearrange(clips, "(k s) ... -> k s ...", k=settings.variants)
 
 
 def _mixed(
-    path: Path, frames: int, settings: MixSettings, *, backward: bool
+    path: Path, frames: int, settings: MixSettings, *, backward: bool, reader: Reader
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the mixed frames of all variants as they come, each with its place among all."""
     how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
@@ -57,11 +67,8 @@ def _mixed(
             for start in starts
             for window in mix_windows(length, **how)
         ]
-        read = READERS[settings.pixel_format]
         total = max(starts) - first + length
-        stream: Iterator[Pixels] = islice(
-            read(path, size=settings.size, fit=settings.fit), first, None
-        )
+        stream: Iterator[Pixels] = islice(_frames(path, settings, reader), first, None)
         if backward:
             # With what is behind them, which tells a video that is too long.
             stream = chain(list(islice(stream, total))[::-1], stream)
@@ -72,3 +79,9 @@ def _mixed(
         seen = ranges[-1].stop + sum(1 for _ in stream)
         if seen != frames:
             raise VideoError(f"{path}: cannot be mixed: {seen} frames, not {frames} as its table")
+
+
+def _frames(path: Path, settings: MixSettings, reader: Reader) -> Iterator[Pixels]:
+    if settings.pixel_format == "yuv420p":
+        return stream_planes(path, size=settings.size, fit=settings.fit)
+    return stream_frames(path, size=settings.size, fit=settings.fit, reader=reader)

@@ -17,7 +17,7 @@ from framemix.datasets.records import STATES, Clip, Video
 from framemix.datasets.rldd import NAME, SUBJECTS
 from framemix.datasets.sample.actions import ACTIONS
 from framemix.datasets.splits import read_official_split
-from framemix.errors import DatasetError, VideoError
+from framemix.errors import DatasetError, VideoError, reason_of
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.progress import track
 from framemix.mixing import MixSettings
@@ -25,7 +25,7 @@ from framemix.models.config import ImageWeights
 from framemix.project.params import Params
 from framemix.tables import read_table
 from framemix.video.containers import require_video_file
-from framemix.video.reading import count_frames
+from framemix.video.reading import examine as examine_video
 
 R = TypeVar("R", Video, Clip)
 
@@ -176,7 +176,7 @@ def count_videos(params: Params, places: Places) -> Count:
         # Of one action all videos are too short.
         rendered = (len(ACTIONS) - 1) * params.sample.groups * params.sample.clips_per_group
         return Count(rendered, f"{what}: about {rendered} videos, as the section sample says")
-    found = len(_videos(_entries(root))) or UCF101_VIDEOS
+    found = sum(not video.reason for video in _videos(_entries(root))) or UCF101_VIDEOS
     if found == UCF101_VIDEOS and least in UCF101_KEPT:
         kept = UCF101_KEPT[least]
         return Count(kept, f"{what}: {kept} videos, UCF101's of {least} frames or more")
@@ -192,7 +192,8 @@ def count_clips(params: Params, places: Places) -> Count:
     if rows := _listed(places.clips, Clip, lambda row: row.source, root):
         kept = sum(row.kept for row in rows)
         return Count(kept, f"{what}: {kept} clips, those kept in {places.clips}")
-    names = [name for entry in _entries(root) if (name := NAME.fullmatch(entry.path))]
+    usable = [entry.path for entry in _entries(root) if not entry.reason]
+    names = [name for path in usable if (name := NAME.fullmatch(path))]
     videos = Counter(int(name["state"]) for name in names)
     if sample := root.is_relative_to(places.sample):
         videos = Counter(dict.fromkeys(STATES, params.sample.subjects))
@@ -272,11 +273,11 @@ def _files(
             if video.reason:
                 raise VideoError(video.reason)
             if limits:
-                isolated(count_frames, root / video.path, limits)
+                isolated(examine_video, root / video.path, limits)
             else:
                 require_video_file(root / video.path)
         except VideoError as error:
-            reason = str(error).removeprefix(f"{root / video.path}: ")
+            reason = reason_of(error, root / video.path)
             bad.append(Finding(False, f"{root / video.path}: {reason}; get it anew"))
     checked = "decoded to their end" if limits else "begin as videos do (--decode reads them whole)"
     yield Finding(not bad, f"{what}; {len(videos) - len(bad)} {checked}")

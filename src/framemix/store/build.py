@@ -41,7 +41,10 @@ def build_store(
         Unit(
             folder=scratch,
             make=partial(_mix_shard, members, settings, limits),
-            settings={"clips": [(m.clip, m.frames) for m in members], **settings.model_dump()},
+            settings={
+                "clips": [(m.clip, m.frames, m.reader) for m in members],
+                **settings.model_dump(),
+            },
             files=[file for member in members for file in video_files(member.path)],
             code=code_fingerprint(__file__),
         )
@@ -83,7 +86,13 @@ def _mix_shard(
 ) -> None:
     variants = (
         isolated(
-            partial(mix_variants, frames=s.frames, settings=settings, backward=s.backward),
+            partial(
+                mix_variants,
+                frames=s.frames,
+                settings=settings,
+                backward=s.backward,
+                reader=s.reader,
+            ),
             s.path,
             limits,
         )

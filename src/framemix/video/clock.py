@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
 from framemix.errors import VideoError
 
 T = TypeVar("T")
-
-# A longer jump of the clock is a fault of it: no time passed; seconds.
-LONGEST_GAP = 5.0
 
 
 def steady(frames: Iterable[T], times: Iterable[float], fps: float, path: Path) -> Iterator[T]:
@@ -24,21 +22,24 @@ def steady(frames: Iterable[T], times: Iterable[float], fps: float, path: Path) 
 def _timed(frames: Iterable[T], times: Iterable[float], path: Path) -> Iterator[tuple[float, T]]:
     for seconds, frame in zip_longest(times, frames):
         if seconds is None or frame is None:
-            raise VideoError(f"{path}: damaged: PyAV and decord decode another number of frames")
+            raise VideoError(f"{path}: another number of frames than when it was examined")
         yield seconds, frame
 
 
-def constant_rate(timed: Iterable[tuple[float, T]], fps: float) -> Iterator[tuple[T, T]]:
+def constant_rate(
+    timed: Iterable[tuple[float, T]], fps: float, longest_gap: float = inf
+) -> Iterator[tuple[T, T]]:
     """Yield two frames for each 1 / fps seconds: the one to show, and the latest, which told so.
 
     Frames come with their seconds, which count from the first. Where one is late, that before it
-    is shown again; of those that come too soon, the last one counts.
+    is shown again; of those that come too soon, the last one counts. A jump by more than
+    `longest_gap` seconds, to and fro, counts as no time.
     """
     due, offset, start, last = 0, 0, None, None
     for seconds, frame in timed:
         start = seconds if start is None else start
         tick = round((seconds - start) * fps) + offset
-        if abs(tick - due) > LONGEST_GAP * fps:
+        if abs(tick - due) > longest_gap * fps:
             offset, tick = offset + due - tick, due
         while last is not None and due < tick:
             yield last, frame

@@ -17,6 +17,11 @@ ATOMS = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 MATROSKA, ASF = b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 
 
+def is_macos_note(name: str) -> bool:
+    """Return whether a file is what macOS noted of another one: `._a.mp4` beside `a.mp4`."""
+    return name.startswith("._")
+
+
 def require_video_file(path: Path) -> None:
     """Raise VideoError unless `path` is a regular file that starts as one of those containers.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,23 +14,16 @@ import av
 import av.error
 import numpy as np
 from av.container import InputContainer
-from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError
 from framemix.video.clock import constant_rate
 from framemix.video.containers import ONLY_ITSELF, require_video_file
-from framemix.video.planes import even_size, frame_planes
-from framemix.video.reading import (
-    Fit,
-    VideoInfo,
-    centred,
-    decoded,
-    scaled_size,
-)
+from framemix.video.decoding import decoded, frame_rate, pixel_aspect, video_stream
+from framemix.video.fitting import Fit, RgbFitter
+from framemix.video.planes import PlaneFitter
 
 Pixels = NDArray[np.uint8]
 
@@ -37,6 +31,8 @@ Pixels = NDArray[np.uint8]
 PATIENCE = 10.0
 # Of cameras that do not tell.
 USUAL_RATE = 30.0
+# A longer jump of a camera's clock is a fault of it: no time passed; seconds.
+LONGEST_GAP = 5.0
 # As far as H.264 and HEVC, which reorder most, let a frame's time stray; frames.
 REORDERED = 16
 
@@ -84,17 +80,28 @@ def opened_live(
         how["format"] = "v4l2"
     try:
         with av.open(f"file:{source}" if is_file else source, **how) as container:
-            stream = container.streams.best("video")
-            if not isinstance(stream, VideoStream):
-                raise VideoError(f"{source}: has no video stream")
+            stream = video_stream(container, source)
             stream.thread_count = 1  # threads hold frames back
-            fps = float(stream.average_rate or stream.guessed_rate or USUAL_RATE)
-            fitted = (_Planes if pixel_format == "yuv420p" else _Rgb)(size, fit)
-            frames = _clocked(source, container, stream, fitted)
-            at_rate = _at_rate(_in_order(frames) if is_file else frames, fps)
+            fps = frame_rate(stream) or USUAL_RATE
+            fitter = PlaneFitter if pixel_format == "yuv420p" else RgbFitter
+            frames = _clocked(source, container, stream, fitter(size, fit, pixel_aspect(stream)))
+            # A file may show a picture for long; a camera's clock that jumps is at fault.
+            at_rate = (
+                _at_rate(_in_order(frames), fps)
+                if is_file
+                else _at_rate(frames, fps, longest_gap=LONGEST_GAP)
+            )
             yield LiveSource(fps, _paced(at_rate) if paced and is_file else at_rate)
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be watched: {error.strerror}") from None
+
+
+def live_frames(path: Path, *, size: tuple[int, int]) -> Iterator[LiveFrame]:
+    """Yield a file's frames at its rate, as RGB squeezed to `size`. Raises VideoError."""
+    how: dict[str, Any] = {"size": size, "fit": "squeeze", "pixel_format": "rgb24"}
+    # One by one: decord would decode frames of full size ahead, to the last.
+    with opened_live(str(path), **how, paced=False) as live:
+        yield from live.frames
 
 
 def _clocked(
@@ -126,62 +133,13 @@ def _in_order(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
         yield replace(held.popleft(), seconds=heappop(times))
 
 
-def _at_rate(frames: Iterable[LiveFrame], fps: float) -> Iterator[LiveFrame]:
+def _at_rate(
+    frames: Iterable[LiveFrame], fps: float, longest_gap: float = inf
+) -> Iterator[LiveFrame]:
     """Yield a frame for each 1 / fps seconds, from 0 on; one that is shown again arrives again."""
     timed = ((frame.seconds, frame) for frame in frames)
-    for number, (shown, latest) in enumerate(constant_rate(timed, fps)):
+    for number, (shown, latest) in enumerate(constant_rate(timed, fps, longest_gap)):
         yield replace(shown, seconds=number / fps, arrived=latest.arrived)
-
-
-class _Planes:
-    """Fits frames as `stream_planes` does."""
-
-    def __init__(self, size: tuple[int, int], fit: Fit) -> None:
-        self.size, self.fit, self.convert = size, fit, VideoReformatter()
-
-    def __call__(self, frame: VideoFrame) -> Pixels:
-        scaled = _scaled(frame, self.size, self.fit)
-        scaled = self.size if self.fit == "squeeze" else even_size(scaled)
-        return frame_planes(frame, scaled, self.size, self.convert)
-
-
-class _Rgb:
-    """Fits frames as `stream_frames` does, by ffmpeg's filters, as decord: other ways differ."""
-
-    def __init__(self, size: tuple[int, int], fit: Fit) -> None:
-        self.size, self.fit = size, fit
-        self.shape: tuple[int, int, str] | None = None
-
-    def __call__(self, frame: VideoFrame) -> Pixels:
-        shape = (frame.width, frame.height, frame.format.name)
-        if self.shape != shape:
-            self.shape, self.graph = shape, _scaler(frame, _scaled(frame, self.size, self.fit))
-        self.graph.vpush(frame)
-        pixels: Pixels = np.asarray(self.graph.vpull().to_ndarray(), np.uint8)
-        return pixels if self.fit == "squeeze" else centred(pixels, *self.size)
-
-
-def _scaled(frame: VideoFrame, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
-    """Return the (height, width) of the frame as displayed, before it is centred in `size`."""
-    upright = frame.rotation % 180 == 0
-    width, height = (frame.width, frame.height) if upright else (frame.height, frame.width)
-    return size if fit == "squeeze" else scaled_size(VideoInfo(width, height, 0, 0), size, fit)
-
-
-def _scaler(frame: VideoFrame, size: tuple[int, int]) -> Graph:
-    """Return ffmpeg's filters from the coded frame to upright RGB of (height, width) `size`."""
-    graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
-    graph.link_nodes(
-        source,
-        *(graph.add("transpose", "cclock") for _ in range(frame.rotation // 90 % 4)),
-        graph.add("scale", f"{size[1]}:{size[0]}:flags=bilinear"),
-        graph.add("format", "rgb24"),
-        graph.add("buffersink"),
-    ).configure()
-    return graph
 
 
 def _paced(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:

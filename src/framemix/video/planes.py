@@ -6,6 +6,7 @@ is what nearly every file holds: whoever has the planes needs to know nothing of
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from framemix.video.reading import Fit, centred, decoded, describe, opened, scaled_size
+from framemix.video.decoding import decoded, displayed_size, opened, pixel_aspect
+from framemix.video.fitting import Fit, centred, scaled_size
 
 # BT.709, FCC, SMPTE 240M, BT.2020. Any other value stands for BT.601 or for nothing, and
 # ffmpeg (so decord) takes files that say nothing for BT.601.
@@ -30,24 +32,29 @@ def stream_planes(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     A frame holds its planes one behind the other: Y (H, W), then U and V (H/2, W/2). Raises
     VideoError.
     """
-    scaled = size if fit == "squeeze" else even_size(scaled_size(describe(path), size, fit))
-    convert = VideoReformatter()
     with opened(path) as (container, stream):
-        # More threads do not help: videos are read side by side in several processes.
-        stream.thread_count = 1
+        fitted = PlaneFitter(size, fit, pixel_aspect(stream))
         for frame in decoded(container, stream, path):
-            yield frame_planes(frame, scaled, size, convert)
+            yield fitted(frame)
 
 
-def frame_planes(
-    frame: VideoFrame, scaled: tuple[int, int], size: tuple[int, int], convert: VideoReformatter
-) -> NDArray[np.uint8]:
-    """Return a decoded frame as uint8 (3H/2, W) of `size`: turned, scaled to `scaled`, centred."""
-    planes = _planes(frame, scaled, convert)
-    return _packed(planes if scaled == size else _fitted(planes, size), size)
+class PlaneFitter:
+    """Turns decoded frames into planes, uint8 (3H/2, W) of one even size (H, W)."""
+
+    def __init__(self, size: tuple[int, int], fit: Fit, aspect: Fraction) -> None:
+        self.size, self.fit, self.aspect = size, fit, aspect
+        self.convert = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the frame upright, scaled and centred."""
+        scaled = scaled_size(displayed_size(frame, self.aspect), self.size, self.fit)
+        if self.fit != "squeeze":
+            scaled = _even(scaled)
+        planes = _planes(frame, scaled, self.convert)
+        return _packed(planes if scaled == self.size else _fitted(planes, self.size), self.size)
 
 
-def even_size(size: tuple[int, int]) -> tuple[int, int]:
+def _even(size: tuple[int, int]) -> tuple[int, int]:
     """Return the nearest size whose colour planes have half as many rows and columns."""
     height, width = size
     return max(2, 2 * round(height / 2)), max(2, 2 * round(width / 2))

@@ -1,47 +1,58 @@
-"""Reads videos: decord for RGB frames, PyAV to count and describe.
+"""Says what ffmpeg shows of a video file, and reads its frames as RGB.
 
-decord's frames are turned as the file's metadata says. They equal PyAV's, but for XviD: there some
-values differ by up to 2 of 255, as the ffmpeg in each rounds differently. Frames come one at a
-time, so a video's length does not matter for memory. A folder of jpg files 00001.jpg, 00002.jpg ...
-is a video too, which PyAV reads.
+`examine` decodes a file once with PyAV, whose ffmpeg is the truth, and decides who reads it. decord
+does where it gives the same: its frames then equal PyAV's, but for XviD, where some values differ
+by up to 2 of 255, as the ffmpeg in each rounds differently. PyAV reads all else, and everything
+where decord is not installed. Frames come one at a time, so a video's length does not matter for
+memory.
 """
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import av
-import av.error
-import av.logging
-import decord
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError, one_line
-from framemix.video.containers import ONLY_ITSELF, require_video_file
+from framemix.video.containers import is_macos_note, require_video_file
+from framemix.video.decoding import decoded, displayed_size, frame_rate, opened, pixel_aspect
+from framemix.video.fitting import Fit, RgbFitter, centred, scaled_size
 
-Fit = Literal["squeeze", "crop", "pad"]
+try:
+    import decord
+except ImportError:  # it has no wheel for ARM
+    decord = None
+else:
+    decord.logging.set_level(decord.logging.QUIET)
+
+Reader = Literal["decord", "pyav"]
 
 # decord's messages begin with the time of day and a line of its source.
 DECORDS = re.compile(r"^\[[\d:]+\] \S+: (Error: )?")
-JPG_PATTERN = "%05d.jpg"  # of the frames in a folder, as Something-Something V1 names them
-
-decord.logging.set_level(decord.logging.QUIET)
-av.logging.set_level(av.logging.FATAL)
+# Frames are compared at this size, which also keeps those small that decord decodes ahead; pixels.
+COMPARED = (48, 64)
+BEHIND = 4  # so many frames behind another, decord has decoded the next already
+# Between decord's values and PyAV's of the same frame. What decord gets wrong (no colours, another
+# side up, full range for limited) is further off.
+ALIKE = 6
 
 
 @dataclass(frozen=True)
 class VideoInfo:
     """A video as displayed: width and height in pixels, frames a second, seconds.
 
-    `stream` is the number, in its file, of the stream that is read.
+    Width is in square pixels. Seconds are the picture's, whatever the sound's. `stream` is the
+    number, in its file, of the stream that is read; it starts `start` seconds behind the file's
+    start.
     """
 
     width: int
@@ -49,123 +60,195 @@ class VideoInfo:
     fps: float
     seconds: float
     stream: int = 0
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class ExaminedVideo:
+    """What decoding a video to its end tells.
+
+    `times` are the seconds at which each frame is shown, from the first frame's on.
+    """
+
+    info: VideoInfo
+    times: tuple[float, ...]
+    reader: Reader
+
+    @property
+    def frames(self) -> int:
+        """How many frames ffmpeg shows."""
+        return len(self.times)
 
 
 def describe(path: Path) -> VideoInfo:
-    """Return what the header says, and the first frame's rotation. Raises VideoError."""
-    with opened(path) as (container, stream):
-        first = next(container.decode(stream), None)
-        if first is None:
-            raise VideoError(f"{path}: has no frame that can be decoded")
-        _require_quarter_turns(first, path)
-        width, height = stream.width, stream.height
-        if first.rotation % 180:
-            width, height = height, width
-        seconds = (container.duration or 0) / av.time_base
-        return VideoInfo(width, height, float(stream.average_rate or 0), seconds, stream.index)
+    """Return what the header and the first frame tell; only what they lack is measured.
 
-
-def decoded(container: InputContainer, stream: VideoStream, source: object) -> Iterator[VideoFrame]:
-    """Yield a stream's frames.
-
-    Raises VideoError where metadata mirror a frame, or turn it by other than 0, 90, 180, 270:
-    decord, PyAV and ffmpeg then show different pictures.
-    """
-    rotation = None
-    for frame in container.decode(stream):
-        # Not each time: PyAV's side data keep their frame in memory until Python collects cycles.
-        if frame.rotation != rotation:
-            _require_quarter_turns(frame, source)
-            rotation = frame.rotation
-        yield frame
-
-
-def _require_quarter_turns(frame: VideoFrame, source: object) -> None:
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    mirrored, slanted = a * d < b * c, (a or d) and (b or c)
-    if mirrored or slanted:
-        how = "mirrored" if mirrored else f"turned by {frame.rotation} degrees"
-        raise VideoError(f"{source}: is {how} by its metadata; allowed: 0, 90, 180 or 270 degrees")
-
-
-def video_files(path: Path) -> list[Path]:
-    """Return the files that a video is: itself, or the frames in its folder."""
-    return sorted(path.glob("*.jpg")) if path.is_dir() else [path]
-
-
-def count_frames(path: Path) -> int:
-    """Return how many frames `frame_times` finds. Raises VideoError as it does."""
-    return len(frame_times(path))
-
-
-def frame_times(path: Path) -> list[float]:
-    """Return when each frame is shown, in seconds, of all that can be decoded.
-
-    What is mixed must not depend on who reads it: raises VideoError where the decoder marks a frame
-    as damaged, and where decord decodes more or fewer frames. Frames that are lost as a whole, as
-    at the end of a file that was cut short, are not noticed. Times rise: frames come in the right
-    order, but in AVI files with B-frames, as UCF101 has some, their times may not.
+    Raises VideoError.
     """
     with opened(path) as (container, stream):
-        stream.thread_count = 1
-        rate, times, damaged = float(stream.average_rate or 1), [], 0
-        for number, frame in enumerate(container.decode(stream)):
-            times.append(number / rate if frame.time is None else float(frame.time))
+        info = _first_shown(container, stream, _first_frame(container, stream, path))
+    return info if info.seconds else replace(info, seconds=_seconds_of_packets(path))
+
+
+def examine(path: Path) -> ExaminedVideo:
+    """Decode a video once and return what ffmpeg shows of it, and who reads that.
+
+    Times rise: frames come in the right order, but in AVI files with B-frames, as UCF101 has some,
+    their times may not. Raises VideoError where the decoder marks a frame as damaged. Frames that
+    are lost as a whole, as at the end of a file that was cut short, are not noticed.
+    """
+    times, damaged, witnesses = [], 0, _Witnesses()
+    with opened(path) as (container, stream):
+        rate = frame_rate(stream) or 1.0
+        for number, frame in enumerate(decoded(container, stream, path)):
+            if not number:
+                info = _first_shown(container, stream, frame)
+            times.append(number / rate if frame.time is None else frame.time)
             damaged += frame.is_corrupt
-        as_declared = path.is_dir() or len(times) == stream.frames
+            witnesses.see(number, frame)
     if not times:
         raise VideoError(f"{path}: has no frame that can be decoded")
     if damaged:
         raise VideoError(
             f"{path}: damaged: {damaged} of {len(times)} frames cannot be decoded whole"
         )
-    # Decoding again costs more than the first time: only where the header has another frame count,
-    # or none.
-    if not as_declared:
-        others = sum(1 for _ in stream_frames(path, size=(8, 8), fit="squeeze"))
-        if others != len(times):
-            raise VideoError(f"{path}: damaged: PyAV decodes {len(times)} frames, decord {others}")
-    return sorted(times)
+    times = [time - min(times) for time in sorted(times)]
+    info = _measured(info, times, frame)
+    reader: Reader = "decord" if witnesses.agree_with_decord(path, len(times)) else "pyav"
+    return ExaminedVideo(info, tuple(times), reader)
 
 
-def stream_frames(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
+def count_frames(path: Path) -> int:
+    """Return how many frames ffmpeg shows. Raises VideoError as `examine` does."""
+    return examine(path).frames
+
+
+def video_files(path: Path) -> list[Path]:
+    """Return the files that a video is: itself, or the frames in its folder."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.glob("*.jpg") if not is_macos_note(file.name))
+
+
+def stream_frames(
+    path: Path, *, size: tuple[int, int], fit: Fit, reader: Reader = "pyav"
+) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames as uint8 (H, W, 3) RGB of `size` = (H, W), scaled bilinearly.
 
     squeeze: each side on its own. crop: the centre that fills the size. pad: the whole
-    picture on black. Raises VideoError.
+    picture on black. `reader` is who reads the file, as `examine` decided. Raises VideoError.
     """
-    height, width = size
-    scaled = size if fit == "squeeze" else scaled_size(describe(path), size, fit)
-    for frame in _jpg_frames(path, scaled) if path.is_dir() else _file_frames(path, scaled):
-        yield frame if scaled == size else centred(frame, height, width)
+    if reader == "decord" and decord is not None:
+        yield from _decords_frames(path, size, fit)
+        return
+    with opened(path) as (container, stream):
+        fitted = RgbFitter(size, fit, pixel_aspect(stream))
+        for frame in decoded(container, stream, path):
+            yield fitted(frame)
 
 
-def _jpg_frames(folder: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    convert = VideoReformatter()
-    with opened(folder) as (container, stream):
-        stream.thread_count = 1
-        for frame in container.decode(stream):
-            scaled = convert.reformat(
-                frame,
-                width=size[1],
-                height=size[0],
-                format="rgb24",
-                interpolation=Interpolation.BILINEAR,
-                threads=1,
-            )
-            yield np.asarray(scaled.to_ndarray(), np.uint8)
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+    for frame in decoded(container, stream, path):
+        return frame
+    raise VideoError(f"{path}: has no frame that can be decoded")
 
 
-def _file_frames(path: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    require_video_file(path)
+def _first_shown(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
+    """Return what header and first frame tell; seconds are 0 where the header has none."""
+    height, width = displayed_size(first, pixel_aspect(stream))
+    return VideoInfo(
+        width,
+        height,
+        fps=frame_rate(stream),
+        seconds=float((stream.duration or 0) * (stream.time_base or 0)),
+        stream=stream.index,
+        start=max(0.0, (first.time or 0.0) - (container.start_time or 0) / av.time_base),
+    )
+
+
+def _measured(info: VideoInfo, times: list[float], last: VideoFrame) -> VideoInfo:
+    """Return `info` with the seconds until the last frame is gone, and a rate if it has none."""
+    fps = info.fps or (len(times) - 1) / (times[-1] or 1.0)
+    shown = float(last.duration * (last.time_base or 0)) or 1 / (fps or 1.0)
+    return replace(info, fps=fps, seconds=times[-1] + shown)
+
+
+def _seconds_of_packets(path: Path) -> float:
+    """Return from when to when a video is shown, without decoding it."""
+    with opened(path) as (container, stream):
+        spans = [
+            (packet.pts, packet.pts + (packet.duration or 0))
+            for packet in container.demux(stream)
+            if packet.pts is not None and not packet.is_discard
+        ]
+        ticks = max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0
+        return float(ticks * (stream.time_base or 0))
+
+
+class _Witnesses:
+    """Frames by which decord is compared with PyAV: the last key frame, and one soon behind it.
+
+    To these decord gets without decoding all before. Whether its colours, sides and order are right
+    is a matter of a file's codec and container, and hardly of a place in it.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: set[tuple[int, int]] = set()
+        self.frames: dict[int, VideoFrame] = {}
+        self.key = 0
+
+    def see(self, number: int, frame: VideoFrame) -> None:
+        """Keep a frame where it is one of the two so far."""
+        self.sizes.add((frame.height, frame.width))
+        if frame.key_frame or not number:
+            self.key, self.frames = number, {number: frame}
+        elif number == self.key + BEHIND:
+            self.frames[number] = frame
+
+    def agree_with_decord(self, path: Path, frames: int) -> bool:
+        """Return whether decord gives as many frames, and shows the same on those that were kept.
+
+        Frames have to be of one size. Those that show nothing, as at the end of a fade to black,
+        prove nothing.
+        """
+        if decord is None or path.is_dir() or len(self.sizes) > 1:
+            return False
+        shrink = RgbFitter(COMPARED, "squeeze", Fraction(1))
+        shown = [shrink(frame).astype(int) for frame in self.frames.values()]
+        if max(np.ptp(picture) for picture in shown) <= ALIKE:
+            return False
+        theirs = _decords_pictures(path, frames, list(self.frames))
+        return len(theirs) == len(shown) and all(
+            np.abs(picture - other).max() <= ALIKE
+            for picture, other in zip(shown, theirs, strict=True)
+        )
+
+
+def _decords_pictures(path: Path, frames: int, numbers: list[int]) -> list[NDArray[np.uint8]]:
+    """Return decord's frames of rising `numbers`, small; none where it counts other frames."""
     try:
-        # More threads do not help: videos are read side by side in several processes.
-        reader = decord.VideoReader(f"file:{path}", width=size[1], height=size[0], num_threads=1)
+        reader = _decord(path, COMPARED)
+        if len(reader) != frames:
+            return []
+        reader.seek_accurate(numbers[0])
+        pictures = [_pixels(reader.next()).copy()]
+        for one, other in pairwise(numbers):
+            reader.skip_frames(other - one - 1)
+            pictures.append(_pixels(reader.next()).copy())
+    # An assertion is how decord tells of a file without frames.
+    except (RuntimeError, decord.DECORDError, StopIteration, AssertionError):
+        return []
+    return pictures
+
+
+def _decords_frames(path: Path, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
+    require_video_file(path)
+    scaled = size if fit == "squeeze" else scaled_size(_displayed_size(path), size, fit)
+    try:
+        reader = _decord(path, scaled)
         while True:
-            yield _pixels(reader.next())
+            frame = _pixels(reader.next())
+            yield frame if scaled == size else centred(frame, *size)
     except StopIteration:
         return
     except (RuntimeError, decord.DECORDError) as error:
@@ -173,11 +256,14 @@ def _file_frames(path: Path, size: tuple[int, int]) -> Iterator[NDArray[np.uint8
         raise VideoError(f"{path}: cannot be decoded: {said}") from None
 
 
-def scaled_size(info: VideoInfo, size: tuple[int, int], fit: Fit) -> tuple[int, int]:
-    """Return the (height, width) in the video's proportions that fills `size` or fits into it."""
-    choose = max if fit == "crop" else min
-    scale = choose(size[0] / info.height, size[1] / info.width)
-    return max(1, round(info.height * scale)), max(1, round(info.width * scale))
+def _displayed_size(path: Path) -> tuple[int, int]:
+    with opened(path) as (container, stream):
+        return displayed_size(_first_frame(container, stream, path), pixel_aspect(stream))
+
+
+def _decord(path: Path, size: tuple[int, int]) -> Any:
+    # More threads do not help: videos are read side by side in several processes.
+    return decord.VideoReader(f"file:{path}", width=size[1], height=size[0], num_threads=1)
 
 
 class _Shared:
@@ -198,51 +284,3 @@ def _pixels(picture: Any) -> NDArray[np.uint8]:
     frame: NDArray[Any] = np.from_dlpack(_Shared(picture))
     height, width, _ = frame.shape
     return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
-
-
-def centred(
-    frame: NDArray[np.uint8], height: int, width: int, *, step: int = 1, fill: int = 0
-) -> NDArray[np.uint8]:
-    """Centre `frame` (h, w, ...) in (height, width): cut what sticks out, fill what is missing.
-
-    It moves by multiples of `step` pixels.
-    """
-    for axis, wanted in ((0, height), (1, width)):
-        spare = frame.shape[axis] - wanted
-        before = step * (abs(spare) // (2 * step))
-        if spare >= 0:
-            frame = frame.take(range(before, before + wanted), axis=axis)
-        else:
-            margins = [(0, 0)] * frame.ndim
-            margins[axis] = (before, -spare - before)
-            frame = np.pad(frame, margins, constant_values=fill)
-    return frame
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open the stream of a video that decord takes too, where there are several.
-
-    Raises VideoError for PyAV's errors.
-    """
-    try:
-        with _container(path) as container:
-            stream = container.streams.best("video")
-            if not isinstance(stream, VideoStream):
-                raise VideoError(f"{path}: has no video stream")
-            if path.is_dir():
-                # Without it, the half of a picture that a cut file lacks is just grey.
-                stream.codec_context.options = {"err_detect": "explode"}
-            yield container, stream
-    except MemoryError:
-        raise
-    except av.error.FFmpegError as error:
-        raise VideoError(f"{path}: cannot be decoded: {error.strerror}") from None
-
-
-def _container(path: Path) -> InputContainer:
-    if path.is_dir():
-        # image2 takes a per cent sign for a number's place.
-        return av.open(f"{path}".replace("%", "%%") + f"/{JPG_PATTERN}", format="image2")
-    require_video_file(path)
-    return av.open(f"file:{path}", options=ONLY_ITSELF)
