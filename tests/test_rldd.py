@@ -152,6 +152,7 @@ def test_a_clips_row_says_what_it_is_and_where_it_comes_from(rows):
         width=320,
         height=240,
         kept=True,
+        reader="decord",
     )
 
 

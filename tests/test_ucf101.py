@@ -95,6 +95,7 @@ def test_long_enough_videos_are_kept_with_what_is_known_of_them(rows):
         height=48,
         fps=25.0,
         kept=True,
+        reader="decord",
     )
 
 
