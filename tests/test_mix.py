@@ -13,7 +13,6 @@ from subprocess import PIPE
 from typing import Any
 
 import av
-import decord
 import numpy as np
 import pytest
 
@@ -57,7 +56,7 @@ def rows_of(counts: dict[str, int]) -> list[Video]:
 
 
 def frames_of(path: Path, size: tuple[int, int] = (24, 32)) -> np.ndarray:
-    reader = decord.VideoReader(str(path), width=size[1], height=size[0])
+    reader = pytest.importorskip("decord").VideoReader(str(path), width=size[1], height=size[0])
     return np.stack([reader.next().asnumpy() for _ in range(len(reader))])
 
 
