@@ -2,9 +2,11 @@
 
 from collections import Counter
 
+from framemix.datasets.clips import Clip, class_labels
 from framemix.datasets.files import require_hashable
-from framemix.datasets.records import Video, class_labels
-from framemix.datasets.ucf101 import filter_videos
+from framemix.datasets.intake import list_clips
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.ucf101 import UCF101
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -14,17 +16,21 @@ from stages.paths import VIDEOS
 
 
 def main() -> None:
-    params = load_params()
-    require_hashable(params.data.ucf101, "data.ucf101")
-    videos = filter_videos(
-        params.data.ucf101,
+    params, key = load_params(), "data.ucf101"
+    root = params.data.ucf101
+    require_hashable(root, key)
+    videos = list_clips(
+        find_videos([UCF101], root, key),
+        root,
         params.filter,
+        keys=(key, "filter"),
         scratch=scratch_root(params.runtime.scratch) / "filter",
         cluster=params.runtime.cluster,
         limits=params.runtime.limits,
+        label="filter videos",
     )
     VIDEOS.parent.mkdir(parents=True, exist_ok=True)
-    write_table(VIDEOS, Video, videos)
+    write_table(VIDEOS, Clip, videos)
     kept = Counter(video.kept for video in videos)
     say(
         f"kept {kept[True]} videos of {len(class_labels(videos))} classes, "

@@ -1,12 +1,12 @@
 """Mixes the kept videos of a dataset into its store: `python -m stages.mix ucf101|rldd`."""
 
-from framemix.datasets.records import Clip, Video
-from framemix.datasets.sources import clip_sources, video_sources
+from framemix.datasets.clips import STATES, Clip, class_labels
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import arguments, run_stage
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.tables import read_table
 from stages.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 
@@ -14,9 +14,11 @@ from stages.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 def main() -> None:
     (dataset,), params = arguments(MIXED), load_params()
     if dataset == "ucf101":
-        sources = video_sources(read_table(VIDEOS, Video), params.data.ucf101)
+        clips = read_table(VIDEOS, Clip)
+        sources = sources_of(clips, params.data.ucf101, class_labels(clips))
     else:
-        sources = clip_sources(read_table(RLDD_TABLE, Clip), RLDD_CLIPS)
+        labels = {state: label for label, state in enumerate(STATES.values())}
+        sources = sources_of(read_table(RLDD_TABLE, Clip), RLDD_CLIPS, labels)
     build_store(
         sources,
         MIXED[dataset],

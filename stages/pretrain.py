@@ -1,6 +1,6 @@
 """Trains a network on UCF101's mixed clips: `python -m stages.pretrain vivit|nonlocal`."""
 
-from framemix.datasets.records import SplitVideo
+from framemix.datasets.clips import Clip
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import arguments, run_stage
@@ -17,7 +17,7 @@ def main() -> None:
 
     metrics = pretrain(
         MixedStore(MIXED["ucf101"]),
-        read_table(UCF101_SPLIT, SplitVideo),
+        read_table(UCF101_SPLIT, Clip),
         params.pretrain.vivit if model == "vivit" else params.pretrain.nonlocal_,
         seeds=params.seeds,
         target=MODELS[model],

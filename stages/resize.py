@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from framemix.datasets.clips import Clip
+from framemix.datasets.cutting import cut_clips
 from framemix.datasets.files import require_hashable
-from framemix.datasets.records import Clip, SplitClip
-from framemix.datasets.rldd import resize_clips
-from framemix.datasets.splits import SplitSettings, split_clips
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.rldd import RLDD
+from framemix.datasets.splits import SplitSettings, split_drivers
 from framemix.errors import DatasetError
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
@@ -16,19 +18,21 @@ from stages.paths import RLDD_CLIPS, RLDD_SPLIT, RLDD_TABLE
 
 
 def main() -> None:
-    params = load_params()
-    require_hashable(params.data.rldd, "data.rldd")
-    clips = resize_clips(
-        params.data.rldd,
+    params, key = load_params(), "data.rldd"
+    root = params.data.rldd
+    require_hashable(root, key)
+    clips = cut_clips(
+        find_videos([RLDD], root, key),
+        root,
         RLDD_CLIPS,
         params.resize,
         scratch=scratch_root(params.runtime.scratch) / "resize",
         cluster=params.runtime.cluster,
         limits=params.runtime.limits,
     )
-    split = split_clips(clips, params.split)
+    split = split_drivers(clips, params.split)
     write_table(RLDD_TABLE, Clip, clips)
-    write_table(RLDD_SPLIT, SplitClip, split)
+    write_table(RLDD_SPLIT, Clip, split)
     kept = sum(clip.kept for clip in clips)
     say(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
     if unjudged := without_drowsy_val(clips, params.split):
@@ -37,7 +41,7 @@ def main() -> None:
 
 def without_drowsy_val(clips: Sequence[Clip], split: SplitSettings) -> str | None:
     # What follows from a split without drowsy val clips, and which folds have some; else None.
-    val = [row.state for row in split_clips(clips, split) if row.subset == "val"]
+    val = [row.class_name for row in split_drivers(clips, split) if row.subset == "val"]
     if "drowsy" in val:
         return None
     folds = [f"fold{number}" for number in range(1, 6)]
@@ -56,10 +60,10 @@ def without_drowsy_val(clips: Sequence[Clip], split: SplitSettings) -> str | Non
 
 def _has_drowsy_val(clips: Sequence[Clip], split: SplitSettings) -> bool:
     try:
-        rows = split_clips(clips, split)
+        rows = split_drivers(clips, split)
     except DatasetError:  # all are in val
         return False
-    return any((row.state, row.subset) == ("drowsy", "val") for row in rows)
+    return any((row.class_name, row.subset) == ("drowsy", "val") for row in rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Divides UCF101's kept videos into train and val."""
 
-from framemix.datasets.records import SplitVideo, Video
+from framemix.datasets.clips import Clip
 from framemix.datasets.splits import split_videos
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -11,9 +11,9 @@ from stages.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
 
 def main() -> None:
     params = load_params()
-    videos = read_table(VIDEOS, Video)
+    videos = read_table(VIDEOS, Clip)
     rows, figures = split_videos(videos, params.split, params.data.ucf101_lists)
-    write_table(UCF101_SPLIT, SplitVideo, rows)
+    write_table(UCF101_SPLIT, Clip, rows)
     write_json(UCF101_SPLIT_FIGURES, figures)
     say(
         f"split.strategy = {params.split.strategy}: {figures['train_clips']} train clips, "

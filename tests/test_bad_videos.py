@@ -9,19 +9,21 @@ import av
 import numpy as np
 import pytest
 
+from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.cutting import ResizeSettings, cut_clips
 from framemix.datasets.files import require_hashable
-from framemix.datasets.records import Video
-from framemix.datasets.rldd import ResizeSettings, resize_clips
-from framemix.datasets.sources import clip_sources, video_sources
-from framemix.datasets.ucf101 import FilterSettings, filter_videos
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.rldd import RLDD
 from framemix.errors import DatasetError, VideoError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
 from framemix.store import MixedStore
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import cut_clip
 from tests.bad_videos import add_contents, add_names, add_no_files, add_playlists, encode
+from tests.listing import listed
 from tests.tiny_store import mix_settings
 
 LIMITS = Limits(seconds=60, memory_mb=1024)
@@ -29,16 +31,14 @@ GOOD = ["Archery/v_Archery_g01_c01.avi", "Archery/v_Archery_g02_c01.avi", "YoYo/
 FORMATS = ["rgb24", "yuv420p"]
 
 
-def filtered(root: Path, scratch: Path) -> list[Video]:
-    return filter_videos(
-        root, FilterSettings(min_frames=12), scratch=scratch, cluster=Cluster(2), limits=LIMITS
-    )
+def filtered(root: Path, scratch: Path) -> list[Clip]:
+    return listed(root, scratch, min_frames=12)
 
 
-def mixed(rows: list[Video], root: Path, folder: Path, pixel_format: str) -> dict[str, np.ndarray]:
+def mixed(rows: list[Clip], root: Path, folder: Path, pixel_format: str) -> dict[str, np.ndarray]:
     settings = mix_settings(pixel_format=pixel_format)
     build_store(
-        video_sources(rows, root),
+        sources_of(rows, root, class_labels(rows)),
         folder / "store",
         settings,
         scratch=folder / "s",
@@ -72,7 +72,7 @@ def bad(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, di
 
 
 @pytest.fixture(scope="module")
-def rows(bad: tuple[Path, dict], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Video]:
+def rows(bad: tuple[Path, dict], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Clip]:
     rows = filtered(bad[0], tmp_path_factory.mktemp("scratch"))
     return {row.video: row for row in rows}
 
@@ -121,10 +121,10 @@ def test_drivers_videos_are_cut_and_mixed_whatever_lies_beside_them(bad, clean, 
     results = []
     for folder in (good, root):
         work = tmp_path / f"work-{folder.name}"
-        clips = resize_clips(
-            folder, work / "clips", settings, scratch=work / "s", cluster=Cluster(2), limits=LIMITS
-        )
-        sources = clip_sources(clips, work / "clips")
+        found = find_videos([RLDD], folder, "data.rldd")
+        how = {"scratch": work / "s", "cluster": Cluster(2), "limits": LIMITS}
+        clips = cut_clips(found, folder, work / "clips", settings, **how)
+        sources = sources_of(clips, work / "clips", {"drowsy": 2})
         build_store(
             sources,
             work / "store",
@@ -136,9 +136,9 @@ def test_drivers_videos_are_cut_and_mixed_whatever_lies_beside_them(bad, clean, 
         store = MixedStore(work / "store")
         results.append((clips, {row.clip: store.read([row]).tobytes() for row in store.index}))
     (few, alone), (many, among) = results
-    assert {clip.source for clip in many} >= {f"Fold1_part1/{n}/10.mp4" for n in range(24)}
+    assert {clip.video for clip in many} >= {f"Fold1_part1/{n}/10.mp4" for n in range(24)}
     assert all(clip.kept != bool(clip.reason) for clip in many)
-    assert [clip for clip in many if clip.subject in ("90", "91")] == few
+    assert [clip for clip in many if clip.group in ("90", "91")] == few
     assert {name: among[name] for name in alone} == alone
 
 

@@ -24,7 +24,7 @@ from framemix.benchmarks.candidates import mix_candidates, network_candidates
 from framemix.benchmarks.networks import bench_networks, fold_splits, hits_of
 from framemix.benchmarks.runs import CALIBRATION_EPOCHS, Job, Outcome, epochs_in, run_job
 from framemix.cli import app
-from framemix.datasets.records import Video
+from framemix.datasets.clips import Clip
 from framemix.errors import DatasetError, FramemixError, VideoError
 from framemix.jobs.fingerprint import PACKAGE, source_files
 from framemix.models import build_model
@@ -55,8 +55,8 @@ def write_videos(root: Path, groups: int = 2, frames: int = 150) -> Path:
     return root
 
 
-def video(number: int, class_name: str, group: str) -> Video:
-    return Video(video=f"{class_name}/{number}.avi", class_name=class_name, group=group, kept=True)
+def video(number: int, class_name: str, group: str) -> Clip:
+    return Clip(video=f"{class_name}/{number}.avi", class_name=class_name, group=group, kept=True)
 
 
 def tiny_job(folder: Path) -> Job:

@@ -14,13 +14,13 @@ import numpy as np
 import psutil
 import pytest
 
-from framemix.datasets.records import Video
-from framemix.datasets.sources import video_sources
+from framemix.datasets.clips import Clip, class_labels
 from framemix.errors import ClusterError, VideoError
 from framemix.jobs.cluster import Cluster, map_tasks
 from framemix.jobs.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.video.writing import video_writer
 
 SRC = Path(__file__).resolve().parents[1] / "src"
@@ -205,11 +205,11 @@ def dask_cluster(tmp_path: Path) -> Iterator[DaskCluster]:
 
 def build(root: Path, folder: Path, cluster: Cluster) -> dict[str, bytes]:
     rows = [
-        Video(video=f.name, class_name=f.stem, group="g01", frames=120, kept=True)
+        Clip(video=f.name, class_name=f.stem, group="g01", frames=120, kept=True)
         for f in sorted(root.iterdir())
     ]
     build_store(
-        video_sources(rows, root),
+        sources_of(rows, root, class_labels(rows)),
         folder / "store",
         MixSettings(
             method="linear",

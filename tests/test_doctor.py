@@ -9,6 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from framemix.cli import app
+from framemix.datasets.clips import Clip
 from framemix.jobs.isolation import Limits
 from framemix.project import commands as checkout
 from framemix.project.doctor import (
@@ -21,6 +22,7 @@ from framemix.project.doctor import (
     examine_weights,
 )
 from framemix.project.params import parse_params
+from framemix.tables import write_table
 from stages import paths
 from tests.bad_videos import encode
 from tests.tiny_store import mix_settings
@@ -248,12 +250,14 @@ def fill(folder: Path, *names: str) -> None:
 def test_the_disk_is_judged_by_the_tables_that_list_what_is_in_the_folders(tmp_path):
     fill(tmp_path / "data/sample/ucf101", "A/a.avi", "A/b.avi")
     fill(tmp_path / "data/sample/rldd", "Fold1_part1/01/0.mp4", "Fold1_part1/01/10.mp4")
-    header = "video,class,group,frames,width,height,fps,kept,reason,reader"
-    rows = ["A/a.avi,A,g1,150,8,8,25.0,true,,pyav", "A/b.avi,A,g1,9,8,8,25.0,false,short,pyav"]
-    (tmp_path / "data/videos").write_text("\n".join([header, *rows, ""]))
-    header = "clip,subject,fold,state,source,start_seconds,frames,width,height,kept,reason,reader"
-    rows = [f"01_{n},01,1,x,Fold1_part1/01/{n}.mp4,0.0,9,8,8,true,,pyav" for n in (0, 10)]
-    (tmp_path / "data/clips").write_text("\n".join([header, *rows, rows[0], ""]))
+    videos = [Clip(video="A/a.avi", class_name="A", kept=True)]
+    videos += [Clip(video="A/b.avi", class_name="A", reason="short")]
+    write_table(tmp_path / "data/videos", Clip, videos)
+    clips = [
+        Clip(video=f"Fold1_part1/01/{n}.mp4", class_name="x", start=start, kept=True)
+        for n, start in ((0, 0), (0, 5), (10, 0))
+    ]
+    write_table(tmp_path / "data/clips", Clip, clips)
     ucf101, rldd, disk = mixed(tmp_path)
     assert ucf101.startswith("to mix of data.ucf101: 1 videos, those kept in ")
     assert rldd.startswith("to mix of data.rldd: 3 clips, those kept in ")

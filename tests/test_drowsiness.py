@@ -25,7 +25,6 @@ def drivers(*clips: tuple[str, str, float], called: Sequence[str] | None = None)
         Driver(
             clip=f"{subject}_{place}",
             subject=subject,
-            fold=1,
             state=state,
             predicted=called[place] if called else "drowsy" if p >= 0.5 else "alert",
             p_drowsy=p,

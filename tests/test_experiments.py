@@ -133,7 +133,6 @@ def drivers_of(fold: str, *, right: bool) -> list[Driver]:
         Driver(
             clip=f"{fold}_{state}",
             subject=fold,
-            fold=1,
             state=state,
             predicted="drowsy" if (state == "drowsy") == right else "alert",
             p_drowsy=0.9 if (state == "drowsy") == right else 0.1,

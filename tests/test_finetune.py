@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from framemix.benchmarks.paper import PAPER_VIVIT
-from framemix.datasets.records import SplitVideo
+from framemix.datasets.clips import Clip
 from framemix.datasets.splits import random_split
 from framemix.errors import ModelError, StoreError
 from framemix.finetuning.data import FinetuneData, task_of
@@ -208,7 +208,7 @@ def test_a_redrawn_split_is_4_to_1_anew_and_says_how_much_of_val_was_pretrained_
     data = finetune_data(tmp_path / "data")
     chosen = settings("fc", split="redrawn", epochs=1)
     metrics = run(source, data, tmp_path, chosen)
-    split = read_table(tmp_path / "out/split.csv", SplitVideo)
+    split = read_table(tmp_path / "out/split.csv", Clip)
     assert split == redrawn(data).ucf101_split
     val = {video.video for video in split if video.subset == "val"}
     before = {video.video for video in data.ucf101_split if video.subset == "val"}
@@ -232,7 +232,7 @@ def test_a_split_is_not_drawn_again_as_it_was(data: FinetuneData, seed: int) -> 
     names = [name for name in ACTIONS for _ in range(100)]
     subsets = random_split(names, folds=5, fold=0, seed=seed)
     split = [
-        SplitVideo(video=str(place), class_name=name, group="g01", subset=subset)
+        Clip(video=str(place), class_name=name, group="g01", subset=subset)
         for place, (name, subset) in enumerate(zip(names, subsets, strict=True))
     ]
     again = redrawn(replace(data, ucf101_split=split)).ucf101_split

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from framemix.datasets.records import LabelledVideo, judged
-from framemix.datasets.sources import labelled_sources
+from framemix.datasets.clips import Clip, class_labels
 from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.cells import parse_cell, training_runs
-from framemix.frame_mixup.classes import partners, require_pairs
+from framemix.frame_mixup.classes import judged, partners, require_pairs, with_reversals
 from framemix.frame_mixup.figures import Line, Panel, _draw
 from framemix.frame_mixup.intervals import Mean, difference_of, mean_of
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
@@ -38,6 +37,7 @@ from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
 from framemix.project.params import load_params
 from framemix.store import MixedStore
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.tables import read_table, write_table
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
@@ -144,7 +144,7 @@ def test_of_many_classes_those_are_named_that_a_misspelt_one_may_mean() -> None:
 # Asking
 
 
-def write_videos(root: Path, length: int) -> list[LabelledVideo]:
+def write_videos(root: Path, length: int) -> list[Clip]:
     rows = []
     for name, subset in product(CLASSES, ("train", "val", "test")):
         path = root / subset / name / "0.avi"
@@ -155,15 +155,13 @@ def write_videos(root: Path, length: int) -> list[LabelledVideo]:
             ):
                 write(frame)
         video = path.relative_to(root).as_posix()
-        rows.append(
-            LabelledVideo(video=video, class_name=name, subset=subset, frames=length, kept=True)
-        )
+        rows.append(Clip(video=video, class_name=name, subset=subset, frames=length, kept=True))
     return rows
 
 
-def store_of(root: Path, rows: list[LabelledVideo], folder: Path, **mix: Any) -> MixedStore:
+def store_of(root: Path, rows: list[Clip], folder: Path, **mix: Any) -> MixedStore:
     build_store(
-        labelled_sources(rows, root, PARTNERS),
+        with_reversals(sources_of(rows, root, class_labels(rows)), PARTNERS),
         folder / "store",
         mix_settings(segments=SEGMENTS, size=[SIZE, SIZE], **mix),
         scratch=folder / "scratch",
@@ -174,13 +172,13 @@ def store_of(root: Path, rows: list[LabelledVideo], folder: Path, **mix: Any) ->
 
 
 @pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledVideo]]:
+def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Clip]]:
     root = tmp_path_factory.mktemp("study") / "videos"
     return root, write_videos(root, 24)
 
 
 @pytest.fixture(scope="module")
-def averages(videos: tuple[Path, list[LabelledVideo]]) -> MixedStore:
+def averages(videos: tuple[Path, list[Clip]]) -> MixedStore:
     return store_of(*videos, videos[0].parent / "averages", method="average")
 
 
@@ -189,12 +187,12 @@ def trained(net: nn.Module) -> TrainedModel:
     return TrainedModel(net, config, CLASSES, {}, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def answers_of(net: nn.Module, store: MixedStore, rows: list[LabelledVideo]) -> list[Answer]:
+def answers_of(net: nn.Module, store: MixedStore, rows: list[Clip]) -> list[Answer]:
     return ask(trained(net), store, rows, PARTNERS, batch_size=4, device=torch.device("cpu"))
 
 
 def test_judged_videos_with_a_reversed_class_are_mixed_backward_too(
-    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]], tmp_path: Path
+    averages: MixedStore, videos: tuple[Path, list[Clip]], tmp_path: Path
 ) -> None:
     backward = {r.clip: r.class_name for r in averages.index if r.clip.endswith(" backward")}
     assert backward == {
@@ -214,7 +212,7 @@ def test_judged_videos_with_a_reversed_class_are_mixed_backward_too(
 
 @pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
 def test_a_window_is_the_same_stretch_of_the_video_backward(
-    pixel_format: str, videos: tuple[Path, list[LabelledVideo]]
+    pixel_format: str, videos: tuple[Path, list[Clip]]
 ) -> None:
     settings = mix_settings(
         segments=SEGMENTS,
@@ -229,13 +227,13 @@ def test_a_window_is_the_same_stretch_of_the_video_backward(
 
 
 def test_networks_are_judged_by_test_videos_or_else_by_val_videos(
-    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+    averages: MixedStore, videos: tuple[Path, list[Clip]]
 ) -> None:
     asked = answers_of(network(), averages, videos[1])
     assert [a.video for a in asked] == [f"test/{name}/0.avi" for name in CLASSES]
     without = [row for row in videos[1] if row.subset != "test"]
     assert [row.video for row in judged(without)] == [f"val/{name}/0.avi" for name in CLASSES]
-    sources = labelled_sources(without, videos[0], PARTNERS)
+    sources = with_reversals(sources_of(without, videos[0], class_labels(without)), PARTNERS)
     assert sum(source.backward for source in sources) == 2
 
 
@@ -264,7 +262,7 @@ def test_whoever_answers_alike_forward_and_backward_is_right_about_half(
     left: tuple[int, int],
     right: tuple[int, int],
     averages: MixedStore,
-    videos: tuple[Path, list[LabelledVideo]],
+    videos: tuple[Path, list[Clip]],
 ) -> None:
     asked = answers_of(Fixed(*scores), averages, videos[1])
     assert [(a.forward, a.backward) for a in asked] == [left, right, (None, None)]
@@ -273,7 +271,7 @@ def test_whoever_answers_alike_forward_and_backward_is_right_about_half(
 
 
 def test_tsn_on_averages_of_decoded_videos_is_right_about_exactly_half(
-    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+    averages: MixedStore, videos: tuple[Path, list[Clip]]
 ) -> None:
     for seed in range(5):
         asked = answers_of(network(seed=seed), averages, videos[1])[:2]
@@ -289,7 +287,7 @@ class Ends(nn.Module):
 
 
 def test_who_answers_the_other_way_about_a_reversal_is_right_or_wrong_about_both(
-    averages: MixedStore, videos: tuple[Path, list[LabelledVideo]]
+    averages: MixedStore, videos: tuple[Path, list[Clip]]
 ) -> None:
     left, right, _ = answers_of(Ends(), averages, videos[1])
     assert left.forward == left.backward

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from framemix.datasets.records import Video
-from framemix.datasets.rldd import ResizeSettings, resize_clips
-from framemix.datasets.sources import video_sources
+from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.cutting import ResizeSettings, cut_clips
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.rldd import RLDD
 from framemix.errors import DatasetError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
 from framemix.store import MixedStore
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from tests.bad_videos import encode
 from tests.pipeline import EndedEarlyError, Project
 from tests.tiny_store import mix_settings
@@ -44,12 +46,12 @@ def grow(disk: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Video]]:
+def videos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Clip]]:
     root, rows = tmp_path_factory.mktemp("videos"), []
     for name in "ABCD":
         video = f"{name}/v_{name}_g01_c01.avi"
         encode(root / video)
-        rows.append(Video(video=video, class_name=name, group="g01", frames=24, kept=True))
+        rows.append(Clip(video=video, class_name=name, group="g01", frames=24, kept=True))
     return root, rows
 
 
@@ -77,7 +79,7 @@ def test_mixing_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
 
     def mix(scratch: Path, store: Path) -> None:
         build_store(
-            video_sources(videos[1], videos[0]),
+            sources_of(videos[1], videos[0], class_labels(videos[1])),
             store,
             settings,
             scratch=scratch,
@@ -111,7 +113,8 @@ def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
     settings = ResizeSettings(states=[10], orientation="any", frames=24, fps=25, clips=None)
 
     def resize() -> list[bool]:
-        clips = resize_clips(
+        clips = cut_clips(
+            find_videos([RLDD], tmp_path / "rldd", "data.rldd"),
             tmp_path / "rldd",
             tmp_path / "clips",
             settings,

@@ -17,13 +17,12 @@ import numpy as np
 import psutil
 import pytest
 
-from framemix.datasets.records import Video
-from framemix.datasets.ucf101 import FilterSettings, filter_videos
+from framemix.datasets.clips import Clip
 from framemix.errors import VideoError
-from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits, _Child, _receive, _send, isolated
 from framemix.video.reading import count_frames, stream_frames
 from framemix.video.writing import video_writer
+from tests.listing import listed
 
 LIMITS = Limits(seconds=1.5, memory_mb=256)
 REASONS = {
@@ -261,9 +260,8 @@ def write_videos(root: Path, good: int, bad: list[str]) -> None:
         (root / f"{frames}.avi").unlink()
 
 
-def run(root: Path, scratch: Path) -> dict[str, Video]:
-    settings = FilterSettings(min_frames=7)
-    rows = filter_videos(root, settings, scratch=scratch, cluster=Cluster(2), limits=LIMITS)
+def run(root: Path, scratch: Path) -> dict[str, Clip]:
+    rows = listed(root, scratch, min_frames=7, limits=LIMITS)
     return {row.video: row for row in rows}
 
 

@@ -16,8 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from framemix.datasets.records import Clip, Video
-from framemix.datasets.sources import Source, clip_sources, video_sources
+from framemix.datasets.clips import Clip, class_labels
 from framemix.errors import FramemixError, VideoError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
@@ -27,6 +26,7 @@ from framemix.mixing.files import mix_variants, mix_video
 from framemix.store import MixedStore
 from framemix.store import build as store_build
 from framemix.store.build import build_store
+from framemix.store.sources import Source, sources_of
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames
 from framemix.video.writing import video_writer
@@ -48,9 +48,9 @@ LIMITS = Limits(seconds=60, memory_mb=1024)
 settings_with = partial(mix_settings, size=[24, 32])
 
 
-def rows_of(counts: dict[str, int]) -> list[Video]:
+def rows_of(counts: dict[str, int]) -> list[Clip]:
     return [
-        Video(video=name, class_name=name.split("/")[0], group="g01", frames=count, kept=True)
+        Clip(video=name, class_name=name.split("/")[0], group="g01", frames=count, kept=True)
         for name, count in counts.items()
     ]
 
@@ -63,7 +63,8 @@ def frames_of(path: Path, size: tuple[int, int] = (24, 32)) -> np.ndarray:
 def build(root: Path, folder: Path, counts: dict[str, int] = COUNTS, **changes: Any) -> MixedStore:
     """Mix as the stage does: its outputs are gone before it runs, its scratch folder is not."""
     shutil.rmtree(folder / "store", ignore_errors=True)
-    sources = video_sources(rows_of(counts), root)
+    rows = rows_of(counts)
+    sources = sources_of(rows, root, class_labels(rows))
     options = {
         "scratch": folder / "scratch",
         "cluster": Cluster(changes.pop("workers", 1)),
@@ -213,22 +214,21 @@ def test_a_real_video_mixes_to_what_its_frames_mix_to(shared):
 
 def test_labels_are_those_of_the_kept_classes_by_code_point():
     rows = [
-        Video(video=f"{name}/v.avi", class_name=name, group="g01", frames=9, kept=kept)
+        Clip(video=f"{name}/v.avi", class_name=name, group="g01", frames=9, kept=kept)
         for name, kept in [("b", True), ("Zoo", True), ("Aa", False), ("été", True), ("a", True)]
     ]
-    sources = video_sources(rows, Path("/data"))
+    sources = sources_of(rows, Path("/data"), class_labels(rows))
     assert {s.class_name: s.label for s in sources} == {"Zoo": 0, "a": 1, "b": 2, "été": 3}
-    assert sources[0] == Source("b/v.avi", Path("/data/b/v.avi"), "b", 2, 9)
+    assert sources[0] == Source("b/v.avi", rows[0], Path("/data/b/v.avi"), "b", 2)
 
 
-def test_the_states_of_drivers_have_fixed_labels_whichever_are_there():
-    clips = [
-        Clip(clip=f"01_{n}_0", subject="01", state=state, source="", frames=9, kept=kept)
-        for n, state, kept in [(10, "drowsy", True), (0, "alert", True), (5, "low_vigilant", False)]
-    ]
-    assert clip_sources(clips, Path("/clips")) == [
-        Source("01_10_0", Path("/clips/01_10_0.mp4"), "drowsy", 2, 9),
-        Source("01_0_0", Path("/clips/01_0_0.mp4"), "alert", 0, 9),
+def test_a_stretch_of_a_drivers_video_is_mixed_from_the_clip_that_was_cut_out():
+    labels = {"alert": 0, "low_vigilant": 1, "drowsy": 2}
+    where = {"video": "Fold1_part1/1/x.mp4", "group": "01", "start": 5.0, "end": 10.0, "fps": 30}
+    clips = [Clip(class_name=name, kept=name != "alert", **where) for name in labels]
+    assert sources_of(clips, Path("/clips"), labels) == [
+        Source("01_5_150", clips[1], Path("/clips/01_5_150.mp4"), "low_vigilant", 1),
+        Source("01_10_150", clips[2], Path("/clips/01_10_150.mp4"), "drowsy", 2),
     ]
 
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from typer.testing import Result as Ended
 
 from framemix.cli import app
-from framemix.datasets.sources import Source
+from framemix.datasets import clips
 from framemix.errors import FramemixError
 from framemix.inference import overlay
 from framemix.inference.clips import (
@@ -45,6 +45,7 @@ from framemix.mixing import Pixels, mix_frames
 from framemix.models import load_model
 from framemix.store import MixedStore
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.training.data import Example
 from framemix.training.prediction import predict as predict_store
 from framemix.video.reading import count_frames, describe, examine, stream_frames
@@ -79,7 +80,11 @@ def test_says_what_the_pipeline_says_of_the_same_video(
     mix = {"pixel_format": pixel_format, "window": window}
     write_model(tmp_path / "model.safetensors", config, **mix)
     videos = find_videos([str(here / "videos")])
-    sources = [Source(v.name, v, "a", 0, count_frames(v)) for v in videos]
+    rows = [
+        clips.Clip(video=video.name, class_name="a", frames=count_frames(video), kept=True)
+        for video in videos
+    ]
+    sources = sources_of(rows, here / "videos", {"a": 0})
     store = tmp_path / "store"
     store.mkdir()
     how: dict[str, Any] = {"scratch": tmp_path / "scratch", "cluster": Cluster(1)}

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from framemix.datasets.records import SplitVideo
+from framemix.datasets.clips import Clip
 from framemix.errors import DatasetError
 from framemix.metrics.accuracy import classification_metrics
 from framemix.mixing import MixSettings
@@ -63,7 +63,7 @@ def target(
 def run(
     store: MixedStore,
     target: Path,
-    split: list[SplitVideo] | None = None,
+    split: list[Clip] | None = None,
     settings: PretrainModel | None = None,
     views: int = 1,
 ) -> None:

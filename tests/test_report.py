@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from framemix.datasets.records import SplitVideo
+from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.splits import SplitSettings
 from framemix.evaluation.figures import (
     confusion_matrix,
@@ -182,7 +182,7 @@ def test_every_class_has_a_row_that_agrees_with_the_predictions(reports: Path) -
 def test_drivers_and_subjects_are_those_of_the_val_side(reports: Path, data: FinetuneData) -> None:
     drivers = read_table(reports / "drivers.csv", Driver)
     assert {driver.clip for driver in drivers} == {
-        clip.clip for clip in data.rldd_split if clip.subset == "val"
+        clip_name(clip) for clip in data.rldd_split if clip.subset == "val"
     }
     (subject,) = read_table(reports / "subjects.csv", SubjectRow)
     assert (subject.drowsy_clips, subject.alert_clips) == (2, 2)
@@ -287,7 +287,7 @@ def test_groups_are_counted_by_their_scope_and_subjects_apart_from_them(
     data: FinetuneData, models: Path, scope: Any, clusters: int
 ) -> None:
     """The tiny store has the same group in each of three classes, and one subject."""
-    clips = [clip.model_copy(update={"subject": "g01"}) for clip in data.rldd_split]
+    clips = [clip.model_copy(update={"group": "g01"}) for clip in data.rldd_split]
     judge = Judge(replace(data, rldd_split=clips), scope, 4, CPU, VIEWS)
     assert judge.finetuned(models / "finetuned").top1.clusters == clusters
 
@@ -298,7 +298,7 @@ def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
     folder = Path(shutil.copytree(models / "finetuned", tmp_path / "finetuned"))
     turned = {"train": "val", "val": "train"}
     split = [v.model_copy(update={"subset": turned[v.subset]}) for v in data.ucf101_split]
-    write_table(folder / "split.csv", SplitVideo, split)
+    write_table(folder / "split.csv", Clip, split)
     judged = Judge(data, "class", 4, CPU, VIEWS).finetuned(folder)
     videos = {e.row.clip for e in judged.examples if e.store is data.ucf101}
     assert videos == {video.video for video in split if video.subset == "val"}
@@ -550,7 +550,7 @@ def test_reliability_of_no_clip_and_of_many_is_drawn(tmp_path: Path) -> None:
     # Bins of a single state too: their limits touch 0 and 1.
     bins += reliability(
         [
-            Driver(clip=str(p), subject="1", fold=1, state=state, predicted="drowsy", p_drowsy=p)
+            Driver(clip=str(p), subject="1", state=state, predicted="drowsy", p_drowsy=p)
             for state, p in (("alert", 0.05), ("drowsy", 0.95))
         ]
     )

@@ -13,15 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from framemix.datasets.records import Clip
-from framemix.datasets.rldd import (
-    DriverVideo,
+from framemix.datasets.clips import STATES, Clip, clip_file, clip_name
+from framemix.datasets.cutting import (
     ResizeSettings,
+    Source,
+    cut_clips,
     find_sources,
     plan_clips,
-    resize_clips,
 )
-from framemix.datasets.splits import SplitSettings, split_clips
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.rldd import RLDD
+from framemix.datasets.splits import SplitSettings, split_drivers
 from framemix.errors import DatasetError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
@@ -82,7 +84,8 @@ def write_video(path: Path, size: tuple[int, int], count: int, rotation: int = 0
 
 def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[list[Clip], Path]:
     target = folder / "clips"
-    clips = resize_clips(
+    clips = cut_clips(
+        find_videos([RLDD], root, "data.rldd"),
         root,
         target,
         settings_with(**changes),
@@ -91,6 +94,10 @@ def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[lis
         limits=LIMITS,
     )
     return clips, target
+
+
+def sources_in(root: Path, chosen: ResizeSettings) -> tuple[list[Source], list[Clip]]:
+    return find_sources(find_videos([RLDD], root, "data.rldd"), root, chosen, LIMITS)
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +120,7 @@ def resized(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[
 def rows(resized: tuple[list[Clip], Path]) -> dict[str, list[Clip]]:
     rows = defaultdict(list)
     for clip in resized[0]:
-        rows[clip.source].append(clip)
+        rows[clip.video].append(clip)
     return rows
 
 
@@ -136,34 +143,39 @@ def test_every_file_has_a_row(root, rows):
     ],
 )
 def test_clips_are_named_by_subject_state_and_start_frame(rows, source, names):
-    assert [clip.clip for clip in rows[source]] == names
+    assert [clip_name(clip) for clip in rows[source]] == names
     assert all(clip.kept and not clip.reason for clip in rows[source])
 
 
 def test_a_clips_row_says_what_it_is_and_where_it_comes_from(rows):
-    assert rows["Fold1_part1/01/10.MOV"][1] == Clip(
-        clip="01_10_15",
-        subject="01",
-        fold=1,
-        state="drowsy",
-        source="Fold1_part1/01/10.MOV",
-        start_seconds=0.5,
+    row = rows["Fold1_part1/01/10.MOV"][1]
+    assert row == Clip(
+        video="Fold1_part1/01/10.MOV",
+        class_name="drowsy",
+        group="01",
+        subset="fold1",
+        start=0.5,
+        end=1.0,
         frames=15,
+        seconds=0.5,
         width=320,
         height=240,
+        fps=30.0,
+        reader=row.reader,
         kept=True,
         reader="decord",
     )
+    assert row.reader in ("decord", "pyav")
 
 
 def test_every_kept_clip_is_a_file_of_exactly_its_frames_at_320x240_and_no_other_is_there(resized):
     clips, target = resized
     kept = [clip for clip in clips if clip.kept]
-    assert sorted(f.name for f in target.iterdir()) == sorted(f"{c.clip}.mp4" for c in kept)
+    assert sorted(f.name for f in target.iterdir()) == sorted(f"{clip_name(c)}.mp4" for c in kept)
     for clip in kept:
-        info = describe(target / f"{clip.clip}.mp4")
+        info = describe(clip_file(clip, target))
         assert (info.width, info.height, info.fps) == (320, 240, 30)
-        assert count_frames(target / f"{clip.clip}.mp4") == 15
+        assert count_frames(clip_file(clip, target)) == 15
 
 
 def test_of_several_streams_clips_show_the_one_whose_shape_was_looked_at(tmp_path):
@@ -180,7 +192,7 @@ def test_of_several_streams_clips_show_the_one_whose_shape_was_looked_at(tmp_pat
     (clip,), target = cut(tmp_path / "root", tmp_path)
     assert (info.width, info.height, info.stream) == (192, 128, 1)
     assert clip.kept
-    cut_frames = stream_frames(target / f"{clip.clip}.mp4", size=(8, 8), fit="squeeze")
+    cut_frames = stream_frames(clip_file(clip, target), size=(8, 8), fit="squeeze")
     source = stream_frames(path, size=(8, 8), fit="squeeze")
     for frame, expected in zip(cut_frames, islice(source, 15), strict=True):
         assert np.abs(frame - expected.astype(float)).max() < 4
@@ -189,10 +201,10 @@ def test_of_several_streams_clips_show_the_one_whose_shape_was_looked_at(tmp_pat
 def test_a_subject_that_is_in_two_folds_gives_clips_of_one(tmp_path):
     for fold in (1, 2):
         write_video(tmp_path / f"Fold{fold}_part1/01/10.mp4", (96, 64), 20)
-    sources, rejected = find_sources(tmp_path, settings_with(), LIMITS)
-    assert [source.video for source in sources] == ["Fold1_part1/01/10.mp4"]
+    sources, rejected = sources_in(tmp_path, settings_with())
+    assert [source.row.video for source in sources] == ["Fold1_part1/01/10.mp4"]
     (row,) = rejected
-    assert (row.source, row.reason) == (
+    assert (row.video, row.reason) == (
         "Fold2_part1/01/10.mp4",
         "same subject and state as Fold1_part1/01/10.mp4",
     )
@@ -204,7 +216,7 @@ def test_a_subject_that_is_in_two_folds_gives_clips_of_one(tmp_path):
         ("Fold3_part1/20/0.mp4", "displayed as 64x96, not landscape"),
         ("Fold3_part1/20/10.mp4", "displayed as 64x64, not landscape"),
         ("Fold3_part2/21/10.mp4", "displayed as 64x96, not landscape"),
-        ("Fold4_part1/30/5.mp4", "state 5 is not in resize.states"),
+        ("Fold4_part1/30/5.mp4", "low_vigilant is not in resize.states = [0, 10]"),
         ("Fold4_part1/31/0.mp4", "0.3 s, shorter than a clip of 0.5 s"),
         ("Fold5_part1/41/0.mp4", "same subject and state as Fold5_part1/41/0.mov"),
         (NO_VIDEO, "is no AVI, MP4, MOV, MKV, WebM or WMV file"),
@@ -213,20 +225,23 @@ def test_a_subject_that_is_in_two_folds_gives_clips_of_one(tmp_path):
 )
 def test_a_file_that_gives_no_clip_has_a_reason(rows, source, reason):
     (row,) = rows[source]
-    assert (row.clip, row.kept, row.reason) == ("", False, reason)
+    assert (row.start, row.kept, row.reason) == (None, False, reason)
 
 
 def test_any_orientation_takes_portrait_and_square_too(root):
-    sources, rejected = find_sources(root, settings_with(orientation="any"), LIMITS)
-    found = {source.video for source in sources}
+    sources, rejected = sources_in(root, settings_with(orientation="any"))
+    found = {source.row.video for source in sources}
     assert {"Fold3_part1/20/0.mp4", "Fold3_part1/20/10.mp4", "Fold3_part2/21/10.mp4"} <= found
     assert not [row for row in rejected if "landscape" in row.reason]
 
 
-@pytest.mark.parametrize(("states", "found"), [([5], {5}), ([0, 5, 10], {0, 5, 10})])
+@pytest.mark.parametrize(
+    ("states", "found"),
+    [([5], {"low_vigilant"}), ([0, 5, 10], {"alert", "low_vigilant", "drowsy"})],
+)
 def test_only_the_states_asked_for_are_cut(root, states, found):
-    sources, _ = find_sources(root, settings_with(states=states), LIMITS)
-    assert {source.state for source in sources} == found
+    sources, _ = sources_in(root, settings_with(states=states))
+    assert {source.row.class_name for source in sources} == found
 
 
 def test_clips_are_the_same_bytes_in_another_run(root, resized, tmp_path):
@@ -239,7 +254,7 @@ def test_clips_are_the_same_bytes_in_another_run(root, resized, tmp_path):
 
 def test_a_clip_that_was_deleted_because_it_is_damaged_is_cut_anew(root, resized, tmp_path):
     clips, target = cut(root, tmp_path)
-    name = next(f"{clip.clip}.mp4" for clip in clips if clip.kept)
+    name = next(f"{clip_name(clip)}.mp4" for clip in clips if clip.kept)
     for file in tmp_path.rglob(name):  # the scratch folder has it too
         file.unlink()
     assert cut(root, tmp_path)[0] == clips
@@ -249,19 +264,21 @@ def test_a_clip_that_was_deleted_because_it_is_damaged_is_cut_anew(root, resized
 # The cap
 
 
+def driver_video(subject: int, state: int, clips: int) -> Source:
+    row = Clip(
+        video=f"Fold1_part1/{subject:02}/{state}.mp4",
+        class_name=STATES[state],
+        group=f"{subject:02}",
+        subset="fold1",
+    )
+    return Source(row, VideoInfo(640, 480, 30.0, 600.0), clips)
+
+
 @st.composite
-def driver_videos(draw: st.DrawFn) -> list[DriverVideo]:
+def driver_videos(draw: st.DrawFn) -> list[Source]:
     subjects = draw(st.lists(st.integers(1, 60), min_size=1, max_size=8, unique=True))
-    info = VideoInfo(640, 480, 30.0, 60.0)
     return [
-        DriverVideo(
-            f"Fold1_part1/{subject:02}/{state}.mp4",
-            f"{subject:02}",
-            1,
-            state,
-            info,
-            draw(st.integers(1, 12)),
-        )
+        driver_video(subject, state, draw(st.integers(1, 12)))
         for subject in subjects
         for state in draw(st.sets(st.sampled_from([0, 5, 10]), min_size=1))
     ]
@@ -272,15 +289,15 @@ def driver_videos(draw: st.DrawFn) -> list[DriverVideo]:
 def test_the_cap_is_kept_in_every_state_and_spread_over_its_videos(videos, cap):
     chosen = settings_with(states=[0, 5, 10], clips=cap)
     plan = plan_clips(videos, chosen)
-    taken = Counter(source.video for source, _ in plan)
-    for state in (0, 5, 10):
-        of_state = [video for video in videos if video.state == state]
+    taken = Counter(source.row.video for source, _ in plan)
+    for state in STATES.values():
+        of_state = [video for video in videos if video.row.class_name == state]
         available = sum(video.clips for video in of_state)
-        planned = sum(taken[video.video] for video in of_state)
+        planned = sum(taken[video.row.video] for video in of_state)
         assert planned == (available if cap is None else min(cap, available))
         # A video gives fewer than another, by more than one, only when it has no more.
-        most = max((taken[video.video] for video in of_state), default=0)
-        assert all(taken[v.video] >= min(most - 1, v.clips) for v in of_state)
+        most = max((taken[video.row.video] for video in of_state), default=0)
+        assert all(taken[v.row.video] >= min(most - 1, v.clips) for v in of_state)
 
 
 @given(driver_videos(), st.one_of(st.none(), st.integers(1, 60)))
@@ -288,29 +305,29 @@ def test_the_cap_is_kept_in_every_state_and_spread_over_its_videos(videos, cap):
 def test_planned_clips_have_one_name_each_and_do_not_overlap(videos, cap):
     chosen = settings_with(states=[0, 5, 10], clips=cap)
     plan = plan_clips(videos, chosen)
-    assert len({clip.clip for _, clip in plan}) == len(plan)
+    assert len({clip_name(clip) for _, clip in plan}) == len(plan)
     starts = defaultdict(list)
     for source, clip in plan:
-        start = int(clip.clip.rsplit("_", 1)[1])
-        assert clip.start_seconds == pytest.approx(start / 30, abs=0.0006)
+        start = int(clip_name(clip).rsplit("_", 1)[1])
+        assert clip.start == pytest.approx(start / 30, abs=0.0006)
+        assert clip.end - clip.start == pytest.approx(15 / 30, abs=0.0011)
         assert 0 <= start <= (source.clips - 1) * 15
-        starts[source.video].append(start)
+        starts[source.row.video].append(start)
     for of_video in starts.values():
         assert all(b - a >= 15 for a, b in pairwise(of_video))
 
 
 def test_a_few_clips_of_a_long_video_lie_evenly_over_it():
-    long = DriverVideo("Fold1_part1/01/0.mp4", "01", 1, 0, VideoInfo(640, 480, 30.0, 600.0), 1200)
-    plan = plan_clips([long], settings_with(clips=3))
-    assert [clip.start_seconds for _, clip in plan] == [100.0, 300.0, 500.0]
+    plan = plan_clips([driver_video(1, 0, clips=1200)], settings_with(clips=3))
+    assert [clip.start for _, clip in plan] == [100.0, 300.0, 500.0]
 
 
 def test_with_a_cap_a_video_that_is_not_needed_says_so(root, tmp_path):
     clips, target = cut(root, tmp_path, clips=1)
     kept = [clip for clip in clips if clip.kept]
-    assert Counter(clip.state for clip in kept) == {"alert": 1, "drowsy": 1}
+    assert Counter(clip.class_name for clip in kept) == {"alert": 1, "drowsy": 1}
     assert len(list(target.iterdir())) == 2
-    reasons = {clip.source: clip.reason for clip in clips if not clip.kept}
+    reasons = {clip.video: clip.reason for clip in clips if not clip.kept}
     assert reasons["Fold2_part1/7/10.m4v"] == "resize.clips = 1 is reached"
 
 
@@ -334,9 +351,9 @@ def test_a_video_that_ends_before_its_header_says_gives_the_clips_that_are_there
 
     clips, target = cut(tmp_path / "root", tmp_path)
     kept = [clip for clip in clips if clip.kept]
-    assert [clip.clip for clip in clips] == ["01_0_0", "01_0_15", "01_0_30", "01_0_45"]
+    assert [clip_name(clip) for clip in clips] == ["01_0_0", "01_0_15", "01_0_30", "01_0_45"]
     assert 1 <= len(kept) < 4
-    assert sorted(f.name for f in target.iterdir()) == [f"{clip.clip}.mp4" for clip in kept]
+    assert sorted(f.name for f in target.iterdir()) == [f"{clip_name(clip)}.mp4" for clip in kept]
     for clip in clips[len(kept) :]:
         assert clip.reason
         assert str(tmp_path) not in clip.reason
@@ -349,7 +366,7 @@ def test_a_missing_or_empty_root_names_the_param_and_what_is_expected(tmp_path, 
     if present:
         root.mkdir()
         (root / present).write_text("put UTA-RLDD here\n")
-    problem = "no video in it" if present else "no such folder"
+    problem = "no video of a class in it" if present else "no such folder"
     with pytest.raises(DatasetError) as caught:
         cut(root, tmp_path)
     assert str(caught.value) == (
@@ -379,23 +396,24 @@ def test_resize_settings_refuse_what_does_not_exist(change):
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_by_subject_no_driver_is_on_both_sides(resized, fold):
-    split = split_clips(resized[0], split_settings("subject", fold))
-    assert [row.clip for row in split] == [clip.clip for clip in resized[0] if clip.kept]
-    train, val = ({row.subject for row in split if row.subset == s} for s in ("train", "val"))
+    split = split_drivers(resized[0], split_settings("subject", fold))
+    assert [clip_name(row) for row in split] == [clip_name(c) for c in resized[0] if c.kept]
+    train, val = ({row.group for row in split if row.subset == s} for s in ("train", "val"))
     assert train
     assert val
     assert not train & val
 
 
 def test_fold3_validates_the_clips_of_the_third_folds_folders(resized):
-    split = split_clips(resized[0], split_settings("fold3"))
-    assert [row.clip for row in split if row.subset == "val"] == ["21_0_0"]
-    assert {row.fold for row in split if row.subset == "train"} == {1, 2, 5}
+    split = split_drivers(resized[0], split_settings("fold3"))
+    assert [clip_name(row) for row in split if row.subset == "val"] == ["21_0_0"]
+    folds = {row.video.partition("_")[0] for row in split if row.subset == "train"}
+    assert folds == {"Fold1", "Fold2", "Fold5"}
 
 
 def clip_of(subject: str, fold: int, state: str) -> Clip:
     name = f"{subject}_{state}"
-    return Clip(clip=name, subject=subject, fold=fold, state=state, source=name, kept=True)
+    return Clip(video=name, class_name=state, group=subject, subset=f"fold{fold}", kept=True)
 
 
 DROWSY = [clip_of(f"{fold:02}", fold, "drowsy") for fold in (1, 3)]
@@ -456,12 +474,12 @@ def drivers(shared: Path) -> Path:
 
 
 def test_of_real_videos_only_the_landscape_ones_are_taken(drivers):
-    sources, rejected = find_sources(drivers, settings_with(states=[0, 5, 10], frames=150), LIMITS)
-    assert [(s.video, s.clips) for s in sources] == [
+    sources, rejected = sources_in(drivers, settings_with(states=[0, 5, 10], frames=150))
+    assert [(s.row.video, s.clips) for s in sources] == [
         ("Fold1_part1/01/0.mp4", 1),
         ("Fold1_part1/01/10.mp4", 1),
     ]
-    assert {row.source: row.reason for row in rejected} == {
+    assert {row.video: row.reason for row in rejected} == {
         f"{folder}.mp4": f"displayed as {size}, not landscape"
         for folder, size in [
             ("Fold1_part1/01/5", "512x512"),
@@ -484,7 +502,7 @@ def test_real_videos_of_any_orientation_and_rate_become_exact_clips(drivers, tmp
         clips=3,
     )
     kept = [clip for clip in clips if clip.kept]
-    assert Counter(clip.state for clip in kept) == {"alert": 3, "low_vigilant": 3, "drowsy": 3}
-    assert {clip.subject for clip in kept if clip.state == "alert"} == {"01", "07", "13"}
+    assert Counter(clip.class_name for clip in kept) == {"alert": 3, "low_vigilant": 3, "drowsy": 3}
+    assert {clip.group for clip in kept if clip.class_name == "alert"} == {"01", "07", "13"}
     for clip in kept:
-        assert count_frames(target / f"{clip.clip}.mp4") == 30
+        assert count_frames(clip_file(clip, target)) == 30

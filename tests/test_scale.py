@@ -11,7 +11,7 @@ from threading import Event, Thread
 import psutil
 import pytest
 
-from framemix.datasets.records import SplitVideo, Subset, Video
+from framemix.datasets.clips import Clip, Subset
 from framemix.datasets.splits import SplitSettings, read_official_split, split_videos
 from framemix.store import MixedStore
 from framemix.tables import read_table
@@ -120,11 +120,11 @@ def project(made: tuple[Project, dict[str, Cost]]) -> Project:
 
 
 @pytest.fixture(scope="module")
-def videos(project: Project) -> list[Video]:
-    return read_table(project.folder / "data/ucf101/videos.csv", Video)
+def videos(project: Project) -> list[Clip]:
+    return read_table(project.folder / "data/ucf101/videos.csv", Clip)
 
 
-def split_by(videos: list[Video], strategy: str, lists: Path) -> tuple[list[SplitVideo], dict]:
+def split_by(videos: list[Clip], strategy: str, lists: Path) -> tuple[list[Clip], dict]:
     settings = SplitSettings.model_validate(
         {
             "strategy": strategy,

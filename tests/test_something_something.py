@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from framemix.datasets.records import LabelledVideo
-from framemix.datasets.something_something import LabelledSettings, find_videos, label_videos
-from framemix.datasets.sources import labelled_sources
+from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.registry import LABELLED
+from framemix.datasets.splits import split_the_rest
 from framemix.errors import DatasetError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
@@ -21,11 +22,13 @@ from framemix.models import build_model
 from framemix.models.input import to_rgb
 from framemix.store import MixedStore
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.training.data import examples_of
 from framemix.training.run import Run
 from framemix.video.planes import stream_planes
 from framemix.video.reading import count_frames, describe, stream_frames
 from framemix.video.writing import video_writer
+from tests.listing import listed
 from tests.tiny_store import machine, mix_settings, nonlocal_config, train_into, training_settings
 
 LIMITS = Limits(seconds=60, memory_mb=2048)
@@ -62,12 +65,9 @@ def write_webm(path: Path, count: int) -> Path:
     return path
 
 
-def table(root: Path, scratch: Path, **settings: Any) -> dict[str, LabelledVideo]:
-    chosen = LabelledSettings.model_validate({"min_frames": 8, "folds": 5} | settings)
-    rows = label_videos(
-        root, chosen, scratch=scratch / "scratch", cluster=Cluster(1), limits=LIMITS
-    )
-    return {row.video: row for row in rows}
+def table(root: Path, scratch: Path, folds: int = 5) -> dict[str, Clip]:
+    rows = listed(root, scratch / "scratch", *LABELLED, min_frames=8, workers=1, limits=LIMITS)
+    return {row.video: row for row in split_the_rest(rows, folds)}
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +82,19 @@ def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / V1 / "gap/00007.jpg").unlink()
     train = "1; Up\n2;Down; slowly\ncut;Up\nempty;Up\ngap;Up\nmissing;Up\nshort;Up\nunlabelled;\n"
     (root / "something-something-v1-train.csv").write_text(train)
+    (root / V1 / "._1").touch()  # macOS's
+    (root / "._something-something-v1-train.csv").write_bytes(b"\x00\x05\x16\x07")
     (root / "something-something-v1-validation.csv").write_text("3;Up\n")
     (root / "something-something-v1-test.csv").write_text("unlisted\n")
     return root
 
 
 @pytest.fixture(scope="module")
-def rows(v1: Path) -> dict[str, LabelledVideo]:
+def rows(v1: Path) -> dict[str, Clip]:
     return table(v1, v1.parent)
 
 
-def test_every_folder_and_every_id_of_the_lists_has_a_row(rows: dict[str, LabelledVideo]) -> None:
+def test_every_folder_and_every_id_of_the_lists_has_a_row(rows: dict[str, Clip]) -> None:
     kept = {video: (row.class_name, row.subset) for video, row in rows.items() if row.kept}
     assert kept == {
         f"{V1}/1": ("Up", "train"),
@@ -114,10 +116,11 @@ def test_every_folder_and_every_id_of_the_lists_has_a_row(rows: dict[str, Labell
         ("short", "4 frames, fewer than 8"),
         ("unlabelled", "no label"),
         ("unlisted", "in no list with labels"),
+        ("._1", "macOS's note of another file, not a video"),
     ],
 )
 def test_what_cannot_be_used_is_a_row_with_a_reason(
-    video: str, reason: str, rows: dict[str, LabelledVideo]
+    video: str, reason: str, rows: dict[str, Clip]
 ) -> None:
     row = rows[f"{V1}/{video}"]
     assert not row.kept
@@ -138,7 +141,7 @@ def test_a_list_that_is_none_is_named_with_what_it_should_be(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DatasetError, match=rf"{name}: no list of videos; allowed: .*id;label"):
-        find_videos(tmp_path)
+        find_videos(LABELLED, tmp_path, "data")
 
 
 def test_second_version_is_video_files_and_json_lists(tmp_path: Path) -> None:
@@ -175,7 +178,9 @@ def test_any_folder_of_classes_is_a_dataset(subsets: tuple[str, ...], tmp_path: 
     rows = table(root, tmp_path)
     counts = {s: sum(row.subset == s for row in rows.values() if row.kept) for s in SUBSETS}
     assert counts == (dict.fromkeys(SUBSETS, 5) if subsets else {"train": 4, "val": 1, "test": 0})
-    assert {r.reason for r in rows.values() if not r.kept} == {"not <Class>/<video>"}
+    assert {r.reason for r in rows.values() if not r.kept} == {
+        "not [<train|val|test>/]<Class>/<video>"
+    }
 
 
 def test_what_is_rejected_takes_no_place_in_a_subset(tmp_path: Path) -> None:
@@ -197,7 +202,9 @@ def test_a_folder_without_videos_is_refused_in_one_line(there: bool, tmp_path: P
 
 def test_lists_of_nothing_that_can_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "something-something-v1-train.csv").write_text("1;Up\n")
-    with pytest.raises(DatasetError, match=r"no usable video, .*: no such folder or file"):
+    with pytest.raises(
+        DatasetError, match=r"no video can be used: no such folder or file \(1 of 1\)"
+    ):
         table(tmp_path, tmp_path)
 
 
@@ -213,12 +220,12 @@ def test_jpgs_are_read_as_their_pictures_whatever_the_folder_is_called(tmp_path:
 
 def test_a_picture_that_changed_is_mixed_anew(tmp_path: Path) -> None:
     folder = write_jpgs(tmp_path / "videos/Up/1", 8)
-    row = LabelledVideo(video="Up/1", class_name="Up", subset="train", frames=8, kept=True)
+    row = Clip(video="Up/1", class_name="Up", subset="train", frames=8, kept=True)
     stores = []
     for number in range(2):
         store = tmp_path / f"store{number}"
         build_store(
-            labelled_sources([row], tmp_path / "videos", {}),
+            sources_of([row], tmp_path / "videos", {"Up": 0}),
             store,
             mix_settings(size=[24, 32]),
             scratch=tmp_path / "scratch",
@@ -252,7 +259,7 @@ def test_real_videos_run_through_mixing_and_a_training_step(
     assert all(row.kept and 320 <= row.width <= 427 for row in rows)
     settings = mix_settings(pixel_format=pixel_format, segments=8)
     build_store(
-        labelled_sources(rows, root, {}),
+        sources_of(rows, root, class_labels(rows)),
         tmp_path / "store",
         settings,
         scratch=tmp_path / "scratch",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from framemix.datasets.records import Clip, Video
+from framemix.datasets.clips import Clip
 from framemix.datasets.splits import (
     SplitSettings,
     classes_without,
@@ -18,7 +18,8 @@ from framemix.datasets.splits import (
     leak_share,
     random_split,
     read_official_split,
-    split_clips,
+    split_drivers,
+    split_the_rest,
     split_videos,
 )
 from framemix.errors import DatasetError
@@ -219,7 +220,7 @@ def test_the_leak_share_counts_val_clips_with_a_sibling_in_train():
 @pytest.mark.parametrize(("scope", "share"), [("class", 0.0), ("dataset", 1.0)])
 def test_of_one_person_in_all_classes_every_val_clip_has_a_sibling_in_train(scope, share):
     videos = [
-        Video(video=f"{name}/{person}.avi", class_name=name, group=person, kept=True)
+        Clip(video=f"{name}/{person}.avi", class_name=name, group=person, kept=True)
         for name in "ABCDEFGH"
         for person in ("p1", "p2", "p3")
     ]
@@ -230,7 +231,7 @@ def test_of_one_person_in_all_classes_every_val_clip_has_a_sibling_in_train(scop
 
 def test_more_folds_than_groups_are_refused_where_a_group_is_of_all_classes():
     videos = [
-        Video(video=f"{name}/{person}.avi", class_name=name, group=person, kept=True)
+        Clip(video=f"{name}/{person}.avi", class_name=name, group=person, kept=True)
         for name in "AB"
         for person in ("p1", "p2", "p3")
     ]
@@ -252,7 +253,7 @@ def test_each_group_can_validate_alone():
 @pytest.mark.parametrize("strategy", ["random", "group"])
 def test_the_settings_choose_fold_and_seed_of_videos(strategy):
     videos = [
-        Video(video=f"A/{i}.avi", class_name="A", group=f"g{i:02}", kept=True) for i in range(25)
+        Clip(video=f"A/{i}.avi", class_name="A", group=f"g{i:02}", kept=True) for i in range(25)
     ]
 
     def validating(**changes):
@@ -269,11 +270,11 @@ def test_the_settings_choose_fold_and_seed_of_clips(rldd):
     clips = driver_clips(10)
 
     def validating(**changes):
-        rows = split_clips(clips, settings_with(rldd=rldd, **changes))
-        return [row.clip for row in rows if row.subset == "val"]
+        rows = split_drivers(clips, settings_with(rldd=rldd, **changes))
+        return [row.video for row in rows if row.subset == "val"]
 
     folds = [validating(fold=fold) for fold in range(5)]
-    assert sorted(clip for fold in folds for clip in fold) == sorted(c.clip for c in clips)
+    assert sorted(clip for fold in folds for clip in fold) == sorted(c.video for c in clips)
     assert validating(seed=1) != validating(seed=0)
 
 
@@ -293,17 +294,17 @@ def test_empty_lines_of_an_official_list_say_nothing(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def ucf101(shared: Path) -> list[Video]:
+def ucf101(shared: Path) -> list[Clip]:
     """All of UCF101's 13,320 videos as the filter's rows; class folders spelt as on disk."""
     with (shared / "data/ucf101_frame_counts.csv").open(newline="") as file:
         return [_video(row["video"], int(row["decoded_est"])) for row in csv.DictReader(file)]
 
 
-def _video(name: str, frames: int) -> Video:
+def _video(name: str, frames: int) -> Clip:
     _, class_name, group, _ = name.split("_")
     # Files are named HandStandPushups, their folder HandstandPushups.
     folder = class_name.replace("HandStandPushups", "HandstandPushups")
-    return Video(
+    return Clip(
         video=f"{folder}/{name}.avi",
         class_name=folder,
         group=group,
@@ -411,8 +412,8 @@ def test_an_official_split_puts_the_train_list_in_train_and_the_test_list_in_val
 # Errors
 
 
-def kept_video(name: str, group: str = "g01") -> Video:
-    return Video(video=f"A/{name}.avi", class_name="A", group=group, frames=150, kept=True)
+def kept_video(name: str, group: str = "g01") -> Clip:
+    return Clip(video=f"A/{name}.avi", class_name="A", group=group, frames=150, kept=True)
 
 
 def test_missing_lists_are_an_error_that_names_the_param_and_the_file(tmp_path):
@@ -440,7 +441,7 @@ def test_rejected_videos_are_in_no_split(tmp_path):
     videos = [
         kept_video("a", "g01"),
         kept_video("b", "g02"),
-        Video(video="A/c.avi", class_name="A", group="g03"),
+        Clip(video="A/c.avi", class_name="A", group="g03"),
     ]
     rows, _ = split_videos(videos, settings_with(), tmp_path)
     assert [row.video for row in rows] == ["A/a.avi", "A/b.avi"]
@@ -460,15 +461,14 @@ def test_split_settings_refuse_what_does_not_exist(change):
 def driver_clips(subjects: int, kept: bool = True) -> list[Clip]:
     return [
         Clip(
-            clip=f"{subject:02}_{state}_{place}",
-            subject=f"{subject:02}",
-            fold=1 + subject % 5,
-            state=name,
-            source="",
+            video=f"{subject:02}_{state}_{place}",
+            class_name=state,
+            group=f"{subject:02}",
+            subset=f"fold{1 + subject % 5}",
             kept=kept,
         )
         for subject in range(1, subjects + 1)
-        for state, name in ((0, "alert"), (10, "drowsy"))
+        for state in ("alert", "drowsy")
         for place in range(3)
     ]
 
@@ -476,34 +476,36 @@ def driver_clips(subjects: int, kept: bool = True) -> list[Clip]:
 @given(st.integers(2, 30), seeds, st.integers(0, 4))
 @checked
 def test_by_subject_no_driver_is_on_both_sides(subjects, seed, fold):
-    rows = split_clips(driver_clips(subjects), settings_with(seed=seed, fold=fold))
+    rows = split_drivers(driver_clips(subjects), settings_with(seed=seed, fold=fold))
     sides = defaultdict(set)
     for row in rows:
-        sides[row.subject].add(row.subset)
+        sides[row.group].add(row.subset)
     assert all(len(side) == 1 for side in sides.values())
     assert {row.subset for row in rows} == {"train", "val"}
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_a_fold_of_the_dataset_validates_that_fold_and_trains_the_others(number):
-    rows = split_clips(driver_clips(10), settings_with(rldd=f"fold{number}"))
-    assert {row.fold for row in rows if row.subset == "val"} == {number}
-    assert {row.fold for row in rows if row.subset == "train"} == {1, 2, 3, 4, 5} - {number}
+    rows = split_drivers(driver_clips(10), settings_with(rldd=f"fold{number}"))
+    folds = {clip.video: clip.subset for clip in driver_clips(10)}
+    assert {folds[row.video] for row in rows if row.subset == "val"} == {f"fold{number}"}
+    others = {f"fold{other}" for other in range(1, 6) if other != number}
+    assert {folds[row.video] for row in rows if row.subset == "train"} == others
 
 
 def test_a_fold_of_the_dataset_that_leaves_nothing_to_train_on_is_refused():
-    clips = [clip for clip in driver_clips(10) if clip.fold == 1]
+    clips = [clip for clip in driver_clips(10) if clip.subset == "fold1"]
     with pytest.raises(DatasetError) as caught:
-        split_clips(clips, settings_with(rldd="fold1"))
+        split_drivers(clips, settings_with(rldd="fold1"))
     assert str(caught.value) == (
         "split.rldd = fold1: all 12 clips are in val; allowed: a split that leaves clips in train"
     )
-    assert {row.subset for row in split_clips(clips, settings_with(rldd="fold2"))} == {"train"}
+    assert {row.subset for row in split_drivers(clips, settings_with(rldd="fold2"))} == {"train"}
 
 
 def test_at_random_each_state_is_4_to_1():
-    rows = split_clips(driver_clips(20), settings_with(rldd="random"))
-    assert Counter((row.state, row.subset) for row in rows) == {
+    rows = split_drivers(driver_clips(20), settings_with(rldd="random"))
+    assert Counter((row.class_name, row.subset) for row in rows) == {
         (state, subset): count
         for state in ("alert", "drowsy")
         for subset, count in (("train", 48), ("val", 12))
@@ -511,4 +513,26 @@ def test_at_random_each_state_is_4_to_1():
 
 
 def test_rejected_clips_are_in_no_split():
-    assert split_clips(driver_clips(4, kept=False), settings_with()) == []
+    assert split_drivers(driver_clips(4, kept=False), settings_with()) == []
+
+
+# Videos that their dataset divides, or leaves to us
+
+
+def test_the_datasets_own_subsets_stay_and_the_rest_is_drawn_in_each_class():
+    given_ones = [
+        Clip(video=f"{name}/{subset}", class_name=name, subset=subset, kept=True)
+        for name in "AB"
+        for subset in ("train", "val", "test")
+    ]
+    free = [
+        Clip(video=f"{name}/{i}", class_name=name, kept=True) for name in "AB" for i in range(5)
+    ]
+    short = [Clip(video=f"A/short{i}", class_name="A") for i in range(5)]
+    rows = split_the_rest([*short, *given_ones, *free], folds=5)
+    assert rows[:5] == short
+    assert rows[5:11] == given_ones
+    assert Counter((row.class_name, row.subset) for row in rows[11:]) == {
+        (name, subset): count for name in "AB" for subset, count in (("train", 4), ("val", 1))
+    }
+    assert split_the_rest(free, folds=5) == rows[11:]

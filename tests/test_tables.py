@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from framemix.datasets.records import Clip, Video
+from framemix.datasets.clips import Clip
 from framemix.errors import DatasetError
 from framemix.tables import Row, read_table, write_json, write_table
 
@@ -44,17 +44,30 @@ def test_a_table_is_plain_utf_8_csv_with_a_header(tmp_path):
     ).read_bytes() == 'class,weight,ripe\n"Apfel, süß",0.5,True\n'.encode()
 
 
-@pytest.mark.parametrize(
-    ("row_type", "columns"),
-    [
-        (Video, "video,class,group,frames,width,height,fps,kept,reason"),
-        (Clip, "clip,subject,fold,state,source,start_seconds,frames,width,height,kept,reason"),
-    ],
-)
-def test_the_datasets_tables_have_the_columns_that_others_rely_on(tmp_path, row_type, columns):
-    write_table(tmp_path / "t.csv", row_type, [])
+def test_the_datasets_tables_have_the_columns_that_others_rely_on(tmp_path):
+    columns = (
+        "video,class,group,subset,start,end,frames,seconds,width,height,fps,reader,kept,reason"
+    )
+    write_table(tmp_path / "t.csv", Clip, [])
     assert (tmp_path / "t.csv").read_text() == columns + "\n"
-    assert read_table(tmp_path / "t.csv", row_type) == []
+    assert read_table(tmp_path / "t.csv", Clip) == []
+
+
+def test_what_is_not_known_of_a_clip_is_an_empty_cell_or_0(tmp_path):
+    clips = [Clip(video="a/b.avi", class_name="a"), Clip(video="c", class_name="", start=0, end=2)]
+    write_table(tmp_path / "t.csv", Clip, clips)
+    _, first, second = (tmp_path / "t.csv").read_text().splitlines()
+    assert first == "a/b.avi,a,,,,,0,0.0,0,0,0.0,,False,"
+    assert second == "c,,,,0.0,2.0,0,0.0,0,0,0.0,,False,"
+    assert read_table(tmp_path / "t.csv", Clip) == clips
+
+
+def test_a_subset_that_does_not_exist_is_named_with_those_that_do(tmp_path):
+    write_table(tmp_path / "t.csv", Clip, [Clip(video="a", class_name="b", subset="val")])
+    text = (tmp_path / "t.csv").read_text()
+    (tmp_path / "t.csv").write_text(text.replace(",val,", ",dev,"))
+    with pytest.raises(DatasetError, match=r"t\.csv:2: subset = 'dev': allowed: .*train.*val"):
+        read_table(tmp_path / "t.csv", Clip)
 
 
 @pytest.mark.parametrize(

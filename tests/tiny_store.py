@@ -8,7 +8,7 @@ import av
 import numpy as np
 import torch
 
-from framemix.datasets.records import SplitClip, SplitVideo, Subset
+from framemix.datasets.clips import Clip, Subset
 from framemix.finetuning.data import FinetuneData
 from framemix.jobs.scratch import link
 from framemix.mixing import MixSettings
@@ -143,22 +143,18 @@ def make_store(
     return MixedStore(folder)
 
 
-def split_of(store: MixedStore, val_each: int = 2) -> list[SplitVideo]:
+def split_of(store: MixedStore, val_each: int = 2) -> list[Clip]:
     """Put the first clips of each class on the val side."""
     return [
-        SplitVideo(
-            video=row.clip, class_name=row.class_name, group="g01", subset=_side(row, val_each)
-        )
+        Clip(video=row.clip, class_name=row.class_name, group="g01", subset=_side(row, val_each))
         for row in store.index
     ]
 
 
-def driver_split(store: MixedStore, val_each: int = 2) -> list[SplitClip]:
+def driver_split(store: MixedStore, val_each: int = 2) -> list[Clip]:
     """Put the first clips of each state on the val side."""
     return [
-        SplitClip(
-            clip=row.clip, subject="01", fold=1, state=row.class_name, subset=_side(row, val_each)
-        )
+        Clip(video=row.clip, class_name=row.class_name, group="01", subset=_side(row, val_each))
         for row in store.index
     ]
 

@@ -1,13 +1,13 @@
 """Mixes the study's videos as a cell says: `python -m stages.frame_mixup.mix short linear-all`."""
 
-from framemix.datasets.records import LabelledVideo
-from framemix.datasets.sources import labelled_sources
+from framemix.datasets.clips import Clip, class_labels
 from framemix.frame_mixup.cells import mix_settings
-from framemix.frame_mixup.classes import partners, require_pairs
+from framemix.frame_mixup.classes import partners, require_pairs, with_reversals
 from framemix.jobs.scratch import scratch_root
 from framemix.project.params import load_params
 from framemix.project.stage import arguments, run_stage
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.tables import read_table
 from stages.paths import STUDY_MIXED, STUDY_VIDEOS
 
@@ -17,11 +17,12 @@ def main() -> None:
     study = params.frame_mixup
     cells = dict.fromkeys([*study.cells, *study.long_cells])
     videos, cell = arguments(STUDY_VIDEOS, cells)
-    rows = read_table(STUDY_VIDEOS[videos], LabelledVideo)
+    rows = read_table(STUDY_VIDEOS[videos], Clip)
     classes = {row.class_name for row in rows if row.class_name}
     require_pairs(study.reversed_classes, classes, f"frame_mixup.data.{videos}")
+    sources = sources_of(rows, getattr(study.data, videos), class_labels(rows))
     build_store(
-        labelled_sources(rows, getattr(study.data, videos), partners(study.reversed_classes)),
+        with_reversals(sources, partners(study.reversed_classes)),
         STUDY_MIXED / videos / cell,
         mix_settings(cell, study.mix),
         scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_mix@{videos}-{cell}",

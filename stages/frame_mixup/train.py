@@ -1,6 +1,6 @@
 """Trains a cell's network and asks it: `python -m stages.frame_mixup.train short linear-all 0`."""
 
-from framemix.datasets.records import LabelledVideo
+from framemix.datasets.clips import Clip
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.classes import partners
 from framemix.project.params import load_params
@@ -24,7 +24,7 @@ def main() -> None:
 
     name = f"{videos}-{cell}-{seed}"
     target = STUDY_MODELS / name
-    kept = [row for row in read_table(STUDY_VIDEOS[videos], LabelledVideo) if row.kept]
+    kept = [row for row in read_table(STUDY_VIDEOS[videos], Clip) if row.kept]
     store = MixedStore(STUDY_MIXED / videos / cell)
     machine = machine_for(f"frame_mixup_train@{name}", params.runtime)
     pretrain(store, kept, study.train, seeds=[int(seed)], target=target, machine=machine)

@@ -1,7 +1,10 @@
 """Lists the study's labelled videos and checks that they can be decoded: short and long ones."""
 
-from framemix.datasets.records import LabelledVideo
-from framemix.datasets.something_something import label_videos
+from framemix.datasets.clips import Clip
+from framemix.datasets.intake import list_clips
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.registry import LABELLED
+from framemix.datasets.splits import split_the_rest
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -14,15 +17,20 @@ def main() -> None:
     params = load_params()
     study = params.frame_mixup
     for name, root in study.data:
-        rows = label_videos(
+        key = f"frame_mixup.data.{name}"
+        listed = list_clips(
+            find_videos(LABELLED, root, key),
             root,
             study.videos,
+            keys=(key, "frame_mixup.videos"),
             scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_videos@{name}",
             cluster=params.runtime.cluster,
             limits=params.runtime.limits,
+            label=f"list {name} videos",
         )
+        rows = split_the_rest(listed, study.videos.folds)
         STUDY_VIDEOS[name].parent.mkdir(parents=True, exist_ok=True)
-        write_table(STUDY_VIDEOS[name], LabelledVideo, rows)
+        write_table(STUDY_VIDEOS[name], Clip, rows)
         kept = sum(row.kept for row in rows)
         say(f"{name}: kept {kept} videos, rejected {len(rows) - kept} (see {STUDY_VIDEOS[name]})")
 

@@ -34,10 +34,10 @@ from framemix.benchmarks.candidates import (
     network_candidates,
 )
 from framemix.benchmarks.runs import Job, Outcome, run_job
-from framemix.datasets.records import SplitVideo, Video
-from framemix.datasets.sources import video_sources
-from framemix.datasets.splits import group_split
-from framemix.datasets.ucf101 import NAME
+from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.ucf101 import UCF101
+from framemix.datasets.splits import divided, group_split
 from framemix.errors import DatasetError, VideoError
 from framemix.jobs.lifeline import end_with_parent
 from framemix.metrics.intervals import estimate_share
@@ -45,6 +45,7 @@ from framemix.mixing import MixSettings
 from framemix.mixing.files import mix_variants
 from framemix.pretraining.settings import PretrainSettings
 from framemix.store import IndexRow, write_shard
+from framemix.store.sources import sources_of
 from framemix.tables import write_table
 from framemix.video.reading import count_frames
 
@@ -78,8 +79,8 @@ class Options:
 class Data:
     """The videos, the sides that they are on in each fold, and a store for each way to mix."""
 
-    videos: Sequence[Video]
-    splits: Sequence[Sequence[SplitVideo]]
+    videos: Sequence[Clip]
+    splits: Sequence[Sequence[Clip]]
     stores: Mapping[MixSettings, Path]
 
 
@@ -96,7 +97,7 @@ def bench_networks(
     names: dict[Candidate, str] = {}
     for name, candidate in chain.from_iterable(table.items() for table in tables):
         names.setdefault(candidate, name)  # one that is in both tables is trained once
-    videos = find_videos(root, max(frames_needed(candidate.mix) for candidate in names))
+    videos = counted_videos(root, max(frames_needed(candidate.mix) for candidate in names))
     splits = fold_splits(videos, options.folds)
     with tempfile.TemporaryDirectory() as folder, _pool(options.processes) as pool:
         mixes = list(dict.fromkeys(candidate.mix for candidate in names))
@@ -108,34 +109,32 @@ def bench_networks(
     return "\n\n".join([_caption(videos, options), *shown])
 
 
-def find_videos(root: Path, frames: int) -> list[Video]:
-    """Return the videos in `root`, by path. Raises DatasetError, or VideoError for a bad one."""
-    videos = [
-        _described(path, root, name["group"].lower(), frames)
-        for path in sorted(root.glob("*/*"))
-        if (name := NAME.fullmatch(path.name))
-    ]
-    if not videos:
-        raise DatasetError(
-            f"{root}: no video in it; allowed: a folder with <Class>/v_<Class>_gNN_cNN.avi files"
+def counted_videos(root: Path, least: int) -> list[Clip]:
+    """Return the videos in `root` with their frames, by path.
+
+    Raises DatasetError where there is none, VideoError for one of fewer than `least` frames.
+    """
+    return [
+        Clip(
+            video=found.video,
+            class_name=found.label,
+            group=found.group,
+            frames=_frames_of(root / found.video, least),
+            kept=True,
         )
-    return videos
+        for found in find_videos([UCF101], root, "VIDEOS")
+        if not found.reason
+    ]
 
 
-def _described(path: Path, root: Path, group: str, least: int) -> Video:
+def _frames_of(path: Path, least: int) -> int:
     frames = count_frames(path)
     if frames < least:
         raise VideoError(f"{path}: {frames} frames; allowed: at least {least}")
-    return Video(
-        video=path.relative_to(root).as_posix(),
-        class_name=path.parent.name,
-        group=group,
-        frames=frames,
-        kept=True,
-    )
+    return frames
 
 
-def fold_splits(videos: Sequence[Video], folds: int) -> list[list[SplitVideo]]:
+def fold_splits(videos: Sequence[Clip], folds: int) -> list[list[Clip]]:
     """Return the sides of all videos in each fold; the val sides divide the groups between them.
 
     Raises DatasetError where a fold would have no group.
@@ -149,11 +148,7 @@ def fold_splits(videos: Sequence[Video], folds: int) -> list[list[SplitVideo]]:
     classes = [video.class_name for video in videos]
     how: dict[str, Any] = {"scope": "dataset", "folds": folds, "seed": FOLD_SEED}
     return [
-        [
-            SplitVideo(video=v.video, class_name=v.class_name, group=v.group, subset=side)
-            for v, side in zip(videos, group_split(classes, groups, fold=fold, **how), strict=True)
-        ]
-        for fold in range(folds)
+        divided(videos, group_split(classes, groups, fold=fold, **how)) for fold in range(folds)
     ]
 
 
@@ -176,20 +171,20 @@ def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _write_store(videos: Sequence[Video], root: Path, mix: MixSettings, folder: Path) -> None:
+def _write_store(videos: Sequence[Clip], root: Path, mix: MixSettings, folder: Path) -> None:
     """Mix the videos in `root` into a store of one shard."""
     folder.mkdir()
-    sources = video_sources(videos, root)
-    clips = chain.from_iterable(mix_variants(s.path, s.frames, mix) for s in sources)
+    sources = sources_of(videos, root, class_labels(videos))
+    clips = chain.from_iterable(mix_variants(s.path, s.clip.frames, mix) for s in sources)
     write_shard(folder / SHARD, clips, len(sources) * mix.variants, mix)
     rows = [
         IndexRow(
-            clip=source.clip,
+            clip=source.name,
             class_name=source.class_name,
             label=source.label,
             shard=SHARD,
             row=number * mix.variants,
-            frames=source.frames,
+            frames=source.clip.frames,
         )
         for number, source in enumerate(sources)
     ]
@@ -230,7 +225,7 @@ def _line(job: Job, outcome: Outcome) -> str:
     return f"{run}: {outcome.epochs} epochs in {outcome.seconds:.1f} s, {right}"
 
 
-def hits_of(outcomes: Sequence[Outcome], videos: Sequence[Video]) -> NDArray[np.bool_]:
+def hits_of(outcomes: Sequence[Outcome], videos: Sequence[Clip]) -> NDArray[np.bool_]:
     """Return whether each seed's networks, one a fold, have each video right, bool (K, N)."""
     seeds: dict[int, dict[str, bool]] = defaultdict(dict)
     for outcome in outcomes:
@@ -241,14 +236,14 @@ def hits_of(outcomes: Sequence[Outcome], videos: Sequence[Video]) -> NDArray[np.
 def _table(
     candidates: Mapping[str, Candidate],
     outcomes: Mapping[Candidate, Sequence[Outcome]],
-    videos: Sequence[Video],
+    videos: Sequence[Clip],
 ) -> str:
     rows = [[name, *_cells(outcomes[one], videos)] for name, one in candidates.items()]
     lines = [["network", *HEAD], ["---", *["---:"] * len(HEAD)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _cells(outcomes: Sequence[Outcome], videos: Sequence[Video]) -> list[str]:
+def _cells(outcomes: Sequence[Outcome], videos: Sequence[Clip]) -> list[str]:
     hits = hits_of(outcomes, videos)
     return [
         f"{outcomes[0].parameters:,}",
@@ -279,7 +274,7 @@ def _interval(hits: NDArray[np.bool_], groups: Sequence[str]) -> str:
     return f"{100 * found.low:.1f} to {100 * found.high:.1f}"
 
 
-def _caption(videos: Sequence[Video], options: Options) -> str:
+def _caption(videos: Sequence[Clip], options: Options) -> str:
     classes, groups = ({getattr(v, of) for v in videos} for of in ("class_name", "group"))
     cuda = options.device.type == "cuda"
     where = torch.cuda.get_device_name(options.device) if cuda else "CPU"

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from framemix.benchmarks.candidates import Candidate
-from framemix.datasets.records import SplitVideo
+from framemix.datasets.clips import Clip
 from framemix.metrics.accuracy import parameter_counts
 from framemix.models import build_model
 from framemix.pretraining.pretrain import model_config
@@ -33,7 +33,7 @@ class Job:
     candidate: Candidate
     seconds: float
     store: Path
-    split: Sequence[SplitVideo]
+    split: Sequence[Clip]
     fold: int
     seed: int
     device: torch.device

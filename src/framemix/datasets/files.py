@@ -12,6 +12,7 @@ from framemix.errors import DatasetError
 from framemix.video.containers import is_macos_note
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+MACOS_NOTE = "macOS's note of another file, not a video"
 VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
 
 
@@ -29,7 +30,7 @@ class Entry:
 
 
 def list_entries(root: Path) -> list[Entry]:
-    """Return all but plain folders, and what macOS notes of files, below `root`, sorted by path.
+    """Return all but plain folders below `root`, sorted by path.
 
     Folders that are links are not entered: DVC does not look there for changes either. A folder
     that is named like a video is an entry, and so are the files in it.
@@ -48,6 +49,12 @@ def require_hashable(root: Path, key: str) -> None:
         )
 
 
+def printable(name: str) -> str:
+    """Return a path with all that a table cannot hold written as \\xNN."""
+    utf8 = os.fsencode(name).decode(errors="backslashreplace")
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", utf8)
+
+
 def commonest(reasons: Iterable[str]) -> str:
     """Return the commonest of some files' reasons and how many have it: "is empty (3 of 4)"."""
     counts = Counter(reasons)
@@ -64,19 +71,17 @@ def _walk(root: Path) -> Iterator[Entry]:
             if Path(name).suffix.lower() in VIDEO_SUFFIXES or (Path(folder) / name).is_symlink()
         ]
         for name in [*names, *files]:
-            if is_macos_note(name):
-                continue
             path = Path(folder) / name
             yield _entry(path, path.relative_to(root).as_posix())
     for error in unreadable:
-        yield Entry(_printable(Path(error.filename).relative_to(root).as_posix()), _why(error))
+        yield Entry(printable(Path(error.filename).relative_to(root).as_posix()), _why(error))
 
 
 def _entry(path: Path, name: str) -> Entry:
-    printable = _printable(name)
-    if printable != name:
+    shown = printable(name)
+    if shown != name:
         reason = "its name has control characters or is not UTF-8"
-        return Entry(printable, reason, _is_utf8(name))
+        return Entry(shown, reason, _is_utf8(name))
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -84,7 +89,7 @@ def _entry(path: Path, name: str) -> Entry:
             return Entry(name, f"a link that leads nowhere: {error.strerror}", hashable=False)
         return Entry(name, _why(error))
     if stat.S_ISREG(mode):
-        return Entry(name)
+        return Entry(name, MACOS_NOTE if is_macos_note(path.name) else "")
     if stat.S_ISDIR(mode):
         return Entry(name, f"a {'link to a ' if path.is_symlink() else ''}folder, not a file")
     return Entry(name, "a pipe, socket or device, not a file", hashable=False)
@@ -96,8 +101,3 @@ def _is_utf8(name: str) -> bool:
 
 def _why(error: OSError) -> str:
     return f"cannot be read: {error.strerror}"
-
-
-def _printable(name: str) -> str:
-    utf8 = os.fsencode(name).decode(errors="backslashreplace")
-    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", utf8)

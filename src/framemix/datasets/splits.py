@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from framemix.datasets.records import Clip, SplitClip, SplitVideo, Subset, Video
+from framemix.datasets.clips import Clip, Subset
 from framemix.errors import DatasetError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -42,9 +42,9 @@ class SplitSettings(BaseModel):
 
 
 def split_videos(
-    videos: Sequence[Video], settings: SplitSettings, lists: Path
-) -> tuple[list[SplitVideo], dict[str, Any]]:
-    """Return every kept video with its subset, and figures about the split.
+    videos: Sequence[Clip], settings: SplitSettings, lists: Path
+) -> tuple[list[Clip], dict[str, Any]]:
+    """Return every kept video with its side as `split.strategy` says, and figures about the split.
 
     The figures: clips on each side, the share of val clips with a sibling of the same group
     (by `group_scope`) in train, and the classes that one side lacks. Raises DatasetError when a
@@ -67,34 +67,41 @@ def split_videos(
         "classes_without_train": ", ".join(classes_without("train", classes, subsets)),
         "classes_without_val": ", ".join(classes_without("val", classes, subsets)),
     }
-    rows = [
-        SplitVideo(video=v.video, class_name=v.class_name, group=v.group, subset=s)
-        for v, s in zip(kept, subsets, strict=True)
-    ]
-    return rows, figures
+    return divided(kept, subsets), figures
 
 
-def split_clips(clips: Sequence[Clip], settings: SplitSettings) -> list[SplitClip]:
-    """Return every kept clip with its subset: by subject, at random, or by the dataset's fold.
+def split_drivers(clips: Sequence[Clip], settings: SplitSettings) -> list[Clip]:
+    """Return every kept clip with its side: by subject, at random, or by the dataset's fold.
 
     Raises DatasetError when all are in val. With none there, a network can still be trained.
     """
     kept = [clip for clip in clips if clip.kept]
-    subsets = _clip_subsets(kept, settings)
+    subsets = _driver_subsets(kept, settings)
     if kept and "train" not in subsets:
         raise DatasetError(
             f"split.rldd = {settings.rldd}: all {len(kept)} clips are in val; "
             f"allowed: a split that leaves clips in train"
         )
+    return divided(kept, subsets)
+
+
+def split_the_rest(clips: Sequence[Clip], folds: int) -> list[Clip]:
+    """Return all clips; kept ones of no subset are put in train or val, at random in each class.
+
+    One of `folds` parts validates.
+    """
+    free = [place for place, clip in enumerate(clips) if clip.kept and not clip.subset]
+    classes = [clips[place].class_name for place in free]
+    subsets = dict(zip(free, random_split(classes, folds=folds, fold=0, seed=0), strict=True))
+    given = [subsets.get(place, clip.subset) for place, clip in enumerate(clips)]
+    return divided(clips, given)
+
+
+def divided(clips: Sequence[Clip], subsets: Sequence[str]) -> list[Clip]:
+    """Return each clip with its subset."""
     return [
-        SplitClip(
-            clip=clip.clip,
-            subject=clip.subject,
-            fold=clip.fold,
-            state=clip.state,
-            subset=subset,
-        )
-        for clip, subset in zip(kept, subsets, strict=True)
+        clip.model_copy(update={"subset": subset})
+        for clip, subset in zip(clips, subsets, strict=True)
     ]
 
 
@@ -177,7 +184,7 @@ def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
     return subsets
 
 
-def _video_subsets(videos: Sequence[Video], settings: SplitSettings, lists: Path) -> list[Subset]:
+def _video_subsets(videos: Sequence[Clip], settings: SplitSettings, lists: Path) -> list[Subset]:
     classes, groups = [v.class_name for v in videos], [v.group for v in videos]
     chosen = {"folds": settings.folds, "fold": settings.fold, "seed": settings.seed}
     if settings.strategy == "random":
@@ -199,15 +206,14 @@ def _video_subsets(videos: Sequence[Video], settings: SplitSettings, lists: Path
     return [official[video.video.lower()] for video in videos]
 
 
-def _clip_subsets(clips: Sequence[Clip], settings: SplitSettings) -> list[Subset]:
+def _driver_subsets(clips: Sequence[Clip], settings: SplitSettings) -> list[Subset]:
     folds, fold, seed = settings.folds, settings.fold, settings.seed
-    states = [clip.state for clip in clips]
+    states, subjects = [clip.class_name for clip in clips], [clip.group for clip in clips]
     if settings.rldd == "random":
         return random_split(states, folds=folds, fold=fold, seed=seed)
     if settings.rldd == "subject":
-        subjects = [clip.subject for clip in clips]
         return group_split(states, subjects, scope="dataset", folds=folds, fold=fold, seed=seed)
-    return ["val" if settings.rldd == f"fold{clip.fold}" else "train" for clip in clips]
+    return ["val" if clip.subset == settings.rldd else "train" for clip in clips]
 
 
 def _balanced_fold(

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framemix.datasets.records import SplitVideo, Subset
+from framemix.datasets.clips import Clip, Subset, clip_name
 from framemix.datasets.splits import leak_share
 from framemix.evaluation.figures import History
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
@@ -134,7 +134,7 @@ class Judge:
     def finetuned(self, folder: Path) -> Evaluation:
         """Return what the model in `folder` says of its task's val clips, and of val drivers."""
         model = load_model(folder / "model.safetensors")
-        split = read_table(folder / "split.csv", SplitVideo)
+        split = read_table(folder / "split.csv", Clip)
         data, task = replace(self.data, ucf101_split=split), task_of(model.classes)
         train, val = (data.examples(task, subset) for subset in ("train", "val"))
         return self._evaluate(model, folder, train, val, drivers=True)
@@ -173,10 +173,12 @@ class Judge:
     def _drivers(self, model: TrainedModel) -> list[Driver]:
         examples = self.data.drivers("val")
         said = self._predict(model, examples)
-        rows = {row.clip: row for row in self.data.rldd_split}
+        rows = {clip_name(row): row for row in self.data.rldd_split}
         return [
             Driver(
-                **rows[example.row.clip].model_dump(exclude={"subset"}),
+                clip=example.row.clip,
+                subject=rows[example.row.clip].group,
+                state=example.row.class_name,
                 predicted=model.classes[int(probabilities.argmax())],
                 # Not rounded: the surest would be ties.
                 p_drowsy=float(probabilities[model.classes.index(DROWSY)]),
@@ -191,8 +193,8 @@ class Judge:
     def _origins(self) -> dict[str, tuple[str, str]]:
         """The class and group of each UCF101 clip; of a driver's clip no class and the subject."""
         return {
-            **{video.video: (video.class_name, video.group) for video in self.data.ucf101_split},
-            **{clip.clip: ("", clip.subject) for clip in self.data.rldd_split},
+            **{clip_name(clip): (clip.class_name, clip.group) for clip in self.data.ucf101_split},
+            **{clip_name(clip): ("", clip.group) for clip in self.data.rldd_split},
         }
 
     def _cluster(self, example: Example) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from framemix.datasets.records import SplitClip, SplitVideo, Subset
+from framemix.datasets.clips import Clip, Subset
 from framemix.finetuning.settings import Task
 from framemix.store import MixedStore
 from framemix.tables import read_table
-from framemix.training.data import Example, class_names, examples_of, split_examples
+from framemix.training.data import Example, class_names, split_examples
 
 DROWSY = "drowsy"
 
@@ -21,18 +21,18 @@ class FinetuneData:
     """The two mixed stores and their splits."""
 
     ucf101: MixedStore
-    ucf101_split: Sequence[SplitVideo]
+    ucf101_split: Sequence[Clip]
     rldd: MixedStore
-    rldd_split: Sequence[SplitClip]
+    rldd_split: Sequence[Clip]
 
     @classmethod
     def read(cls, ucf101: Path, ucf101_split: Path, rldd: Path, rldd_split: Path) -> "FinetuneData":
         """Open the store folders and read the split tables."""
         return cls(
             ucf101=MixedStore(ucf101),
-            ucf101_split=read_table(ucf101_split, SplitVideo),
+            ucf101_split=read_table(ucf101_split, Clip),
             rldd=MixedStore(rldd),
-            rldd_split=read_table(rldd_split, SplitClip),
+            rldd_split=read_table(rldd_split, Clip),
         )
 
     def classes(self, task: Task) -> list[str]:
@@ -55,7 +55,7 @@ class FinetuneData:
 
     def drivers(self, subset: Subset) -> list[Example]:
         """Return all driver clips of one side, labelled as in their store."""
-        return examples_of(self.rldd, [c.clip for c in self.rldd_split if c.subset == subset])
+        return split_examples(self.rldd, self.rldd_split, subset)
 
 
 def task_of(classes: Sequence[str]) -> Task:

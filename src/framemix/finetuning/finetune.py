@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from framemix.datasets.records import SplitVideo, Subset
-from framemix.datasets.splits import random_split
+from framemix.datasets.clips import Clip, Subset, clip_name
+from framemix.datasets.splits import divided, random_split
 from framemix.errors import DatasetError, ModelError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
@@ -74,7 +74,7 @@ def finetune(
     )
     seen = {"val_seen_in_pretraining": seen_in_pretraining(val_clips, data)}
     metrics = train_seeds(start, seeds, judge, seen, target, machine)
-    write_table(target / "split.csv", SplitVideo, tuned.ucf101_split)
+    write_table(target / "split.csv", Clip, tuned.ucf101_split)
     return metrics
 
 
@@ -106,16 +106,12 @@ def redrawn(data: FinetuneData) -> FinetuneData:
     """
     classes = [video.class_name for video in data.ucf101_split]
     subsets = random_split(classes, folds=5, fold=0, seed=REDRAW_SEED)
-    split = [
-        video.model_copy(update={"subset": subset})
-        for video, subset in zip(data.ucf101_split, subsets, strict=True)
-    ]
-    return replace(data, ucf101_split=split)
+    return replace(data, ucf101_split=divided(data.ucf101_split, subsets))
 
 
 def seen_in_pretraining(val: Sequence[Example], data: FinetuneData) -> float | None:
     """Return the share of the UCF101 clips in `val` that pretraining, on `data`, learnt from."""
-    learnt = {video.video for video in data.ucf101_split if video.subset == "train"}
+    learnt = {clip_name(video) for video in data.ucf101_split if video.subset == "train"}
     clips = [example.row.clip for example in val if example.store is data.ucf101]
     return round(sum(clip in learnt for clip in clips) / len(clips), 6) if clips else None
 

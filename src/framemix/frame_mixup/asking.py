@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from framemix.datasets.records import BACKWARD, LabelledVideo, judged
+from framemix.datasets.clips import Clip
 from framemix.frame_mixup.answers import Answer
+from framemix.frame_mixup.classes import BACKWARD, judged
 from framemix.metrics.accuracy import ranked_hits
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
@@ -19,7 +20,7 @@ from framemix.training.prediction import predict
 def ask(
     model: TrainedModel,
     store: MixedStore,
-    videos: Sequence[LabelledVideo],
+    videos: Sequence[Clip],
     partners: Mapping[str, str],
     *,
     batch_size: int,
@@ -37,7 +38,7 @@ def ask(
     reversed_scores = dict(zip(directed, scores[len(asked) :], strict=True))
     hits = ranked_hits(scores, labels_of(forward + backward))
 
-    def told(video: LabelledVideo, clip: Tensor, true: str) -> int:
+    def told(video: Clip, clip: Tensor, true: str) -> int:
         pair = (video.class_name, partners[video.class_name])
         return int(_better(model.classes, clip, pair) == true)
 

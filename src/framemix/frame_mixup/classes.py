@@ -1,10 +1,15 @@
 """The study's classes that are each other's time reversal."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 
+from framemix.datasets.clips import Clip
 from framemix.errors import DatasetError
+from framemix.store.sources import Source
 
+# What the name of a clip ends in that is its video played backward.
+BACKWARD = " backward"
 NAMED = 10  # of many classes; the others are counted
 
 
@@ -25,6 +30,37 @@ def require_pairs(pairs: Sequence[tuple[str, str]], classes: Collection[str], ke
                 f"frame_mixup.reversed_classes = [{', '.join(pair)}]: {missing[0]} is no class of "
                 f"{key}; allowed: {_like(missing[0], classes)}"
             )
+
+
+def judged(clips: Sequence[Clip]) -> list[Clip]:
+    """Return the kept clips that networks are judged by: of test, or of val where none is."""
+    kept = [clip for clip in clips if clip.kept]
+    return [c for c in kept if c.subset == "test"] or [c for c in kept if c.subset == "val"]
+
+
+def with_reversals(sources: Sequence[Source], partners: Mapping[str, str]) -> list[Source]:
+    """Return the sources, and after them the judged ones backward, where that shows a class.
+
+    `partners` names the class that videos of a class show when they are played backward. The
+    second clip, of that class, is called `<video>` and BACKWARD.
+    """
+    labels = {source.class_name: source.label for source in sources}
+    asked = {clip.video for clip in judged([source.clip for source in sources])}
+    return [
+        *sources,
+        *(
+            replace(
+                source,
+                name=f"{source.name}{BACKWARD}",
+                class_name=partner,
+                label=labels[partner],
+                backward=True,
+            )
+            for source in sources
+            if source.clip.video in asked
+            and (partner := partners.get(source.class_name, "")) in labels
+        ),
+    ]
 
 
 def _like(name: str, classes: Collection[str]) -> str:

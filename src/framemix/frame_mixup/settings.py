@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from framemix.datasets.intake import FilterSettings
 from framemix.datasets.sample.arrow import ArrowSettings
-from framemix.datasets.something_something import LabelledSettings
 from framemix.frame_mixup.cells import StudyMix, mix_settings, parse_cell
 from framemix.mixing import MixSettings
 from framemix.pretraining.settings import PretrainModel
@@ -35,6 +35,12 @@ class StudyData(BaseModel):
     long: Folder
 
 
+class StudyVideos(FilterSettings):
+    """Which videos are kept, and how those are divided that no subset is given for."""
+
+    folds: int = Field(ge=2)
+
+
 class StudySample(BaseModel):
     """The two sets of videos that are rendered."""
 
@@ -51,7 +57,7 @@ class FrameMixupSettings(BaseModel):
 
     data: StudyData
     sample: StudySample
-    videos: LabelledSettings
+    videos: StudyVideos
     reversed_classes: list[tuple[str, str]]
     cells: list[CellName]
     seeds: list[Seed] = Field(min_length=1)

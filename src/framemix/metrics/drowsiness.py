@@ -33,7 +33,6 @@ class Driver(Row):
 
     clip: str
     subject: str
-    fold: int
     state: str
     predicted: str
     p_drowsy: float

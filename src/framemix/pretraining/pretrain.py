@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from framemix.datasets.records import LabelledVideo, SplitVideo
+from framemix.datasets.clips import Clip
 from framemix.metrics.accuracy import classification_metrics
 from framemix.metrics.seeds import Figures
 from framemix.mixing import MixSettings
@@ -25,7 +25,7 @@ from framemix.training.seeds import train_seeds
 
 def pretrain(
     store: MixedStore,
-    split: Sequence[SplitVideo | LabelledVideo],
+    split: Sequence[Clip],
     settings: PretrainModel,
     *,
     seeds: Sequence[int],

@@ -5,16 +5,14 @@ UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects 
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import TypeVar
 
-from framemix.datasets import ucf101
+from framemix.datasets.clips import STATES, Clip
 from framemix.datasets.files import Entry, list_entries
-from framemix.datasets.records import STATES, Clip, Video
-from framemix.datasets.rldd import NAME, SUBJECTS
+from framemix.datasets.layouts import rldd, ucf101
 from framemix.datasets.sample.actions import ACTIONS
 from framemix.datasets.splits import read_official_split
 from framemix.errors import DatasetError, VideoError, reason_of
@@ -24,10 +22,8 @@ from framemix.mixing import MixSettings
 from framemix.models.config import ImageWeights
 from framemix.project.params import Params
 from framemix.tables import read_table
-from framemix.video.containers import require_video_file
+from framemix.video.containers import is_macos_note, require_video_file
 from framemix.video.reading import examine as examine_video
-
-R = TypeVar("R", Video, Clip)
 
 UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
@@ -130,19 +126,19 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
     `limits` are as for `examine_ucf101`.
     """
     entries = _entries(root)
-    if not any(NAME.fullmatch(entry.path) for entry in entries):
+    if not any(rldd.NAME.fullmatch(entry.path) for entry in entries):
         yield Finding(False, f"data.rldd = {root}: nothing there; get it at {RLDD_PAGE}")
         return
     there: dict[int, set[int]] = defaultdict(set)
     videos = []
     for entry in entries:
-        if name := NAME.fullmatch(entry.path):
+        if name := rldd.NAME.fullmatch(entry.path):
             there[int(name["subject"])].add(int(name["state"]))
             videos.append(entry)
-    count = SUBJECTS * len(STATES)
+    count = rldd.SUBJECTS * len(STATES)
     yield from _files(root, videos, limits, f"UTA-RLDD: {len(videos)} of {count} videos")
     lacking: dict[str, list[str]] = defaultdict(list)
-    for subject in range(1, SUBJECTS + 1):
+    for subject in range(1, rldd.SUBJECTS + 1):
         if states := [str(state) for state in STATES if state not in there[subject]]:
             lacking[", ".join(states)].append(f"{subject:02}")
     for missing, subjects in lacking.items():
@@ -169,7 +165,7 @@ def examine_weights(params: Params) -> Iterator[Finding]:
 def count_videos(params: Params, places: Places) -> Count:
     """Return how many videos of data.ucf101 will be mixed: by the filter's table, or a bound."""
     root, least, what = params.data.ucf101, params.filter.min_frames, "to mix of data.ucf101"
-    if rows := _listed(places.videos, Video, lambda row: row.video, root):
+    if rows := _listed(places.videos, root):
         kept = sum(row.kept for row in rows)
         return Count(kept, f"{what}: {kept} videos, those kept in {places.videos}")
     if root.is_relative_to(places.sample):
@@ -189,16 +185,16 @@ def count_clips(params: Params, places: Places) -> Count:
     Before clips are cut, each video is taken to be as long as UTA-RLDD's, or the sample's.
     """
     root, resize, what = params.data.rldd, params.resize, "to mix of data.rldd"
-    if rows := _listed(places.clips, Clip, lambda row: row.source, root):
+    if rows := _listed(places.clips, root):
         kept = sum(row.kept for row in rows)
         return Count(kept, f"{what}: {kept} clips, those kept in {places.clips}")
     usable = [entry.path for entry in _entries(root) if not entry.reason]
-    names = [name for path in usable if (name := NAME.fullmatch(path))]
+    names = [name for path in usable if (name := rldd.NAME.fullmatch(path))]
     videos = Counter(int(name["state"]) for name in names)
     if sample := root.is_relative_to(places.sample):
         videos = Counter(dict.fromkeys(STATES, params.sample.subjects))
     elif not names:
-        videos = Counter(dict.fromkeys(STATES, SUBJECTS))
+        videos = Counter(dict.fromkeys(STATES, rldd.SUBJECTS))
     seconds = params.sample.seconds if sample else RLDD_SECONDS
     each = int(seconds * resize.fps // resize.frames)
     most = resize.clips or each * max(videos.values())
@@ -246,11 +242,11 @@ def _rendered(name: str, root: Path) -> Finding:
     return Finding(True, f"data.{name} = {root}: the sample, made by dvc repro")
 
 
-def _listed(table: Path, row_type: type[R], path: Callable[[R], str], root: Path) -> list[R]:
+def _listed(table: Path, root: Path) -> list[Clip]:
     """Return the rows of a table that lists just what is below `root` now, else none."""
-    rows = read_table(table, row_type) if table.is_file() else []
+    rows = read_table(table, Clip) if table.is_file() else []
     there = {entry.path for entry in list_entries(root)} if root.is_dir() else set()
-    return rows if {path(row) for row in rows} == there else []
+    return rows if {row.video for row in rows} == there else []
 
 
 def _videos(entries: Sequence[Entry]) -> list[Entry]:
@@ -259,8 +255,7 @@ def _videos(entries: Sequence[Entry]) -> list[Entry]:
 
 def _in_layout(video: Entry) -> bool:
     """Return whether a file lies where the pipeline looks for UCF101's: <Class>/v_*_gNN_cNN.avi."""
-    _, _, name = video.path.partition("/")
-    return ucf101.NAME.fullmatch(name) is not None
+    return ucf101.NAME.fullmatch(video.path) is not None
 
 
 def _files(
@@ -285,9 +280,9 @@ def _files(
 
 
 def _entries(root: Path) -> list[Entry]:
-    """Return what is below `root`, without the note that the project keeps there."""
+    """Return what is below `root`, without the project's note there and those that macOS makes."""
     found = list_entries(root) if root.is_dir() else []
-    return [entry for entry in found if entry.path != "README.md"]
+    return [e for e in found if e.path != "README.md" and not is_macos_note(Path(e.path).name)]
 
 
 def _some(names: Collection[str]) -> str:

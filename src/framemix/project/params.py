@@ -12,10 +12,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
-from framemix.datasets.rldd import ResizeSettings
+from framemix.datasets.cutting import ResizeSettings
+from framemix.datasets.intake import FilterSettings
 from framemix.datasets.sample import SampleSettings
 from framemix.datasets.splits import SplitSettings
-from framemix.datasets.ucf101 import FilterSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.finetuning.settings import FinetuneSettings

@@ -5,7 +5,6 @@ from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 
-from framemix.datasets.sources import Source
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
@@ -13,6 +12,7 @@ from framemix.jobs.scratch import Unit, finished, link
 from framemix.mixing import MixSettings
 from framemix.mixing.files import mix_variants
 from framemix.store.index import IndexRow
+from framemix.store.sources import Source
 from framemix.store.writing import shard_name, write_shard
 from framemix.tables import write_table
 from framemix.video.reading import video_files
@@ -34,7 +34,7 @@ def build_store(
 ) -> None:
     """Mix every source into a new store at `folder`, its shards side by side.
 
-    Raises VideoError when a video does not have the frames that the source promises.
+    Raises VideoError when a video does not have the frames that its row promises.
     """
     shards = _shards(sources)
     units = [
@@ -42,7 +42,7 @@ def build_store(
             folder=scratch,
             make=partial(_mix_shard, members, settings, limits),
             settings={
-                "clips": [(m.clip, m.frames, m.reader) for m in members],
+                "clips": [(m.name, m.clip.frames, m.clip.reader) for m in members],
                 **settings.model_dump(),
             },
             files=[file for member in members for file in video_files(member.path)],
@@ -55,12 +55,12 @@ def build_store(
             link(unit / SHARD, folder / name)
     rows = [
         IndexRow(
-            clip=m.clip,
+            clip=m.name,
             class_name=m.class_name,
             label=m.label,
             shard=name,
             row=i * settings.variants,
-            frames=m.frames,
+            frames=m.clip.frames,
         )
         for name, members in shards.items()
         for i, m in enumerate(members)
@@ -71,7 +71,7 @@ def build_store(
 def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
     """Return the sources of each shard by its name, in the order of labels and clips."""
     shards: dict[str, list[Source]] = {}
-    ordered = sorted(sources, key=lambda source: (source.label, source.clip))
+    ordered = sorted(sources, key=lambda source: (source.label, source.name))
     for _, members in groupby(ordered, key=lambda source: source.label):
         clips = list(members)
         for start in range(0, len(clips), CLIPS_PER_SHARD):
@@ -88,10 +88,10 @@ def _mix_shard(
         isolated(
             partial(
                 mix_variants,
-                frames=s.frames,
+                frames=s.clip.frames,
                 settings=settings,
                 backward=s.backward,
-                reader=s.reader,
+                reader=s.clip.reader or "pyav",
             ),
             s.path,
             limits,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from framemix.datasets.records import LabelledVideo, SplitVideo, Subset
+from framemix.datasets.clips import Clip, Subset, clip_name
 from framemix.errors import StoreError
 from framemix.store import IndexRow, MixedStore
 
@@ -47,11 +47,9 @@ def class_names(store: MixedStore) -> list[str]:
     return [names[label] for label in sorted(names)]
 
 
-def split_examples(
-    store: MixedStore, split: Sequence[SplitVideo | LabelledVideo], subset: Subset
-) -> list[Example]:
+def split_examples(store: MixedStore, split: Sequence[Clip], subset: Subset) -> list[Example]:
     """Return the clips of one side of the split, with the labels of the store."""
-    return examples_of(store, [video.video for video in split if video.subset == subset])
+    return examples_of(store, [clip_name(clip) for clip in split if clip.subset == subset])
 
 
 class ClipDataset(Dataset[Batch]):

@@ -1,0 +1,263 @@
+"""Cuts clips of one size and length out of long videos: UTA-RLDD's, ten minutes each.
+
+Paper A resizes clips of the drowsy ones to 320x240.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from framemix.datasets.clips import STATES, Clip, clip_file
+from framemix.datasets.files import commonest
+from framemix.datasets.intake import clip_of, shown
+from framemix.datasets.layouts.layout import Found
+from framemix.errors import DatasetError, VideoError, reason_of
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.fingerprint import code_fingerprint
+from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.scratch import Unit, finished, link
+from framemix.tables import read_table, write_table
+from framemix.validation import Integer
+from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine
+from framemix.video.writing import cut_clip
+
+WIDTH, HEIGHT = 320, 240
+# A clip's start in seconds is rounded by less: the frame that is meant shall not come before it.
+ROUNDED = 0.001
+ROWS = "clips.csv"
+
+
+class ResizeSettings(BaseModel):
+    """Which clips are cut, and how long they are (params.yaml: resize)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    states: list[Annotated[Literal[0, 5, 10], Integer]] = Field(min_length=1)
+    orientation: Literal["landscape", "any"]
+    frames: int = Field(ge=1)
+    fps: float = Field(gt=0)
+    clips: Annotated[int, Field(ge=1)] | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video to cut: its row, how it is displayed, and how many clips it could give."""
+
+    row: Clip
+    info: VideoInfo
+    clips: int
+
+
+def cut_clips(
+    found: Iterable[Found],
+    root: Path,
+    target: Path,
+    settings: ResizeSettings,
+    *,
+    scratch: Path,
+    cluster: Cluster,
+    limits: Limits,
+) -> list[Clip]:
+    """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
+
+    At most `settings.clips` a state; only the stretches that become clips are decoded. One that
+    cannot be cut is replaced by the nearest of that video which was not planned. A damaged stretch
+    is not told from a whole one: ffmpeg repeats the frame before.
+    """
+    sources, rejected = find_sources(found, root, settings, limits)
+    plan = plan_clips(sources, settings)
+    units = [
+        Unit(
+            folder=scratch,
+            make=partial(_cut_all, root.absolute(), source, clips, settings, limits),
+            settings={
+                "planned": [clip.model_dump() for clip in clips],
+                **settings.model_dump(),
+                **asdict(limits),
+            },
+            files=[root.absolute() / source.row.video],
+            code=code_fingerprint(__file__),
+            whole=_has_kept_clips,
+        )
+        for source in sources
+        if (clips := [clip for planned, clip in plan if planned == source])
+    ]
+    if not units:
+        why = commonest(row.reason for row in rejected)
+        raise DatasetError(f"data.rldd = {root}: no video gives a clip: {why}; see resize")
+    with finished(scratch, units, cluster=cluster, label="resize videos") as done:
+        clips = [clip for folder in done for clip in read_table(folder / ROWS, Clip)]
+        if not any(clip.kept for clip in clips):
+            why = commonest(clip.reason for clip in clips)
+            raise DatasetError(f"data.rldd = {root}: no clip came out whole: {why}")
+        for folder in done:
+            for file in folder.glob("*.mp4"):
+                link(file, target / file.name)
+    used = {source.row.video for source, _ in plan}
+    unused = [
+        source.row.rejected(f"resize.clips = {settings.clips} is reached")
+        for source in sources
+        if source.row.video not in used
+    ]
+    return sorted([*clips, *unused, *rejected], key=lambda clip: (clip.video, clip.start or 0.0))
+
+
+def find_sources(
+    found: Iterable[Found], root: Path, settings: ResizeSettings, limits: Limits
+) -> tuple[list[Source], list[Clip]]:
+    """Return the videos that give clips, and a row with the reason for every other file."""
+    looked_at = [_inspect(clip_of(one), root, settings, limits) for one in found]
+    sources, rejected = [], [item for item in looked_at if isinstance(item, Clip)]
+    first: dict[tuple[str, str], Clip] = {}
+    for item in looked_at:
+        if isinstance(item, Source):
+            # Clips are named by subject and state: a second file would overwrite the first's.
+            other = first.setdefault((item.row.group, item.row.class_name), item.row)
+            if other is item.row:
+                sources.append(item)
+            else:
+                rejected.append(item.row.rejected(f"same subject and state as {other.video}"))
+    return sources, rejected
+
+
+def plan_clips(sources: Sequence[Source], settings: ResizeSettings) -> list[tuple[Source, Clip]]:
+    """Return the clips to cut: at most `settings.clips` a state, spread evenly.
+
+    Each round takes one more clip of every video that has one left, so that no subject
+    dominates; a video's clips lie evenly over its length.
+    """
+    taken: Counter[str] = Counter()
+    for state in (STATES[number] for number in set(settings.states)):
+        videos = [source for source in sources if source.row.class_name == state]
+        left = sum(v.clips for v in videos) if settings.clips is None else settings.clips
+        while left and (open_ := [v for v in videos if taken[v.row.video] < v.clips]):
+            taken.update(v.row.video for v in open_[:left])
+            left -= len(open_[:left])
+    return [
+        (source, _planned(source, place, settings))
+        for source in sources
+        for place in _spread(taken[source.row.video], source.clips)
+    ]
+
+
+def _has_kept_clips(folder: Path) -> bool:
+    table = folder / ROWS
+    return table.is_file() and all(
+        clip_file(row, folder).is_file() for row in read_table(table, Clip) if row.kept
+    )
+
+
+def _cut_all(
+    root: Path,
+    source: Source,
+    clips: Sequence[Clip],
+    settings: ResizeSettings,
+    limits: Limits,
+    folder: Path,
+) -> None:
+    """Cut the planned clips, and for each that is lost another of the video, while it has any."""
+    every = [_planned(source, place, settings) for place in range(source.clips)]
+    spare = {clip.start or 0.0: clip for clip in every if clip not in clips}
+    rows: list[Clip] = []
+    for planned in clips:
+        clip, start = planned, planned.start or 0.0
+        while True:
+            rows.append(_cut(root, source, clip, folder, settings, limits))
+            if rows[-1].kept or not spare:
+                break
+            clip = spare.pop(min(spare, key=lambda other: abs(other - start)))
+    write_table(folder / ROWS, Clip, rows)
+
+
+def _cut(
+    root: Path,
+    video: Source,
+    clip: Clip,
+    folder: Path,
+    settings: ResizeSettings,
+    limits: Limits,
+) -> Clip:
+    """Write one planned clip into `folder`; return its row, rejected when it came out short."""
+    source, target = root / clip.video, clip_file(clip, folder)
+    work = partial(
+        _cut_and_examine, target=target, info=video.info, start=clip.start or 0.0, settings=settings
+    )
+    try:
+        cut = isolated(work, source, limits)
+    except VideoError as error:
+        target.unlink(missing_ok=True)
+        return clip.rejected(reason_of(error, source).replace(f"{target}: ", "the clip "))
+    if cut.frames < settings.frames:
+        target.unlink()
+        reason = f"{cut.frames} frames, fewer than resize.frames = {settings.frames}"
+        return clip.model_copy(update={"frames": cut.frames, "reason": reason})
+    # Not the file's frames a second, which are rounded: the clip is named by them.
+    seen = shown(cut.info) | {"fps": settings.fps}
+    return clip.model_copy(
+        update={"frames": cut.frames, **seen, "reader": cut.reader, "kept": True}
+    )
+
+
+def _cut_and_examine(
+    source: Path, *, target: Path, info: VideoInfo, start: float, settings: ResizeSettings
+) -> ExaminedVideo:
+    cut_clip(
+        source,
+        target,
+        stream=info.stream,
+        start=max(0.0, info.start + start - ROUNDED),
+        frames=settings.frames,
+        fps=settings.fps,
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    return examine(target)
+
+
+def _inspect(row: Clip, root: Path, settings: ResizeSettings, limits: Limits) -> Source | Clip:
+    if row.reason:
+        return row
+    if row.class_name not in (STATES[number] for number in settings.states):
+        return row.rejected(f"{row.class_name} is not in resize.states = {settings.states}")
+    path = root / row.video
+    try:
+        info = isolated(describe, path, limits)
+    except VideoError as error:
+        return row.rejected(reason_of(error, path))
+    row = row.model_copy(update=shown(info))
+    # Half a frame of tolerance: a container's duration is rounded.
+    clips = int((info.seconds * settings.fps + 0.5) // settings.frames)
+    if reason := _unfit(info, clips, settings):
+        return row.rejected(reason)
+    return Source(row, info, clips)
+
+
+def _unfit(info: VideoInfo, clips: int, settings: ResizeSettings) -> str:
+    if settings.orientation == "landscape" and info.width <= info.height:
+        return f"displayed as {info.width}x{info.height}, not landscape"
+    if not clips:
+        needed = settings.frames / settings.fps
+        return f"{info.seconds:.1f} s, shorter than a clip of {needed:.1f} s"
+    return ""
+
+
+def _planned(source: Source, place: int, settings: ResizeSettings) -> Clip:
+    start, end = ((place + i) * settings.frames / settings.fps for i in (0, 1))
+    return Clip(
+        video=source.row.video,
+        class_name=source.row.class_name,
+        group=source.row.group,
+        subset=source.row.subset,
+        start=round(start, 3),
+        end=round(end, 3),
+        fps=settings.fps,
+    )
+
+
+def _spread(count: int, places: int) -> list[int]:
+    return [(2 * i + 1) * places // (2 * count) for i in range(count)]

@@ -1,0 +1,7 @@
+"""The layouts of labelled videos that are told apart by how a folder looks."""
+
+from framemix.datasets.layouts.folders import FOLDERS
+from framemix.datasets.layouts.something_something import SOMETHING_SOMETHING
+
+# The first that fits a folder is its layout; any folder could be one of classes.
+LABELLED = (SOMETHING_SOMETHING, FOLDERS)

@@ -1,0 +1,31 @@
+"""UCF101: `<root>/<Class>/v_<Class>_gNN_cNN.avi`.
+
+Soomro, Zamir, Shah: UCF101, CRCV-TR-12-01 (2012). A group `gNN` holds clips cut out of one
+longer video.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from framemix.datasets.files import list_entries
+from framemix.datasets.layouts.layout import Found, Layout
+
+NAME = re.compile(
+    r"(?P<class>[^/]+)/v_[^/]+_(?P<group>g\d+)_c\d+\.avi",
+    re.IGNORECASE,
+)
+
+
+def find(root: Path) -> Iterator[Found]:
+    """Yield every file: the class is the folder's name, whatever the file's own says."""
+    for entry in list_entries(root):
+        if name := NAME.fullmatch(entry.path):
+            yield Found(entry.path, name["class"], name["group"].lower(), reason=entry.reason)
+        else:
+            folder, slash, _ = entry.path.partition("/")
+            reason = entry.reason or "not <Class>/v_<Class>_gNN_cNN.avi"
+            yield Found(entry.path, folder if slash else "", reason=reason)
+
+
+UCF101 = Layout("a folder with <Class>/v_<Class>_gNN_cNN.avi files", find)

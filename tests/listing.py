@@ -1,0 +1,33 @@
+"""Lists a folder's videos as the stage filter does."""
+
+from pathlib import Path
+
+from framemix.datasets.clips import Clip
+from framemix.datasets.intake import FilterSettings, list_clips
+from framemix.datasets.layouts.layout import Layout, find_videos
+from framemix.datasets.layouts.ucf101 import UCF101
+from framemix.jobs.cluster import Cluster
+from framemix.jobs.isolation import Limits
+
+LIMITS = Limits(seconds=60, memory_mb=1024)
+
+
+def listed(
+    root: Path,
+    scratch: Path,
+    *layouts: Layout,
+    min_frames: int,
+    workers: int = 2,
+    limits: Limits = LIMITS,
+) -> list[Clip]:
+    """Rows of what the first of `layouts` that fits, else UCF101's, finds in `root`."""
+    return list_clips(
+        find_videos(layouts or (UCF101,), root, "data.ucf101"),
+        root,
+        FilterSettings(min_frames=min_frames),
+        keys=("data.ucf101", "filter"),
+        scratch=scratch,
+        cluster=Cluster(workers),
+        limits=limits,
+        label="list",
+    )
