@@ -317,6 +317,15 @@ def test_planned_clips_have_one_name_each_and_do_not_overlap(videos, cap):
         assert all(b - a >= 15 for a, b in pairwise(of_video))
 
 
+@given(st.floats(0.5, 240), st.integers(1, 300), st.integers(1, 2000))
+@settings(deadline=None)
+def test_clips_are_named_by_their_first_frame_at_any_rate(fps, frames, places):
+    video = driver_video(7, 10, clips=places)
+    plan = plan_clips([video], settings_with(fps=fps, frames=frames))
+    names = [clip_name(clip) for _, clip in plan]
+    assert names == [f"07_10_{place * frames}" for place in range(places)]
+
+
 def test_a_few_clips_of_a_long_video_lie_evenly_over_it():
     plan = plan_clips([driver_video(1, 0, clips=1200)], settings_with(clips=3))
     assert [clip.start for _, clip in plan] == [100.0, 300.0, 500.0]

@@ -1,6 +1,6 @@
-"""From the folder layouts of the datasets to records of videos and their splits.
+"""From what lies in a dataset's folder to rows of videos or clips, and their splits.
 
-What knows how a dataset names, counts, keeps and divides its videos belongs here, and the
-sample, which is made. How a file is decoded does not (`video`), nor how clips are mixed
-and kept (`mixing`, `store`).
+How a dataset names its videos belongs here (`layouts`), how each is listed, kept or rejected
+(`intake`), cut (`cutting`) and put on a side (`splits`), and the sample, which is made. How a file
+is decoded does not (`video`), nor how clips are mixed and kept (`mixing`, `store`).
 """
