@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_every_stage_is_readable_on_a_terminal(tmp_path_factory: pytest.TempPathFactory) -> None:
     shown = shown_pipeline(tmp_path_factory)
     assert_readable(shown)
-    for work in ("render videos", "filter classes", "resize videos", "mix shards"):
+    for work in ("render videos", "filter videos", "resize videos", "mix shards"):
         assert re.search(rf"{work} ━+ (\d+)/\1 \S+/s, took 0:", shown.text), shown.text
     # One line for each epoch; the bar below shows more, and goes with the training.
     for epoch, epochs, trainings in ((1, 40, 2), (40, 40, 2), (1, 2, 1), (2, 2, 1)):

@@ -163,7 +163,6 @@ def test_a_clips_row_says_what_it_is_and_where_it_comes_from(rows):
         fps=30.0,
         reader=row.reader,
         kept=True,
-        reader="decord",
     )
     assert row.reader in ("decord", "pyav")
 

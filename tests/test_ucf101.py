@@ -87,7 +87,6 @@ def test_long_enough_videos_are_kept_with_what_is_known_of_them(rows):
         fps=25.0,
         reader=rows[LONG[0]].reader,
         kept=True,
-        reader="decord",
     )
     assert rows[LONG[0]].reader in ("decord", "pyav")
 
