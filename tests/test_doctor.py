@@ -74,6 +74,17 @@ def test_a_whole_ucf101_is_well(ucf101, lists, limits):
     assert finding.line.startswith("UCF101: 2 of 2 videos; 2 ")
 
 
+def test_what_macos_leaves_beside_files_is_neither_a_video_nor_in_the_way(ucf101, lists, tmp_path):
+    for name in VIDEOS:
+        (ucf101 / name).with_name(f"._{Path(name).name}").touch()
+    assert bad_lines(list(examine_ucf101(ucf101, lists, None))) == []
+    encode(tmp_path / "rldd/Fold1_part1/01/10.mov", format="mov")
+    (tmp_path / "rldd/Fold1_part1/01/._10.mov").touch()
+    first, *lacking = examine_rldd(tmp_path / "rldd", None)
+    assert first.line.startswith("UTA-RLDD: 1 of 180 videos; 1 ")
+    assert all("subjects that lack" in finding.line for finding in lacking)
+
+
 def test_missing_extra_and_unreadable_files_are_named_with_what_to_do(ucf101, lists):
     (ucf101 / VIDEOS[0]).write_text("no video")
     (ucf101 / VIDEOS[1]).rename(ucf101 / "HandstandPushups/copy of it.avi")

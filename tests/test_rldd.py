@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from framemix.datasets.clips import STATES, Clip, clip_file, clip_name
 from framemix.datasets.cutting import (
+    DriverVideo,
     ResizeSettings,
-    Source,
     cut_clips,
     find_sources,
     plan_clips,
@@ -96,7 +96,7 @@ def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[lis
     return clips, target
 
 
-def sources_in(root: Path, chosen: ResizeSettings) -> tuple[list[Source], list[Clip]]:
+def sources_in(root: Path, chosen: ResizeSettings) -> tuple[list[DriverVideo], list[Clip]]:
     return find_sources(find_videos([RLDD], root, "data.rldd"), root, chosen, LIMITS)
 
 
@@ -263,18 +263,18 @@ def test_a_clip_that_was_deleted_because_it_is_damaged_is_cut_anew(root, resized
 # The cap
 
 
-def driver_video(subject: int, state: int, clips: int) -> Source:
+def driver_video(subject: int, state: int, clips: int) -> DriverVideo:
     row = Clip(
         video=f"Fold1_part1/{subject:02}/{state}.mp4",
         class_name=STATES[state],
         group=f"{subject:02}",
         subset="fold1",
     )
-    return Source(row, VideoInfo(640, 480, 30.0, 600.0), clips)
+    return DriverVideo(row, VideoInfo(640, 480, 30.0, 600.0), clips)
 
 
 @st.composite
-def driver_videos(draw: st.DrawFn) -> list[Source]:
+def driver_videos(draw: st.DrawFn) -> list[DriverVideo]:
     subjects = draw(st.lists(st.integers(1, 60), min_size=1, max_size=8, unique=True))
     return [
         driver_video(subject, state, draw(st.integers(1, 12)))

@@ -45,7 +45,7 @@ class ResizeSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class Source:
+class DriverVideo:
     """A video to cut: its row, how it is displayed, and how many clips it could give."""
 
     row: Clip
@@ -85,7 +85,7 @@ def cut_clips(
             whole=_has_kept_clips,
         )
         for source in sources
-        if (clips := [clip for planned, clip in plan if planned == source])
+        if (clips := [clip for planned, clip in plan if planned is source])
     ]
     if not units:
         why = commonest(row.reason for row in rejected)
@@ -109,13 +109,13 @@ def cut_clips(
 
 def find_sources(
     found: Iterable[Found], root: Path, settings: ResizeSettings, limits: Limits
-) -> tuple[list[Source], list[Clip]]:
+) -> tuple[list[DriverVideo], list[Clip]]:
     """Return the videos that give clips, and a row with the reason for every other file."""
     looked_at = [_inspect(clip_of(one), root, settings, limits) for one in found]
     sources, rejected = [], [item for item in looked_at if isinstance(item, Clip)]
     first: dict[tuple[str, str], Clip] = {}
     for item in looked_at:
-        if isinstance(item, Source):
+        if isinstance(item, DriverVideo):
             # Clips are named by subject and state: a second file would overwrite the first's.
             other = first.setdefault((item.row.group, item.row.class_name), item.row)
             if other is item.row:
@@ -125,7 +125,9 @@ def find_sources(
     return sources, rejected
 
 
-def plan_clips(sources: Sequence[Source], settings: ResizeSettings) -> list[tuple[Source, Clip]]:
+def plan_clips(
+    sources: Sequence[DriverVideo], settings: ResizeSettings
+) -> list[tuple[DriverVideo, Clip]]:
     """Return the clips to cut: at most `settings.clips` a state, spread evenly.
 
     Each round takes one more clip of every video that has one left, so that no subject
@@ -154,7 +156,7 @@ def _has_kept_clips(folder: Path) -> bool:
 
 def _cut_all(
     root: Path,
-    source: Source,
+    source: DriverVideo,
     clips: Sequence[Clip],
     settings: ResizeSettings,
     limits: Limits,
@@ -176,7 +178,7 @@ def _cut_all(
 
 def _cut(
     root: Path,
-    video: Source,
+    video: DriverVideo,
     clip: Clip,
     folder: Path,
     settings: ResizeSettings,
@@ -219,7 +221,7 @@ def _cut_and_examine(
     return examine(target)
 
 
-def _inspect(row: Clip, root: Path, settings: ResizeSettings, limits: Limits) -> Source | Clip:
+def _inspect(row: Clip, root: Path, settings: ResizeSettings, limits: Limits) -> DriverVideo | Clip:
     if row.reason:
         return row
     if row.class_name not in (STATES[number] for number in settings.states):
@@ -234,7 +236,7 @@ def _inspect(row: Clip, root: Path, settings: ResizeSettings, limits: Limits) ->
     clips = int((info.seconds * settings.fps + 0.5) // settings.frames)
     if reason := _unfit(info, clips, settings):
         return row.rejected(reason)
-    return Source(row, info, clips)
+    return DriverVideo(row, info, clips)
 
 
 def _unfit(info: VideoInfo, clips: int, settings: ResizeSettings) -> str:
@@ -246,7 +248,7 @@ def _unfit(info: VideoInfo, clips: int, settings: ResizeSettings) -> str:
     return ""
 
 
-def _planned(source: Source, place: int, settings: ResizeSettings) -> Clip:
+def _planned(source: DriverVideo, place: int, settings: ResizeSettings) -> Clip:
     start, end = ((place + i) * settings.frames / settings.fps for i in (0, 1))
     return Clip(
         video=source.row.video,
