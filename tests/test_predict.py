@@ -79,12 +79,18 @@ def test_says_what_the_pipeline_says_of_the_same_video(
     config = nonlocal_config() if network == "nonlocal" else None
     mix = {"pixel_format": pixel_format, "window": window}
     write_model(tmp_path / "model.safetensors", config, **mix)
-    videos = find_videos([str(here / "videos")])
+    root = here / "videos"
+    videos = find_videos([str(root)])
     rows = [
-        clips.Clip(video=video.name, class_name="a", frames=count_frames(video), kept=True)
+        clips.Clip(
+            video=video.relative_to(root).as_posix(),
+            class_name="a",
+            frames=count_frames(video),
+            kept=True,
+        )
         for video in videos
     ]
-    sources = sources_of(rows, here / "videos", {"a": 0})
+    sources = sources_of(rows, root, {"a": 0})
     store = tmp_path / "store"
     store.mkdir()
     how: dict[str, Any] = {"scratch": tmp_path / "scratch", "cluster": Cluster(1)}

@@ -201,7 +201,7 @@ def test_leak_shares_are_of_groups_and_subjects_on_both_sides(
     assert leaking["vivit"]["leak_share"] == 1
     assert leaking["finetuned"]["drivers_leak_share"] == 1
     videos = [video.model_copy(update={"group": video.subset}) for video in data.ucf101_split]
-    clips = [clip.model_copy(update={"subject": clip.subset}) for clip in data.rldd_split]
+    clips = [clip.model_copy(update={"group": clip.subset}) for clip in data.rldd_split]
     clean = replace(data, ucf101_split=videos, rldd_split=clips)
     figures: Mapping[str, Any] = write(models, clean, tmp_path)
     assert figures["vivit"]["leak_share"] == 0
