@@ -1,6 +1,7 @@
 """What users may rely on in a split: nothing leaks, nothing is lost, the lists are followed."""
 
 import csv
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -352,6 +353,25 @@ def test_ucf101_at_random_is_4_to_1_in_every_class_and_nearly_all_of_it_leaks(uc
     assert figures["classes_without_train"] == figures["classes_without_val"] == ""
 
 
+def drawn(rows: Sequence[Clip]) -> int:
+    """A number for the val side of a split."""
+    return zlib.crc32("\n".join(row.video for row in rows if row.subset == "val").encode())
+
+
+@pytest.mark.parametrize(
+    ("changes", "number"),
+    [
+        ({"strategy": "random"}, 16471987),
+        ({"strategy": "random", "seed": 3, "fold": 2}, 3791748160),
+        ({"group_scope": "class"}, 4116923132),
+        ({"group_scope": "dataset"}, 3894120557),
+    ],
+)
+def test_ucf101_is_drawn_as_it_always_was(ucf101, lists, changes, number):
+    """Results that are there were made with it."""
+    assert drawn(split_videos(ucf101, settings_with(**changes), lists)[0]) == number
+
+
 @pytest.mark.parametrize(
     ("number", "train", "val", "without_train", "without_val"),
     [
@@ -471,6 +491,13 @@ def driver_clips(subjects: int, kept: bool = True) -> list[Clip]:
         for state in ("alert", "drowsy")
         for place in range(3)
     ]
+
+
+@pytest.mark.parametrize(
+    ("rldd", "number"), [("subject", 3154363014), ("random", 3615664362), ("fold3", 3452231115)]
+)
+def test_drivers_are_drawn_as_they_always_were(rldd, number):
+    assert drawn(split_drivers(driver_clips(60), settings_with(rldd=rldd))) == number
 
 
 @given(st.integers(2, 30), seeds, st.integers(0, 4))
