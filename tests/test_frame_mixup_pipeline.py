@@ -84,7 +84,7 @@ def test_other_short_videos_leave_the_long_ones_alone(finished: Project, tmp_pat
             ["frame_mixup.reversed_classes", "Shrnk", "data.short", "allowed: Shrink, "],
         ),
         ({"data__short": "/nowhere/videos"}, ["/nowhere/videos"]),
-        ({"data__short": "data/raw/ucf101"}, ["data/raw/ucf101", "no usable video"]),
+        ({"data__short": "data/raw/ucf101"}, ["data/raw/ucf101", "no video"]),
     ],
 )
 def test_bad_input_is_one_clear_line(
