@@ -15,12 +15,12 @@ import av
 import numpy as np
 import pytest
 import torch
-
-from framemix.datasets.files import list_entries
 from framemix.datasets.rldd import ResizeSettings, find_sources, plan_clips, resize_clips
 from framemix.datasets.something_something import find_videos as find_labelled
 from framemix.datasets.sources import video_sources
 from framemix.datasets.ucf101 import FilterSettings, filter_videos
+
+from framemix.datasets.files import list_entries
 from framemix.errors import DatasetError, VideoError
 from framemix.explain.explanation import Explanation
 from framemix.inference.clips import Sliding, clips_of
