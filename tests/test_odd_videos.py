@@ -15,12 +15,18 @@ import av
 import numpy as np
 import pytest
 import torch
-from framemix.datasets.rldd import ResizeSettings, find_sources, plan_clips, resize_clips
-from framemix.datasets.something_something import find_videos as find_labelled
-from framemix.datasets.sources import video_sources
-from framemix.datasets.ucf101 import FilterSettings, filter_videos
 
-from framemix.datasets.files import list_entries
+from framemix.datasets.clips import Clip, class_labels, clip_name
+from framemix.datasets.cutting import (
+    DriverVideo,
+    ResizeSettings,
+    cut_clips,
+    find_sources,
+    plan_clips,
+)
+from framemix.datasets.layouts.folders import FOLDERS
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.rldd import RLDD
 from framemix.errors import DatasetError, VideoError
 from framemix.explain.explanation import Explanation
 from framemix.inference.clips import Sliding, clips_of
@@ -35,11 +41,13 @@ from framemix.models.input import to_rgb
 from framemix.project.doctor import examine_ucf101
 from framemix.store import MixedStore
 from framemix.store.build import build_store
+from framemix.store.sources import sources_of
 from framemix.video import live, reading
 from framemix.video.live import opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import describe, examine, stream_frames, video_files
 from tests.bad_videos import encode
+from tests.listing import listed
 from tests.odd_videos import ODD, colours_of, number_of, programs_frames, write
 from tests.tiny_store import mix_settings
 
@@ -258,13 +266,7 @@ def kept(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, lis
     (root / "Odd").mkdir()
     for number, name in enumerate(ODD):
         (root / f"Odd/v_Odd_g{number:02}_c01.avi").hardlink_to(odd / name)
-    rows = filter_videos(
-        root,
-        FilterSettings(min_frames=12),
-        scratch=tmp_path_factory.mktemp("scratch"),
-        cluster=Cluster(1),
-        limits=LIMITS,
-    )
+    rows = listed(root, tmp_path_factory.mktemp("scratch"), min_frames=12, workers=1)
     return root, rows
 
 
@@ -280,7 +282,7 @@ def test_the_filter_keeps_them_all_and_what_it_keeps_is_mixed_and_found_well(
         folder = tmp_path / pixel_format
         settings = mix_settings(method="none", segments=1, pixel_format=pixel_format)
         how: dict[str, Any] = {"scratch": folder / "s", "cluster": Cluster(1), "limits": LIMITS}
-        build_store(video_sources(rows, root), folder / "store", settings, **how)
+        build_store(sources_of(rows, root, class_labels(rows)), folder / "store", settings, **how)
         assert len(MixedStore(folder / "store").index) == len(ODD)
     (finding,) = [
         one
@@ -299,8 +301,14 @@ def settings_with(**changes: Any) -> ResizeSettings:
 def cut(root: Path, folder: Path, settings: ResizeSettings) -> dict[str, list[Any]]:
     """The rows of each source, after clips were cut into `folder`/clips."""
     how: dict[str, Any] = {"scratch": folder / "s", "cluster": Cluster(2), "limits": LIMITS}
-    rows = resize_clips(root, folder / "clips", settings, **how)
-    return {source: [r for r in rows if r.source == source] for source in {r.source for r in rows}}
+    rows = cut_clips(
+        find_videos([RLDD], root, "data.rldd"), root, folder / "clips", settings, **how
+    )
+    return {video: [r for r in rows if r.video == video] for video in {r.video for r in rows}}
+
+
+def sources_in(root: Path, settings: ResizeSettings) -> tuple[list[DriverVideo], list[Clip]]:
+    return find_sources(find_videos([RLDD], root, "data.rldd"), root, settings, LIMITS)
 
 
 def test_every_driver_gives_its_clips_of_its_own_frames(shared_cases: Path, tmp_path: Path) -> None:
@@ -314,7 +322,7 @@ def test_every_driver_gives_its_clips_of_its_own_frames(shared_cases: Path, tmp_
             number_of(frame)
             for clip in clips
             for frame in stream_frames(
-                tmp_path / f"clips/{clip.clip}.mp4", size=(240, 320), fit="squeeze"
+                tmp_path / f"clips/{clip_name(clip)}.mp4", size=(240, 320), fit="squeeze"
             )
         ]
         first = 38 if trimmed else 0
@@ -343,7 +351,7 @@ def test_a_clip_that_is_lost_is_replaced_by_another_of_that_video(tmp_path: Path
     for clip in lost:
         assert clip.reason
         assert str(tmp_path) not in clip.reason
-    starts = sorted(clip.start_seconds for clip in clips if clip.kept)
+    starts = sorted(clip.start for clip in clips if clip.kept)
     assert all(other - one >= 1 for one, other in pairwise(starts))
 
 
@@ -352,8 +360,8 @@ def test_a_clip_whose_start_is_rounded_up_begins_with_its_frame(tmp_path: Path) 
     path.parent.mkdir(parents=True)
     write(path, "-c:v", "mpeg4", "-q:v", "2", "-r", "30", "-g", "5", frames=60)
     settings = settings_with(frames=8, fps=30)
-    sources, _ = find_sources(tmp_path / "root", settings, LIMITS)
-    starts = [clip.start_seconds for _, clip in plan_clips(sources, settings)]
+    sources, _ = sources_in(tmp_path / "root", settings)
+    starts = [clip.start for _, clip in plan_clips(sources, settings)]
     assert any(start * 30 > round(start * 30) for start in starts)
     clips = cut(tmp_path / "root", tmp_path, settings)["Fold1_part1/01/10.avi"]
     whole = [number_of(f) for f in stream_frames(path, size=(120, 160), fit="squeeze")]
@@ -361,7 +369,7 @@ def test_a_clip_whose_start_is_rounded_up_begins_with_its_frame(tmp_path: Path) 
         number_of(frame)
         for clip in clips
         for frame in stream_frames(
-            tmp_path / f"clips/{clip.clip}.mp4", size=(120, 160), fit="squeeze"
+            tmp_path / f"clips/{clip_name(clip)}.mp4", size=(120, 160), fit="squeeze"
         )
     ]
     assert seen == whole[: len(seen)]
@@ -376,10 +384,11 @@ def test_what_macos_notes_of_files_is_no_video_and_no_picture(odd: Path, tmp_pat
         (tmp_path / "walk" / name).hardlink_to(odd / "plain.mp4")
     for name in ("00001.jpg", "._00001.jpg"):
         (tmp_path / name).touch()
-    assert [entry.path for entry in list_entries(tmp_path)] == ["00001.jpg", "walk/a.mp4"]
     assert [file.name for file in video_files(tmp_path)] == ["00001.jpg"]
     assert list(search_videos([str(tmp_path)])) == [tmp_path / "walk/a.mp4"]
-    assert {video.video for video in find_labelled(tmp_path)} == {"00001.jpg", "walk/a.mp4"}
+    found = {one.video: one.reason for one in find_videos([FOLDERS], tmp_path, "data")}
+    assert [video for video, reason in found.items() if not reason] == ["walk/a.mp4"]
+    assert "macOS" in found["walk/._a.mp4"]
 
 
 def test_where_no_file_can_be_read_the_commonest_reason_is_told(tmp_path: Path) -> None:
@@ -389,13 +398,7 @@ def test_where_no_file_can_be_read_the_commonest_reason_is_told(tmp_path: Path) 
         (root / f"A/v_A_g01_c{number:02}.avi").touch()
     (root / "A/v_A_g02_c01.avi").write_text("no video\n" * 99)
     with pytest.raises(DatasetError) as caught:
-        filter_videos(
-            root,
-            FilterSettings(min_frames=12),
-            scratch=tmp_path / "s",
-            cluster=Cluster(1),
-            limits=LIMITS,
-        )
+        listed(root, tmp_path / "s", min_frames=12, workers=1)
     assert str(caught.value) == f"data.ucf101 = {root}: no video can be used: is empty (3 of 4)"
 
 
@@ -404,7 +407,7 @@ def test_no_reason_has_a_path_of_this_machine(tmp_path: Path) -> None:
     encode(path, "testsrc2=size=64x48:rate=25", vcodec="libx264", format="mp4")
     content = path.read_bytes()
     path.write_bytes(content[: content.index(b"mdat")] + b"moov" + content[-200:])
-    _, rejected = find_sources(tmp_path / "root", settings_with(), LIMITS)
+    _, rejected = sources_in(tmp_path / "root", settings_with())
     (row,) = rejected
     assert row.reason
     assert "/" not in row.reason
