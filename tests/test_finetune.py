@@ -348,7 +348,7 @@ def test_without_drowsy_val_clips_their_metrics_are_null(
     data: FinetuneData, source: Path, tmp_path: Path
 ) -> None:
     split = [
-        clip.model_copy(update={"subset": "train"}) if clip.state == "drowsy" else clip
+        clip.model_copy(update={"subset": "train"}) if clip.class_name == "drowsy" else clip
         for clip in data.rldd_split
     ]
     metrics = run(source, replace(data, rldd_split=split), tmp_path, settings("fc"))

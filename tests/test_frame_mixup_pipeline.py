@@ -81,7 +81,7 @@ def test_other_short_videos_leave_the_long_ones_alone(finished: Project, tmp_pat
         ({"cells": ["linaer-all"]}, ["frame_mixup.cells", "linaer-all", "allowed"]),
         (
             {"reversed_classes": [["Grow", "Shrnk"]]},
-            ["frame_mixup.reversed_classes", "Shrnk", "data.short", "allowed: Shrink, "],
+            ["frame_mixup.reversed_classes", "Shrnk", "frame_mixup.data.", "allowed: Shrink, "],
         ),
         ({"data__short": "/nowhere/videos"}, ["/nowhere/videos"]),
         ({"data__short": "data/raw/ucf101"}, ["data/raw/ucf101", "no video"]),

@@ -21,6 +21,7 @@ from framemix.errors import FramemixError, VideoError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
 from framemix.jobs.scratch import link
+from framemix.mixing import files as mixing_files
 from framemix.mixing import mix_frames
 from framemix.mixing.files import mix_variants, mix_video
 from framemix.store import MixedStore
@@ -157,7 +158,7 @@ def test_each_variant_is_the_mix_of_its_own_window(video, at, starts, pixel_form
 
 def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
     passes = []
-    read = store_build.stream_frames
+    read = mixing_files.stream_frames
 
     def counting(*args: Any, **how: Any) -> Any:
         passes.append(0)
@@ -165,7 +166,7 @@ def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
             passes[-1] += 1
             yield frame
 
-    monkeypatch.setattr(store_build, "stream_frames", counting)
+    monkeypatch.setattr(mixing_files, "stream_frames", counting)
     mix_variants(video, 20, settings_with(window={"frames": 9, "at": "start"}, variants=5))
     assert passes == [20]
 

@@ -5,11 +5,13 @@ every answer by which browsers refuse any.
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from framemix.inference.prediction import Prediction, predict_clips
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import SUFFIXES
 from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.terminal import leave_line, say
 from framemix.models import load_model
 from framemix.models.input import to_rgb
 from framemix.video.reading import describe
@@ -107,37 +110,47 @@ class Analyser:
 
 
 def serve(model: Path, clips: Sequence[Path], *, host: str, port: int, window: float) -> None:
-    """Serve the page until interrupted. Raises ModelError without the extra, or for the model."""
+    """Serve the page until Ctrl-C. Raises ModelError without the extra, or for the model."""
     gradio = _gradio()
     analyse = Analyser(model, window)
     with tempfile.TemporaryDirectory() as folder:
         offered = clips or list(_rendered(Path(folder), analyse.classifier.classes))
         page = _page(gradio, analyse, offered)
         try:
-            _, url, _ = page.launch(
-                server_name=host,
-                server_port=port or None,
-                share=False,
-                quiet=True,
-                prevent_thread_lock=True,
-                max_file_size=LARGEST_UPLOAD,
-                theme=gradio.themes.Default(
-                    font=["system-ui", "sans-serif"], font_mono=["monospace"]
-                ),
-                app_kwargs={"middleware": [(_Guard, (), {})], "docs_url": None, "redoc_url": None},
-                footer_links=[],
-                ssr_mode=False,
-                enable_monitoring=False,
-                mcp_server=False,
-                pwa=False,
-            )
-        except OSError as error:
-            raise FramemixError(
-                f"--host {host} --port {port}: the page cannot be served there; "
-                f"allowed: an address of this machine, and a port of it that is free"
-            ) from error
-        print(f"serving {model} at {url}; Ctrl-C ends it", flush=True)
-        page.block_thread()
+            url = _launch(page, gradio, host, port)
+            say(f"serving {model} at {url}; Ctrl-C ends it")
+            Event().wait()
+        except KeyboardInterrupt:
+            leave_line(sys.stdout)
+        finally:
+            # The server's threads would keep the process alive.
+            page.close(verbose=False)
+
+
+def _launch(page: Any, gradio: Any, host: str, port: int) -> str:
+    """Serve the page beside this thread, and return its address."""
+    try:
+        _, url, _ = page.launch(
+            server_name=host,
+            server_port=port or None,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            max_file_size=LARGEST_UPLOAD,
+            theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            app_kwargs={"middleware": [(_Guard, (), {})], "docs_url": None, "redoc_url": None},
+            footer_links=[],
+            ssr_mode=False,
+            enable_monitoring=False,
+            mcp_server=False,
+            pwa=False,
+        )
+    except OSError as error:
+        raise FramemixError(
+            f"--host {host} --port {port}: the page cannot be served there; "
+            f"allowed: an address of this machine, and a port of it that is free"
+        ) from error
+    return str(url)
 
 
 def _gradio() -> Any:

@@ -155,7 +155,7 @@ def table2(experiments: Experiments, task: Task) -> str:
         "most val clips learnt in pretraining. Drowsy accuracy counts no false alarm; the AUROC "
         f"beside it weighs drowsy clips against alert ones. {KEPT_EPOCH}",
         *_how_to_fill(
-            f"-S finetune.task={task} -S 'finetune.mode={','.join(missing)}'", missing, others
+            [f"finetune.task={task}", f"'finetune.mode={','.join(missing)}'"], missing, others
         ),
     ]
     return "\n\n".join(paragraphs) + "\n"
@@ -190,7 +190,7 @@ def folds_table(experiments: Experiments) -> str:
         *([KEPT_EPOCH] if pooled else []),
         *([POOLED] if len(drivers) > 1 else []),
         *([f"Not run to their end: {', '.join(sorted(waiting))}."] if waiting else []),
-        *_how_to_fill(f"-S 'split.rldd={','.join(missing)}'", missing, others),
+        *_how_to_fill([f"'split.rldd={','.join(missing)}'"], missing, others),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -238,11 +238,15 @@ def _cell(estimate: Estimate | None) -> str:
     return f"{value} ({interval(estimate)})" if estimate.interval else value
 
 
-def _how_to_fill(changes: str, missing: Sequence[str], others: Sequence[str]) -> list[str]:
+def _how_to_fill(
+    changes: Sequence[str], missing: Sequence[str], others: Sequence[str]
+) -> list[str]:
     if not missing:
         return []
     stale = f"With other code than is here now: {', '.join(others)}. " if others else ""
-    commands = f"dvc exp run --queue \\\n  {changes}\ndvc queue start"
+    # Each change on a line of its own, so that all can be read and copied on a narrow terminal.
+    run = " \\\n  ".join(["dvc exp run --queue", *(f"-S {change}" for change in changes)])
+    commands = f"{run}\ndvc queue start"
     return [
         f"Without an experiment at the settings of params.yaml: {', '.join(missing)}. {stale}"
         f"To run them:\n\n```sh\n{commands}\n```"
