@@ -7,6 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+LONG = ("pipeline", "odd_videos", "terminal", "run", "distributed", "export", "demo", "cluster")
+
 gc.set_threshold(20_000)  # as stages do
 
 
@@ -16,8 +18,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pipelines first: they take longest, and no process shall be left alone with one."""
-    items.sort(key=lambda item: "pipeline" not in item.path.name)
+    """Files that take longest first: no process shall be left alone with one."""
+    items.sort(key=lambda item: next((i for i, n in enumerate(LONG) if n in item.path.name), 99))
 
 
 @pytest.fixture(scope="session")

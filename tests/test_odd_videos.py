@@ -103,7 +103,12 @@ def shared_cases(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-@pytest.fixture(params=[*ODD, *(f"shared {name}" for name in SHARED)])
+CASES = [*ODD, *(f"shared {name}" for name in SHARED)]
+# The shared files are larger, and odd in the ways of those that are made here.
+LONG = [*ODD, *(pytest.param(f"shared {name}", marks=pytest.mark.slow) for name in SHARED)]
+
+
+@pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> Case:
     name = request.param
     if name in ODD:
@@ -154,6 +159,7 @@ def test_frames_seconds_and_shape_are_as_a_player_shows_them(case: Case) -> None
     assert told.seconds == pytest.approx(video.info.seconds, abs=0.05)
 
 
+@pytest.mark.parametrize("case", LONG, indirect=True)
 def test_whoever_reads_a_file_shows_what_ffmpeg_shows(case: Case) -> None:
     shown, video = case.shown(), examine(case.path)
     how: dict[str, Any] = {"size": shown.shape[1:3], "fit": "squeeze"}
@@ -200,6 +206,7 @@ def numbers_at_rate(path: Path, fps: float) -> list[int]:
     ]
 
 
+@pytest.mark.parametrize("case", LONG, indirect=True)
 @pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
 def test_what_is_watched_is_what_ffmpeg_shows_at_each_time(case: Case, pixel_format: Any) -> None:
     shown = case.shown()
@@ -331,7 +338,7 @@ def test_every_driver_gives_its_clips_of_its_own_frames(shared_cases: Path, tmp_
 
 def test_with_a_cap_the_first_drivers_give_theirs(shared_cases: Path, tmp_path: Path) -> None:
     rows = cut(shared_cases / "rldd", tmp_path, settings_with(clips=2, orientation="landscape"))
-    kept = [clip.state for clips in rows.values() for clip in clips if clip.kept]
+    kept = [clip.class_name for clips in rows.values() for clip in clips if clip.kept]
     assert sorted(kept) == ["alert", "alert", "drowsy", "drowsy"]
     (upright,) = rows["Fold5_part1/04/10.mp4"]
     assert upright.reason == "displayed as 160x240, not landscape"
@@ -478,6 +485,7 @@ def test_films_of_a_file_that_crashes_the_decoder_end_in_one_line(
     assert not list(tmp_path.glob(".out*"))
 
 
+@pytest.mark.slow
 def test_where_decord_is_not_installed_everything_is_read_as_well() -> None:
     """The tests of reading, once more, in a process that cannot import it."""
     script = (
@@ -491,6 +499,20 @@ def test_where_decord_is_not_installed_everything_is_read_as_well() -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "skipped" in done.stdout  # what compares with decord
+
+
+def test_without_decord_an_odd_and_a_plain_file_are_read(odd: Path) -> None:
+    script = (
+        "import sys; sys.modules['decord'] = None\n"
+        "from pathlib import Path; from framemix.video.reading import examine, stream_frames\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    video = examine(path)\n"
+        "    frames = stream_frames(path, size=(24, 32), fit='squeeze', reader='decord')\n"
+        "    print(video.reader, len(list(frames)) == video.frames)\n"
+    )
+    command = [sys.executable, "-c", script, odd / "plain.mp4", odd / "raw_palette.avi"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["pyav", "True"] * 2
 
 
 def test_a_video_that_decord_shows_the_same_of_is_read_by_it(odd: Path) -> None:

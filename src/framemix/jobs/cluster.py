@@ -7,7 +7,6 @@ import logging
 import multiprocessing.forkserver
 import os
 import platform
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from framemix.errors import ClusterError
 from framemix.jobs.fingerprint import package_fingerprint
 from framemix.jobs.progress import track
-from framemix.jobs.terminal import can_draw, say
+from framemix.jobs.terminal import say
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -69,7 +68,7 @@ def map_tasks(
             _results(futures, label, cluster),
             total=len(tasks),
             label=label,
-            dashboard=client.dashboard_link if cluster.scheduler or can_draw(sys.stderr) else "",
+            dashboard=client.dashboard_link if cluster.scheduler else "",
         )
 
 
@@ -89,8 +88,9 @@ def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
                 threads_per_worker=1,
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
+                # The bar says enough of one machine, and drawing pages takes seconds to load.
                 dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": can_draw(sys.stderr)},
+                scheduler_kwargs={"dashboard": False},
             ) as local,
             Client(local) as client,
         ):
