@@ -57,7 +57,7 @@ def on_terminal(
         command,
         cwd=folder,
         env={k: v for k, v in {**os.environ, **TERMINAL, **(env or {})}.items() if k not in SIZES},
-        preexec_fn=lambda: os.login_tty(side),
+        preexec_fn=lambda: _log_in(side),
     )
     os.close(side)
     written, pressed = b"", ctrl_c_after is None
@@ -81,6 +81,12 @@ def on_terminal(
     while lines and not lines[-1]:
         lines.pop()
     return Shown(lines, code, not screen.cursor.hidden, written)
+
+
+def _log_in(side: int) -> None:
+    os.login_tty(side)
+    # A shell that runs the tests in the background has it ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read(main: int, deadline: float, written: bytes) -> bytes:

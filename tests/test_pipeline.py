@@ -38,7 +38,7 @@ def test_every_stage_is_readable_on_a_terminal(tmp_path_factory: pytest.TempPath
     for epoch, epochs, trainings in ((1, 40, 2), (40, 40, 2), (1, 2, 1), (2, 2, 1)):
         line = rf"^epoch {epoch}/{epochs}: train loss .* s$"
         assert len(re.findall(line, shown.text, re.M)) == trainings
-    assert re.search(rb"epoch 2/2, step 1/\d+, loss \d", shown.written)
+    assert re.search(rb"epoch \d+/\d+, step \d+/\d+, loss \d", shown.written)
     assert not re.search("^epoch .* step", shown.text, re.M)
     assert "reports/index.html" in shown.text
 
