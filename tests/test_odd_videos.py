@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from einops import rearrange
 
 from framemix.datasets.clips import Clip, class_labels, clip_name
 from framemix.datasets.cutting import (
@@ -30,6 +31,7 @@ from framemix.datasets.layouts.rldd import RLDD
 from framemix.errors import DatasetError, VideoError
 from framemix.explain.explanation import Explanation
 from framemix.inference.clips import Sliding, clips_of
+from framemix.inference.demo import Analyser
 from framemix.inference.film import write_film
 from framemix.inference.overlay import annotate
 from framemix.inference.prediction import Prediction
@@ -49,7 +51,8 @@ from framemix.video.reading import describe, examine, stream_frames, video_files
 from tests.bad_videos import encode
 from tests.listing import listed
 from tests.odd_videos import ODD, colours_of, number_of, programs_frames, write
-from tests.tiny_store import mix_settings
+from tests.tiny_model import write_model
+from tests.tiny_store import mix_settings, nonlocal_config
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = Limits(seconds=60, memory_mb=1024)
@@ -219,19 +222,23 @@ def test_what_is_watched_is_what_ffmpeg_shows_at_each_time(case: Case, pixel_for
     assert len(frames) / fps == pytest.approx(examine(case.path).info.seconds, abs=2 / fps)
 
 
+def middle_frames(total: int) -> list[int]:
+    """The frame in the middle of each of 8 segments."""
+    first = [i * total // 8 for i in range(8)]
+    spare = [(i + 1) * total // 8 - start - 1 for i, start in enumerate(first)]
+    return [
+        start + (rest // 2 if i < 4 else (rest + 1) // 2)
+        for i, (start, rest) in enumerate(zip(first, spare, strict=True))
+    ]
+
+
 def test_a_prediction_is_of_what_ffmpeg_shows(case: Case) -> None:
     shown, video = case.shown(), examine(case.path)
     mix = mix_settings(method="none", segments=8, size=shown.shape[1:3])
     total, (clip,) = clips_of(case.path, mix, None)
-    first = [i * video.frames // 8 for i in range(8)]
     assert total == 1
     assert (clip.start, clip.end) == (0.0, pytest.approx(video.info.seconds))
-    spare = [(i + 1) * video.frames // 8 - start - 1 for i, start in enumerate(first)]
-    middle = [
-        start + (rest // 2 if i < 4 else (rest + 1) // 2)
-        for i, (start, rest) in enumerate(zip(first, spare, strict=True))
-    ]
-    assert_alike(clip.mixed, shown[middle])
+    assert_alike(clip.mixed, shown[middle_frames(video.frames)])
 
     at_rate = shown[numbers_at_rate(case.path, video.info.fps)]
     length = max(8, round(len(at_rate) / 3))
@@ -240,6 +247,19 @@ def test_a_prediction_is_of_what_ffmpeg_shows(case: Case) -> None:
     seen = np.concatenate([window.mixed for window in windows])
     assert len(seen) == total
     assert_alike(seen, at_rate[[(length - 1) // 2 + length * n for n in range(total)]])
+
+
+@pytest.mark.parametrize("name", ["hold.mp4", "turned270.mkv", "raw_palette.avi", "recorder.webm"])
+def test_the_demo_shows_what_ffmpeg_shows(odd: Path, tmp_path: Path, name: str) -> None:
+    width, height = ODD[name].size
+    shown = programs_frames(odd / name, height, width)
+    model = tmp_path / "model.safetensors"
+    write_model(model, nonlocal_config(), method="none", segments=8, size=(height, width))
+    message, classes, *_, strip, _ = Analyser(model, 1000.0)(odd / name)
+    assert "1 window;" in message
+    assert classes is not None
+    frames = rearrange(np.asarray(strip), "h (s w) c -> s h w c", s=8)
+    assert_alike(frames, shown[middle_frames(len(shown))])
 
 
 @pytest.mark.parametrize("name", ["hold.mp4", "turned270.mkv", "wide_pixels.mkv", "recorder.webm"])
