@@ -1,4 +1,4 @@
-"""Lists a folder's videos as the stage filter does."""
+"""Lists a folder's videos as the stage filter does, and counts a video's frames."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from framemix.datasets.layouts.layout import Layout, find_videos
 from framemix.datasets.layouts.ucf101 import UCF101
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
+from framemix.video.reading import examine
 
 LIMITS = Limits(seconds=60, memory_mb=1024)
 
@@ -31,3 +32,8 @@ def listed(
         limits=limits,
         label="list",
     )
+
+
+def count_frames(path: Path) -> int:
+    """How many frames ffmpeg shows."""
+    return examine(path).frames

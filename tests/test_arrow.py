@@ -13,8 +13,9 @@ from framemix.datasets.sample.arrow import (
     render_arrow,
 )
 from framemix.jobs.cluster import Cluster
-from framemix.video.reading import count_frames, opened, stream_frames
+from framemix.video.reading import opened, stream_frames
 from framemix.video.writing import video_writer
+from tests.listing import count_frames
 
 SETTINGS = ArrowSettings(seed=0, train=3, val=1, test=2, frames=24)
 PAIRS = [("MoveRight", "MoveLeft"), ("MoveDown", "MoveUp"), ("Grow", "Shrink"), ("Open", "Close")]

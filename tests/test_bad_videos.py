@@ -20,10 +20,10 @@ from framemix.jobs.isolation import Limits
 from framemix.store import MixedStore
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
-from framemix.video.reading import count_frames, stream_frames
+from framemix.video.reading import stream_frames
 from framemix.video.writing import cut_clip
 from tests.bad_videos import add_contents, add_names, add_no_files, add_playlists, encode
-from tests.listing import listed
+from tests.listing import count_frames, listed
 from tests.tiny_store import mix_settings
 
 LIMITS = Limits(seconds=60, memory_mb=1024)

@@ -18,7 +18,7 @@ from framemix.benchmarks.turns import Comparison, Speed, Task, compare, table, t
 from framemix.cli import app
 from framemix.datasets.sample.actions import ActionVideo
 from framemix.errors import ModelError, VideoError
-from framemix.video.reading import count_frames
+from framemix.video.reading import examine
 from tests import tiny_store as tiny
 
 
@@ -64,10 +64,10 @@ def test_the_table_shows_what_was_measured_beside_each_target():
 def test_mixing_planes_is_faster_than_mixing_rgb(tmp_path):
     video = tmp_path / "a.avi"
     ActionVideo(seed=0, action="SlideLeft", group=1, clip=1, shortest=150).write(video)
-    frames = count_frames(video)
+    examined = examine(video)
     tasks = {
-        "rgb": Task(lambda: data._mix(video, frames, "rgb24")),
-        "planes": Task(lambda: data._mix(video, frames, "yuv420p")),
+        "rgb": Task(lambda: data._mix(video, examined, "rgb24")),
+        "planes": Task(lambda: data._mix(video, examined, "yuv420p")),
     }
     (speed,) = compare(tasks, [Comparison("planes", "rgb", cpu=1)], 4)
     assert speed.cpu > 1

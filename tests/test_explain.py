@@ -30,9 +30,10 @@ from framemix.models import build_model, normalise
 from framemix.models.config import AttentionScheme, Pairwise
 from framemix.models.nonlocal_net import NonLocalBlock, NonLocalNet
 from framemix.models.vivit import Attention, FactorisedAttention, ViViT
-from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.video.reading import describe, stream_frames
 from framemix.video.writing import video_writer
 from tests.bad_videos import slowing_down
+from tests.listing import count_frames
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import (
     ACTIONS,

@@ -204,7 +204,7 @@ def test_judged_videos_with_a_reversed_class_are_mixed_backward_too(
     for method in ("linear", "average"):
         how = {"segments": SEGMENTS, "method": method, "frames_per_segment": "all"}
         settings = mix_settings(size=[SIZE, SIZE], **how)
-        mixed = list(mix_video(path, 24, settings, backward=True))
+        mixed = list(mix_video(path, 24, settings, backward=True, reader="pyav"))
         assert np.array_equal(mixed, mix_frames(frames[::-1], **how))
     row = next(row for row in averages.index if row.clip == "test/Left/0.avi backward")
     assert np.array_equal(averages.read([row])[0], mixed)
@@ -222,8 +222,10 @@ def test_a_window_is_the_same_stretch_of_the_video_backward(
         pixel_format=pixel_format,
     )
     path = videos[0] / "test/Left/0.avi"
-    forward = list(mix_video(path, 24, settings))
-    assert np.array_equal(list(mix_video(path, 24, settings, backward=True)), forward[::-1])
+    forward = list(mix_video(path, 24, settings, reader="pyav"))
+    assert np.array_equal(
+        list(mix_video(path, 24, settings, backward=True, reader="pyav")), forward[::-1]
+    )
 
 
 def test_networks_are_judged_by_test_videos_or_else_by_val_videos(

@@ -20,9 +20,9 @@ import pytest
 from framemix.datasets.clips import Clip
 from framemix.errors import VideoError
 from framemix.jobs.isolation import Limits, _Child, _receive, _send, isolated
-from framemix.video.reading import count_frames, stream_frames
+from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
-from tests.listing import listed
+from tests.listing import count_frames, listed
 
 LIMITS = Limits(seconds=1.5, memory_mb=256)
 REASONS = {

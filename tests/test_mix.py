@@ -29,8 +29,8 @@ from framemix.store import build as store_build
 from framemix.store.build import build_store
 from framemix.store.sources import Source, sources_of
 from framemix.video.planes import stream_planes
-from framemix.video.reading import count_frames
 from framemix.video.writing import video_writer
+from tests.listing import count_frames
 from tests.noise import write_noise
 from tests.tiny_store import mix_settings
 
@@ -113,7 +113,7 @@ def test_a_mixed_video_is_the_mix_of_decords_frames(video, changes):
         method=settings.method,
         frames_per_segment=settings.frames_per_segment,
     )
-    assert np.array_equal(list(mix_video(video, 20, settings)), expected)
+    assert np.array_equal(list(mix_video(video, 20, settings, reader="pyav")), expected)
 
 
 @pytest.mark.parametrize("fit", ["squeeze", "pad"])
@@ -122,7 +122,7 @@ def test_planes_are_mixed_as_pixels_are(video, fit):
     planes = np.stack(list(stream_planes(video, size=(24, 32), fit=fit)))
     expected = mix_frames(planes, segments=4, method="linear", frames_per_segment="all")
     assert expected.shape == (4, 36, 32)
-    assert np.array_equal(list(mix_video(video, 20, settings)), expected)
+    assert np.array_equal(list(mix_video(video, 20, settings, reader="pyav")), expected)
 
 
 @pytest.mark.parametrize(("at", "start"), [("start", 0), ("centre", 5)])
@@ -131,7 +131,7 @@ def test_of_a_window_only_its_frames_are_mixed(video, at, start):
     frames = frames_of(video)[start : start + 9]
     for backward, window in ((False, frames), (True, frames[::-1])):
         expected = mix_frames(window, segments=4, method="linear", frames_per_segment="all")
-        mixed = list(mix_video(video, 20, settings, backward=backward))
+        mixed = list(mix_video(video, 20, settings, backward=backward, reader="pyav"))
         assert np.array_equal(mixed, expected), backward
 
 
@@ -146,14 +146,14 @@ def test_each_variant_is_the_mix_of_its_own_window(video, at, starts, pixel_form
         if pixel_format == "rgb24"
         else np.stack(list(stream_planes(video, size=(24, 32), fit="squeeze")))
     )
-    variants = mix_variants(video, 20, settings)
+    variants = mix_variants(video, 20, settings, reader="pyav")
     assert variants.shape == (3, 4, *settings.frame_shape)
     for variant, start in zip(variants, starts, strict=True):
         expected = mix_frames(
             frames[start : start + 9], segments=4, method="average", frames_per_segment="all"
         )
         assert np.array_equal(variant, expected)
-    assert np.array_equal(list(mix_video(video, 20, settings)), variants[0])
+    assert np.array_equal(list(mix_video(video, 20, settings, reader="pyav")), variants[0])
 
 
 def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
@@ -167,13 +167,15 @@ def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
             yield frame
 
     monkeypatch.setattr(mixing_files, "stream_frames", counting)
-    mix_variants(video, 20, settings_with(window={"frames": 9, "at": "start"}, variants=5))
+    mix_variants(
+        video, 20, settings_with(window={"frames": 9, "at": "start"}, variants=5), reader="pyav"
+    )
     assert passes == [20]
 
 
 def test_a_video_no_longer_than_the_window_has_equal_variants(video):
     settings = settings_with(window={"frames": 20, "at": "start"}, variants=4)
-    variants = mix_variants(video, 20, settings)
+    variants = mix_variants(video, 20, settings, reader="pyav")
     assert all(np.array_equal(variant, variants[0]) for variant in variants)
 
 
@@ -184,7 +186,11 @@ def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
     video, method, promised, backward
 ):
     with pytest.raises(VideoError) as caught:
-        list(mix_video(video, promised, settings_with(method=method), backward=backward))
+        list(
+            mix_video(
+                video, promised, settings_with(method=method), backward=backward, reader="pyav"
+            )
+        )
     message = str(caught.value)
     assert message.startswith(f"{video}: cannot be mixed: ")
     assert str(promised) in message
@@ -194,9 +200,9 @@ def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
 def test_a_video_that_ends_inside_of_the_window_is_named(video):
     settings = settings_with(window={"frames": 25, "at": "start"})
     with pytest.raises(VideoError, match=rf"^{video}: cannot be mixed: .* frame 25 of 25"):
-        list(mix_video(video, 25, settings))
+        list(mix_video(video, 25, settings, reader="pyav"))
     with pytest.raises(VideoError, match=rf"^{video}: cannot be mixed: .* the video's 20 frames"):
-        list(mix_video(video, 20, settings))
+        list(mix_video(video, 20, settings, reader="pyav"))
 
 
 def test_a_real_video_mixes_to_what_its_frames_mix_to(shared):
@@ -207,7 +213,7 @@ def test_a_real_video_mixes_to_what_its_frames_mix_to(shared):
     expected = mix_frames(
         frames_of(path, (60, 80)), segments=8, method="linear", frames_per_segment="all"
     )
-    assert np.array_equal(list(mix_video(path, count, settings)), expected)
+    assert np.array_equal(list(mix_video(path, count, settings, reader="pyav")), expected)
 
 
 # What is mixed
@@ -245,7 +251,9 @@ def test_every_kept_video_is_in_the_store_as_it_mixes_alone(store, videos):
     assert {row.clip: row.frames for row in store.index} == COUNTS
     clips = store.read(store.index)
     for row, clip in zip(store.index, clips, strict=True):
-        assert np.array_equal(clip, list(mix_video(videos / row.clip, row.frames, settings_with())))
+        assert np.array_equal(
+            clip, list(mix_video(videos / row.clip, row.frames, settings_with(), reader="pyav"))
+        )
 
 
 def test_the_store_is_in_the_order_of_labels_and_clips_a_shard_a_class(store):
@@ -283,7 +291,7 @@ def test_all_variants_of_every_kept_video_are_in_the_store(videos, tmp_path, mon
     assert [len(crcs) for crcs in store.checksums().values()] == [6, 3]
     for row in store.index:
         stored = np.concatenate([store.read([row], variant) for variant in range(3)])
-        alone = mix_variants(videos / row.clip, row.frames, settings_with(**changes))
+        alone = mix_variants(videos / row.clip, row.frames, settings_with(**changes), reader="pyav")
         assert np.array_equal(stored, alone)
     plain = build(videos, tmp_path, only_a, **changes | {"variants": 1})
     assert np.array_equal(plain.read(plain.index), store.read(store.index))
@@ -311,7 +319,7 @@ def test_after_one_video_changed_only_its_shard_is_mixed_again(videos, tmp_path)
     assert {name for name, inode in inodes(after).items() if inode != before[name]} == {
         "a-1-000.h5"
     }
-    changed = mix_video(root / "a/v_a_g01_c02.avi", 25, settings_with())
+    changed = mix_video(root / "a/v_a_g01_c02.avi", 25, settings_with(), reader="pyav")
     assert np.array_equal(after.read(after.index[2:3])[0], list(changed))
 
 
@@ -364,7 +372,7 @@ from pathlib import Path
 from framemix.mixing.files import mix_video
 from tests.tiny_store import mix_settings
 settings = mix_settings(segments=8, size=(96, 128), pixel_format=sys.argv[3])
-for frame in mix_video(Path(sys.argv[1]), int(sys.argv[2]), settings):
+for frame in mix_video(Path(sys.argv[1]), int(sys.argv[2]), settings, reader="pyav"):
     pass
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

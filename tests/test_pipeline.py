@@ -145,7 +145,7 @@ def test_paper_profile_lists_the_papers_pipeline(finished: Project, tmp_path: Pa
             "dvc repro finetune",
             ["finetune.mode", "banana", "temporal_fc"],
         ),
-        # What a stage writes is seen under `dvc repro` as the last one's: the rest go without it.
+        # The two above show that DVC passes a stage's line on; the rest run the stage directly.
         (
             {"data__ucf101": "data/raw/ucf101"},
             f"{STAGE}.filter",

@@ -16,9 +16,10 @@ from framemix.mixing import MixSettings
 from framemix.mixing.files import mix_video
 from framemix.models.input import normalise, to_rgb
 from framemix.video.planes import stream_planes
-from framemix.video.reading import count_frames, stream_frames
+from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
 from tests.bad_videos import shown
+from tests.listing import count_frames
 
 H264 = ["-c:v", "libx264", "-crf", "4", "-preset", "ultrafast"]
 FFV1 = ["-c:v", "ffv1"]
@@ -66,8 +67,8 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 def clip_psnr(path: Path, size: tuple[int, int]) -> float:
     """Of a clip mixed as planes, in uint8 or as networks get it, against one mixed as RGB."""
     frames, settings = count_frames(path), settings_of("rgb24", size)
-    expected = np.stack(list(mix_video(path, frames, settings)))
-    planes = np.stack(list(mix_video(path, frames, settings_of("yuv420p", size))))
+    expected = np.stack(list(mix_video(path, frames, settings, reader="pyav")))
+    planes = np.stack(list(mix_video(path, frames, settings_of("yuv420p", size), reader="pyav")))
     assert planes.shape == (8, size[0] * 3 // 2, size[1])
     normalised = normalise(torch.from_numpy(planes)[None], (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))[0]
     for_networks = 255 * rearrange(normalised, "c t h w -> t h w c").numpy()

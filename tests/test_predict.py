@@ -48,9 +48,10 @@ from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.training.data import Example
 from framemix.training.prediction import predict as predict_store
-from framemix.video.reading import count_frames, describe, examine, stream_frames
+from framemix.video.reading import describe, examine, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import encode, slowing_down
+from tests.listing import count_frames
 from tests.tiny_model import FPS, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
 

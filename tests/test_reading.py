@@ -17,7 +17,6 @@ from framemix.errors import VideoError
 from framemix.video.live import LiveFrame, opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import (
-    count_frames,
     describe,
     examine,
     stream_frames,
@@ -25,6 +24,7 @@ from framemix.video.reading import (
 )
 from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import encode, shown
+from tests.listing import count_frames
 
 RED, GREEN, BLUE, BLACK = (200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0)
 AWKWARD_NAMES = [

@@ -27,10 +27,11 @@ from framemix.datasets.splits import SplitSettings, split_drivers
 from framemix.errors import DatasetError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
-from framemix.video.reading import VideoInfo, count_frames, describe, stream_frames
+from framemix.video.reading import VideoInfo, describe, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
 from stages.resize import without_drowsy_val
 from tests.bad_videos import encode
+from tests.listing import count_frames
 
 # path: coded size (width, height), frames at 30 a second, rotation
 LAYOUT: dict[str, tuple[tuple[int, int], int, int]] = {

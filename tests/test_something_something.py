@@ -26,9 +26,9 @@ from framemix.store.sources import sources_of
 from framemix.training.data import examples_of
 from framemix.training.run import Run
 from framemix.video.planes import stream_planes
-from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.video.reading import describe, stream_frames
 from framemix.video.writing import video_writer
-from tests.listing import listed
+from tests.listing import count_frames, listed
 from tests.tiny_store import machine, mix_settings, nonlocal_config, train_into, training_settings
 
 LIMITS = Limits(seconds=60, memory_mb=2048)
@@ -268,7 +268,7 @@ def test_real_videos_run_through_mixing_and_a_training_step(
     )
     store = MixedStore(tmp_path / "store")
     stored = next(row for row in store.index if row.clip == f"{V1}/2")
-    mixed = np.stack(list(mix_video(root / V1 / "2", 48, settings)))
+    mixed = np.stack(list(mix_video(root / V1 / "2", 48, settings, reader="pyav")))
     assert np.array_equal(store.read([stored])[0], mixed)
     clips = {s: [row.video for row in rows if row.subset == s] for s in ("train", "val")}
     config = nonlocal_config(classes=2)

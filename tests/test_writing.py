@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from framemix.errors import VideoError
-from framemix.video.reading import count_frames, describe, stream_frames
+from framemix.video.reading import describe, stream_frames
 from framemix.video.writing import cut_clip, video_writer
 from tests.bad_videos import encode
+from tests.listing import count_frames
 
 AWKWARD_NAMES = ["a b.mp4", "a:b.mp4", "-d.mp4", "süß 日本.mp4", "%03d.mp4", "q'\"?#.mp4"]
 COUNT = 60

@@ -8,7 +8,6 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import decord
 import ffmpeg
 import numpy as np
 import torch
@@ -18,13 +17,18 @@ from torch.utils.data import DataLoader, Dataset
 from framemix.benchmarks.made import store_of, whole_video
 from framemix.benchmarks.turns import Comparison, Speed, Task, compare
 from framemix.datasets.sample.actions import ActionVideo
-from framemix.errors import VideoError
+from framemix.errors import FramemixError, VideoError
 from framemix.mixing import MixSettings, mix_windows
 from framemix.mixing.files import mix_video
 from framemix.store import MixedStore
 from framemix.training.data import ClipDataset, Example, ordered_loader
-from framemix.video.reading import count_frames, describe
+from framemix.video.reading import ExaminedVideo, describe, examine
 from framemix.video.writing import FFMPEG, cut_clip
+
+try:
+    import decord
+except ImportError:  # it has no wheel for ARM
+    decord = None
 
 TURNS = 8
 LONG_TURNS = 1  # of what takes minutes
@@ -60,12 +64,14 @@ def bench_data(
 ) -> list[Speed]:
     """Mix `videos`, or some that it renders, read a store, cut clips; return how fast that is.
 
-    Raises VideoError for a video that cannot be mixed.
+    Raises VideoError for a video that cannot be mixed, FramemixError where there is no decord.
     """
+    if decord is None:
+        raise FramemixError("bench data: compares with decord, which is not installed here")
     with tempfile.TemporaryDirectory() as name, ExitStack() as pools:
         folder = Path(name)
         chosen = videos or _rendered(folder)
-        mixing = _mixing(_counted(chosen), pools)
+        mixing = _mixing(_examined(chosen), pools)
         return [
             *compare(mixing, MIXING, turns),
             *compare(_reading(folder, chosen), READING, turns),
@@ -73,32 +79,32 @@ def bench_data(
         ]
 
 
-def _mixing(frames: Mapping[Path, int], pools: ExitStack) -> dict[str, Task]:
-    """Return the tasks that decode and mix all of `frames`' videos."""
+def _mixing(videos: Mapping[Path, ExaminedVideo], pools: ExitStack) -> dict[str, Task]:
+    """Return the tasks that decode and mix all videos."""
 
     def decode() -> None:
-        for video in frames:
-            _decode(video)
+        for path in videos:
+            _decode(path)
 
     def mix(pixel_format: str) -> None:
-        for video, count in frames.items():
-            _mix(video, count, pixel_format)
+        for path, video in videos.items():
+            _mix(path, video, pixel_format)
 
     return {
         "decoding with decord": Task(decode),
         "mixing as rgb24": Task(partial(mix, "rgb24")),
         "mixing as yuv420p": Task(partial(mix, "yuv420p")),
-        "mixing as yuv420p, 1 worker": _mixing_in_pool(frames, 1, pools),
-        "mixing as yuv420p, 2 workers": _mixing_in_pool(frames, 2, pools),
+        "mixing as yuv420p, 1 worker": _mixing_in_pool(videos, 1, pools),
+        "mixing as yuv420p, 2 workers": _mixing_in_pool(videos, 2, pools),
     }
 
 
-def _mixing_in_pool(frames: Mapping[Path, int], workers: int, pools: ExitStack) -> Task:
+def _mixing_in_pool(videos: Mapping[Path, ExaminedVideo], workers: int, pools: ExitStack) -> Task:
     # Often enough that the last video, which one worker has to itself, counts for little.
-    videos, counts = [*frames] * 8, [*frames.values()] * 8
+    paths, examined = [*videos] * 8, [*videos.values()] * 8
     pool = pools.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
-    formats = ["yuv420p"] * len(videos)
-    return Task(lambda: list(pool.map(_mix, videos, counts, formats)), cores=workers)
+    formats = ["yuv420p"] * len(paths)
+    return Task(lambda: list(pool.map(_mix, paths, examined, formats)), cores=workers)
 
 
 def _decode(video: Path) -> None:
@@ -109,8 +115,9 @@ def _decode(video: Path) -> None:
         reader.next().asnumpy()
 
 
-def _mix(video: Path, frames: int, pixel_format: str) -> None:
-    for _ in mix_video(video, frames, _settings(_even_size(video), pixel_format)):
+def _mix(path: Path, video: ExaminedVideo, pixel_format: str) -> None:
+    settings = _settings(_even_size(path), pixel_format)
+    for _ in mix_video(path, video.frames, settings, reader=video.reader):
         pass
 
 
@@ -191,12 +198,12 @@ def _write_long(path: Path, minutes: int) -> None:
     copy.run(cmd=FFMPEG, overwrite_output=True)
 
 
-def _counted(videos: Sequence[Path]) -> dict[Path, int]:
-    frames = {video: count_frames(video) for video in videos}
-    for video, count in frames.items():
-        if count < SEGMENTS:
-            raise VideoError(f"{video}: {count} frames; allowed: at least {SEGMENTS}")
-    return frames
+def _examined(paths: Sequence[Path]) -> dict[Path, ExaminedVideo]:
+    videos = {path: examine(path) for path in paths}
+    for path, video in videos.items():
+        if video.frames < SEGMENTS:
+            raise VideoError(f"{path}: {video.frames} frames; allowed: at least {SEGMENTS}")
+    return videos
 
 
 def _even_size(video: Path) -> tuple[int, int]:

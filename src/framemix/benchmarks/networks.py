@@ -35,6 +35,7 @@ from framemix.benchmarks.candidates import (
 )
 from framemix.benchmarks.runs import Job, Outcome, run_job
 from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.intake import clip_of
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.ucf101 import UCF101
 from framemix.datasets.splits import divided, group_split
@@ -47,7 +48,7 @@ from framemix.pretraining.settings import PretrainSettings
 from framemix.store import IndexRow, write_shard
 from framemix.store.sources import sources_of
 from framemix.tables import write_table
-from framemix.video.reading import count_frames
+from framemix.video.reading import examine
 
 # Shapes: K seeds, N clips.
 
@@ -114,24 +115,16 @@ def counted_videos(root: Path, least: int) -> list[Clip]:
 
     Raises DatasetError where there is none, VideoError for one of fewer than `least` frames.
     """
-    return [
-        Clip(
-            video=found.video,
-            class_name=found.label,
-            group=found.group,
-            frames=_frames_of(root / found.video, least),
-            kept=True,
-        )
-        for found in find_videos([UCF101], root, "VIDEOS")
-        if not found.reason
-    ]
+    found = [one for one in find_videos([UCF101], root, "VIDEOS") if not one.reason]
+    return [_inspect(root / one.video, clip_of(one), least) for one in found]
 
 
-def _frames_of(path: Path, least: int) -> int:
-    frames = count_frames(path)
-    if frames < least:
-        raise VideoError(f"{path}: {frames} frames; allowed: at least {least}")
-    return frames
+def _inspect(path: Path, clip: Clip, least: int) -> Clip:
+    video = examine(path)
+    if video.frames < least:
+        raise VideoError(f"{path}: {video.frames} frames; allowed: at least {least}")
+    found = {"frames": video.frames, "reader": video.reader, "kept": True}
+    return clip.model_copy(update=found)
 
 
 def fold_splits(videos: Sequence[Clip], folds: int) -> list[list[Clip]]:
@@ -175,7 +168,9 @@ def _write_store(videos: Sequence[Clip], root: Path, mix: MixSettings, folder: P
     """Mix the videos in `root` into a store of one shard."""
     folder.mkdir()
     sources = sources_of(videos, root, class_labels(videos))
-    clips = chain.from_iterable(mix_variants(s.path, s.clip.frames, mix) for s in sources)
+    clips = chain.from_iterable(
+        mix_variants(s.path, s.clip.frames, mix, reader=s.clip.reader or "pyav") for s in sources
+    )
     write_shard(folder / SHARD, clips, len(sources) * mix.variants, mix)
     rows = [
         IndexRow(

@@ -9,7 +9,7 @@ from pydantic import Field
 from framemix.tables import MaybeFloat, Row
 
 Subset = Literal["train", "val"]
-# Who reads a file. Written out: what trains shall not depend on how videos are read.
+# Who reads a file. Not imported from `video`: training must not depend on how videos are read.
 Reader = Literal["decord", "pyav", ""]
 # UTA-RLDD names its files by these numbers.
 STATES = {0: "alert", 5: "low_vigilant", 10: "drowsy"}

@@ -4,9 +4,11 @@ Paper A resizes clips of the drowsy ones to 320x240.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,7 +29,7 @@ from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine
 from framemix.video.writing import cut_clip
 
 WIDTH, HEIGHT = 320, 240
-# A clip's start in seconds is rounded by less: the frame that is meant shall not come before it.
+# Starts are rounded to milliseconds, so clips are cut this much earlier: their first frame is kept.
 ROUNDED = 0.001
 ROWS = "clips.csv"
 
@@ -71,22 +73,7 @@ def cut_clips(
     """
     sources, rejected = find_sources(found, root, settings, limits)
     plan = plan_clips(sources, settings)
-    units = [
-        Unit(
-            folder=scratch,
-            make=partial(_cut_all, root.absolute(), source, clips, settings, limits),
-            settings={
-                "planned": [clip.model_dump() for clip in clips],
-                **settings.model_dump(),
-                **asdict(limits),
-            },
-            files=[root.absolute() / source.row.video],
-            code=code_fingerprint(__file__),
-            whole=_has_kept_clips,
-        )
-        for source in sources
-        if (clips := [clip for planned, clip in plan if planned is source])
-    ]
+    units = list(_units(plan, root.absolute(), scratch, settings, limits))
     if not units:
         why = commonest(row.reason for row in rejected)
         raise DatasetError(f"data.rldd = {root}: no video gives a clip: {why}; see resize")
@@ -145,6 +132,30 @@ def plan_clips(
         for source in sources
         for place in _spread(taken[source.row.video], source.clips)
     ]
+
+
+def _units(
+    plan: Sequence[tuple[DriverVideo, Clip]],
+    root: Path,
+    scratch: Path,
+    settings: ResizeSettings,
+    limits: Limits,
+) -> Iterator[Unit]:
+    """Yield the work on each video that gives clips."""
+    for source, members in groupby(plan, key=itemgetter(0)):
+        clips = [clip for _, clip in members]
+        yield Unit(
+            folder=scratch,
+            make=partial(_cut_all, root, source, clips, settings, limits),
+            settings={
+                "planned": [clip.model_dump() for clip in clips],
+                **settings.model_dump(),
+                **asdict(limits),
+            },
+            files=[root / source.row.video],
+            code=code_fingerprint(__file__),
+            whole=_has_kept_clips,
+        )
 
 
 def _has_kept_clips(folder: Path) -> bool:

@@ -110,7 +110,7 @@ def _inspect_all(
 
 
 def _inspect(path: Path, clip: Clip, min_frames: int, limits: Limits) -> Clip:
-    """Return `clip` with what decoding the file tells."""
+    """Return `clip` with its length, size and reader, or rejected with the reason."""
     try:
         video = isolated(examine, path, limits)
     except VideoError as error:

@@ -19,15 +19,15 @@ def mix_video(
     frames: int,
     settings: MixSettings,
     *,
+    reader: Reader,
     backward: bool = False,
-    reader: Reader = "pyav",
 ) -> Iterator[Pixels]:
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
-    Of `settings.window` itself, the first variant; with `backward`, of its frames in reverse, which
-    are then all in memory. `reader` is who reads its RGB. Raises VideoError when the video is too
-    short; when it is too long, only where the window is all of it, because finding out takes
-    decoding it to its end.
+    These are the first variant, of `settings.window` itself. `reader` reads its RGB, as `examine`
+    decides. With `backward`, its frames are taken in reverse, and are all in memory. Raises
+    VideoError when the video is too short; when it is too long, only where the window is all of
+    it, because finding out takes decoding it to its end.
     """
     plain = settings.model_copy(update={"variants": 1})
     for _, mixed in _mixed(path, frames, plain, backward=backward, reader=reader):
@@ -39,8 +39,8 @@ def mix_variants(
     frames: int,
     settings: MixSettings,
     *,
+    reader: Reader,
     backward: bool = False,
-    reader: Reader = "pyav",
 ) -> Pixels:
     """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
 

@@ -71,7 +71,7 @@ def decoded(container: InputContainer, stream: VideoStream, source: object) -> I
 
 
 def frame_rate(stream: VideoStream) -> float:
-    """Return the frames a second that a stream tells, 0 where it tells none."""
+    """Return the frames a second that the stream's header has, 0 where it has none."""
     return float(stream.average_rate or stream.guessed_rate or 0)
 
 

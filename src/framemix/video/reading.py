@@ -118,11 +118,6 @@ def examine(path: Path) -> ExaminedVideo:
     return ExaminedVideo(info, tuple(times), reader)
 
 
-def count_frames(path: Path) -> int:
-    """Return how many frames ffmpeg shows. Raises VideoError as `examine` does."""
-    return examine(path).frames
-
-
 def video_files(path: Path) -> list[Path]:
     """Return the files that a video is: itself, or the frames in its folder."""
     if not path.is_dir():

@@ -1,4 +1,4 @@
-"""The layouts of labelled videos that are told apart by how a folder looks."""
+"""The layouts of labelled videos: which one a folder has is seen from what is in it."""
 
 from framemix.datasets.layouts.folders import FOLDERS
 from framemix.datasets.layouts.something_something import SOMETHING_SOMETHING

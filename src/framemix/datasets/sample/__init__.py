@@ -42,9 +42,9 @@ class SampleSettings(BaseModel):
 def render_sample(root: Path, settings: SampleSettings, cluster: Cluster) -> int:
     """Write `<root>/ucf101/` and `<root>/rldd/`; return how many videos were rendered.
 
-    They have the layouts of the real datasets. UCF101 gets eight classes in pairs that only the
-    direction of motion tells apart, a class whose videos are all too short, some short clips more,
-    and one truncated file. UTA-RLDD gets alert, low vigilant and drowsy videos of each subject,
+    They have the layouts of the real datasets. UCF101 gets eight classes in pairs that differ only
+    in the direction of motion, a class whose videos are all too short, some other short clips, and
+    one truncated file. UTA-RLDD gets alert, low vigilant and drowsy videos of each subject,
     told apart by behaviour only; the fourth subject's are portrait, the fifth's rotated by
     metadata. Raises VideoError when a file cannot be written.
     """
