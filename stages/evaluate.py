@@ -25,7 +25,7 @@ def main() -> None:
         rldd=name_of(params.data.rldd),
         sample=params.data.rldd.is_relative_to(SAMPLE),
     )
-    metrics = write_report(
+    figures = write_report(
         MODELS,
         FINETUNED,
         data,
@@ -34,7 +34,7 @@ def main() -> None:
         device=resolve_device(params.runtime.device),
         target=REPORTS,
     )
-    say(summary(metrics))
+    say(summary(figures))
     say(f"all tables and pictures: {REPORTS}/index.html")
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def stages() -> dict[str, dict]:
     pipeline, study = (
         yaml.safe_load((ROOT / file).read_text())["stages"]
-        for file in ("dvc.yaml", "frame_mixup/dvc.yaml")
+        for file in ("dvc.yaml", "pipelines/frame_mixup.yaml")
     )
     definitions = pipeline | {f"frame_mixup.{name}": stage for name, stage in study.items()}
     return {name: stage.get("do", stage) for name, stage in definitions.items()}

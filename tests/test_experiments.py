@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from framemix.cli import app
 from framemix.errors import ExperimentsError
+from framemix.evaluation.tables import Figure
 from framemix.metrics.drowsiness import Driver
 from framemix.project import experiments as module
 from framemix.project.experiments import FOLDS, Experiment, Experiments, folds_table, table2
@@ -24,18 +25,26 @@ PARAMS: dict[str, Any] = {
     "evaluate": {"batch_size": 4},
     "runtime": {"workers": 2},
 }
-FIGURES = {
-    "top1": 0.5,
-    "top1_low": 0.4,
-    "top1_high": 0.6,
-    "top1_mean": 0.48,
-    "top1_std": 0.035,
-    "leak_share": 0.25,
-    "drivers_leak_share": 0.0,
-    "drowsy_accuracy": 0.9,
-    "drowsy_vs_alert_auroc": 0.625,
-    "trainable_parameters": 1234,
-}
+FIGURES = [
+    Figure(model="finetuned", metric="top1", value=0.5, low=0.4, high=0.6, mean=0.48, std=0.035),
+    *(
+        Figure(model="finetuned", metric=metric, value=value)
+        for metric, value in {
+            "leak_share": 0.25,
+            "drivers_leak_share": 0.0,
+            "drowsy_accuracy": 0.9,
+            "drowsy_vs_alert_auroc": 0.625,
+            "trainable_parameters": 1234,
+        }.items()
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every experiment has these figures."""
+    write_table(tmp_path / "estimates.csv", Figure, FIGURES)
+    monkeypatch.setattr("dvc.api.read", lambda path, rev: (tmp_path / Path(path).name).read_text())
 
 
 def experiment(
@@ -46,8 +55,7 @@ def experiment(
     for path, value in changes.items():
         section, key = path.split("__")
         params[section][key] = value
-    metrics = {"finetuned": FIGURES} if state == "success" else {}
-    return Experiment(name, name, params, metrics, state, same_code)
+    return Experiment(name, name, params, state == "success", state, same_code)
 
 
 def of_paper_task(name: str, mode: str, **changes: Any) -> Experiment:
@@ -189,7 +197,7 @@ def test_only_an_experiment_that_ended_well_has_figures(
 ) -> None:
     """DVC gives one that runs the figures of the commit that it started from."""
     params = {"params.yaml": {"data": of_paper_task("one", "fc").params}}
-    metrics = {"reports/metrics.json": {"data": {"finetuned": FIGURES}}}
+    metrics = {"reports/metrics.json": {"data": {"finetuned": {"top1": 0.5}}}}
     rev = {"rev": revision, "name": "one", "data": {"params": params, "metrics": metrics}}
     listed = [
         {"data": {"params": {"params.yaml": {"data": PARAMS}}}},

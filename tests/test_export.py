@@ -62,6 +62,7 @@ def test_names_no_file_of_this_machine(exported: Path) -> None:
     onnx.checker.check_model(str(exported / "model.onnx"))
 
 
+@pytest.mark.parametrize("exported", ["nonlocal"], indirect=True)
 def test_exporting_again_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     again = ("--output", tmp_path / "again.onnx")
     done = run("export", exported / "model.safetensors", *again)

@@ -15,6 +15,7 @@ REPORTS = ("reports/table_b.md", "reports/direction.png", "reports/frame_mixup.j
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project.fresh(tmp_path_factory.mktemp("study"))
+    project.run("framemix pipeline frame_mixup")
     project.set(frame_mixup__cells=["none"])
     project.run(REPRO)
     return project

@@ -85,13 +85,14 @@ def test_outputs_hold_no_path_of_this_machine(finished: Project) -> None:
 
 
 def test_metrics_plots_and_experiments_have_something_to_show(finished: Project) -> None:
-    metrics = json.loads(finished.run("dvc metrics show --json"))[""]["data"]
-    assert {"data/ucf101/split.json", "reports/metrics.json"} <= metrics.keys()
+    shown = finished.run("dvc metrics show").splitlines()
+    assert "finetuned.auroc" in shown[0]
+    assert max(map(len, shown)) <= 160
     finished.run("dvc plots show")
     page = (finished.folder / "dvc_plots/index.html").read_text()
     assert "Loss by epoch" in page
     assert "data:image/png" in page or (finished.folder / "dvc_plots/static").is_dir()
-    assert "finetuned.drowsy_accuracy" in finished.run("dvc exp show --md")
+    assert "finetuned.drowsy" in finished.run("dvc exp show --md")
 
 
 def test_a_mode_reruns_only_fine_tuning_and_what_follows(finished: Project, tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_fresh_clone_pulls_what_was_pushed_and_runs_nothing(
     project.run("dvc push --run-cache")
     project.run("git clone -q . ../clone")
     clone = Project(tmp_path / "clone")
-    clone.run("dvc pull --run-cache dvc.yaml")
+    clone.run("dvc pull --run-cache")
     assert stages_run(clone.run("dvc repro")) == []
     assert clone.outputs() == project.outputs()
     # A lock file that DVC was killed writing can be deleted: the runs themselves came along.

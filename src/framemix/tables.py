@@ -19,7 +19,9 @@ class Row(BaseModel):
 
 
 # A number that may be missing: its cell is empty then.
-MaybeFloat = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
+_EMPTY = BeforeValidator(lambda value: None if value == "" else value)
+MaybeFloat = Annotated[float | None, _EMPTY]
+MaybeInt = Annotated[int | None, _EMPTY]
 
 RowType = TypeVar("RowType", bound=Row)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from framemix.datasets.clips import Clip, Subset, clip_name
 from framemix.datasets.splits import leak_share
 from framemix.evaluation.figures import History
+from framemix.evaluation.tables import Figure, figures_of
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.metrics.accuracy import confusion, ranked_hits
 from framemix.metrics.drowsiness import Driver, drowsiness_estimates
@@ -31,9 +32,6 @@ from framemix.models import TrainedModel, load_model
 from framemix.tables import read_table
 from framemix.training.data import Example, labels_of, split_examples
 from framemix.training.prediction import predict
-
-# Those whose intervals stand in metrics.json; estimates.csv has all.
-WITH_LIMITS = ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")
 
 
 @dataclass(frozen=True)
@@ -100,17 +98,10 @@ class Evaluation:
         drowsy = self.labels == (classes.index(DROWSY) if DROWSY in classes else -1)
         return self.examples[int((own + drowsy).argmax())]
 
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The figures that the model's own stage found, those that came since, leak shares."""
-        added: dict[str, Any] = {"leak_share": self.leak_share}
-        if self.drivers is not None:
-            added["drivers_leak_share"] = self.drivers_leak_share
-        for found in self.estimates:
-            added[found.metric] = found.value
-            if found.metric in WITH_LIMITS:
-                added |= {f"{found.metric}_low": found.low, f"{found.metric}_high": found.high}
-        return {**self.own_metrics, **{k: v for k, v in added.items() if k not in self.own_metrics}}
+    def figures(self, name: str) -> list[Figure]:
+        """What the model's own stage found, the estimates, and the leak shares; it is `name`."""
+        leaks = {"leak_share": self.leak_share, "drivers_leak_share": self.drivers_leak_share}
+        return figures_of(name, self.estimates, {**self.own_metrics, **leaks})
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from framemix.evaluation.tables import (
     NAMES,
     NONE,
     TrainedRow,
+    by_metric,
     class_rows,
     classes_table,
     estimates_table,
@@ -75,7 +76,7 @@ def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, 
         finetuned=evaluation.drivers is not None,
         settings=_settings(evaluation, circumstances),
         circumstances=circumstances,
-        metrics=evaluation.metrics,
+        figures=by_metric(evaluation.figures(name), name),
         config=evaluation.model.config.model_dump(),
         subjects=len({driver.subject for driver in evaluation.drivers or []}),
     )
@@ -108,7 +109,7 @@ def _part(name: str, evaluation: Evaluation) -> dict[str, Any]:
     return {
         "name": name,
         "title": NAMES[name],
-        "estimates": estimates_table(evaluation.estimates, evaluation.metrics),
+        "estimates": estimates_table(by_metric(evaluation.figures(name), name)),
         "classes": classes_table(rows),
         "without_val": [row.class_name for row in rows if not row.clips],
     }
@@ -132,7 +133,9 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
         **settings,
         "drivers": circumstances.rldd,
         "split.rldd": split.rldd,
-        "val clips seen in pretraining": _share(evaluation.metrics.get("val_seen_in_pretraining")),
+        "val clips seen in pretraining": _share(
+            evaluation.own_metrics.get("val_seen_in_pretraining")
+        ),
         "leak share, drivers": _share(evaluation.drivers_leak_share),
         "finetune.task": task_of(evaluation.model.classes),
         "finetune.mode": circumstances.mode,

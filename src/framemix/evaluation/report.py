@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,9 +19,10 @@ from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     NAMES,
     ClassRow,
+    Figure,
     TrainedRow,
-    better_network,
     class_rows,
+    headline,
     percent,
     table1,
     table1_note,
@@ -31,17 +31,10 @@ from framemix.explain.explanation import explain_clip
 from framemix.finetuning.data import FinetuneData
 from framemix.metrics.accuracy import parameter_counts
 from framemix.metrics.drowsiness import Driver, SubjectRow, by_subject, reliability
-from framemix.metrics.intervals import Estimate
 from framemix.mixing import MixSettings, Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_json, write_table
-
-
-class ModelEstimate(Estimate):
-    """A figure of a model."""
-
-    model: str
 
 
 def write_report(
@@ -53,12 +46,12 @@ def write_report(
     *,
     device: torch.device,
     target: Path,
-) -> dict[str, Any]:
+) -> list[Figure]:
     """Evaluate the pretrained models in `folders` and the fine-tuned one; write to `target`.
 
-    Writes metrics.json (all models' together), the tables of the figures with their intervals,
-    of classes, of drivers and of subjects, table1.md, pictures, index.html with all of it, and
-    into each model's folder its card, README.md. Returns the metrics.
+    Writes estimates.csv (all figures of all models), metrics.json (those few that DVC shows), the
+    tables of classes, of drivers and of subjects, table1.md, pictures, index.html with all of it,
+    and into each model's folder its card, README.md. Returns the rows of estimates.csv.
     """
     judge = Judge(
         data, circumstances.split.group_scope, settings.batch_size, device, settings.views
@@ -66,6 +59,9 @@ def write_report(
     pretrained = {name: judge.pretrained(folder) for name, folder in folders.items()}
     evaluations = {**pretrained, "finetuned": judge.finetuned(finetuned)}
     target.mkdir(parents=True, exist_ok=True)
+    figures = [row for name, each in evaluations.items() for row in each.figures(name)]
+    write_table(target / "estimates.csv", Figure, figures)
+    write_json(target / "metrics.json", headline(figures))
     _write_tables(evaluations, target)
     rows = table1_rows(pretrained)
     note = table1_note(rows, pretrained["vivit"].lead(pretrained["nonlocal"]))
@@ -78,25 +74,13 @@ def write_report(
         reliability(evaluations["finetuned"].drivers or []), target / "reliability.png"
     )
     picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
-    metrics: dict[str, Any] = {name: e.metrics for name, e in evaluations.items()}
-    metrics["better"] = better_network(rows)
-    write_json(target / "metrics.json", metrics)
     for name, folder in {**folders, "finetuned": finetuned}.items():
         write_card(name, evaluations[name], circumstances, folder / "README.md")
     write_page(evaluations, rows, note, circumstances, target)
-    return metrics
+    return figures
 
 
 def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
-    write_table(
-        target / "estimates.csv",
-        ModelEstimate,
-        [
-            ModelEstimate(**estimate.model_dump(), model=name)
-            for name, evaluation in evaluations.items()
-            for estimate in evaluation.estimates
-        ],
-    )
     write_table(
         target / "classes.csv",
         ClassRow,

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from framemix.metrics.drowsiness import SubjectRow
 from framemix.metrics.intervals import Estimate, wilson
-from framemix.tables import MaybeFloat, Row
+from framemix.tables import MaybeFloat, MaybeInt, Row
 
 # Paper A, table 1: val accuracy in %, epochs, minutes an epoch; parameters of its networks.
 PAPER_TABLE_1 = {
@@ -32,6 +32,7 @@ METRICS = {
 }
 OF_VAL = ("top1", "top5", "mean_class_accuracy")  # of the task's val clips, the others of drivers
 NONE = "–"
+OVER_SEEDS = ("_mean", "_std")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,28 @@ class ClassRow(Row):
     low: MaybeFloat
     high: MaybeFloat
     taken_for: str
+
+
+class Figure(Row):
+    """A figure of a model, one row of estimates.csv.
+
+    Its 95 % interval where it has one (see `Estimate`), and its mean and sample deviation over the
+    seeds where the model was trained with several.
+    """
+
+    model: str
+    metric: str
+    value: float
+    low: MaybeFloat = None
+    high: MaybeFloat = None
+    interval: str = ""
+    clips: MaybeInt = None
+    clusters: MaybeInt = None
+    mean: MaybeFloat = None
+    std: MaybeFloat = None
+
+
+Figures = Mapping[str, Figure]  # of a model, by metric
 
 
 @dataclass(frozen=True)
@@ -106,14 +129,60 @@ def better_network(rows: Mapping[str, TrainedRow]) -> str | None:
     return best[0] if len(best) == 1 else None
 
 
-def summary(metrics: Mapping[str, Any]) -> str:
-    """Return the result of each model in metrics.json, one line for each."""
+def figures_of(
+    model: str, estimates: Sequence[Estimate], metrics: Mapping[str, float | None]
+) -> list[Figure]:
+    """Return all that is known of a model: its estimates, then its other metrics.
+
+    `metrics` may have a metric's mean and deviation over seeds, as `<metric>_mean` and `_std`.
+    """
+    estimated = {e.metric: e.model_dump() for e in estimates}
+    others = {
+        name: {"metric": name, "value": value}
+        for name, value in metrics.items()
+        if value is not None and not name.endswith(OVER_SEEDS) and name not in estimated
+    }
+    return [
+        Figure(model=model, **found, **{key[1:]: metrics.get(f"{name}{key}") for key in OVER_SEEDS})
+        for name, found in {**estimated, **others}.items()
+    ]
+
+
+def by_metric(rows: Sequence[Figure], model: str) -> Figures:
+    """Return one model's rows of estimates.csv by their metric."""
+    return {row.metric: row for row in rows if row.model == model}
+
+
+def headline(rows: Sequence[Figure]) -> dict[str, Any]:
+    """Return what `dvc metrics show` and `dvc exp show` have room for: seven numbers."""
+    figures = {name: by_metric(rows, name) for name in NAMES}
+    return {
+        **{name: {"top1": value_of(figures[name], "top1")} for name in ("vivit", "nonlocal")},
+        "finetuned": {
+            short: value_of(figures["finetuned"], metric)
+            for short, metric in (
+                ("top1", "top1"),
+                ("drowsy", "drowsy_accuracy"),
+                ("auroc", "drowsy_vs_alert_auroc"),
+            )
+        },
+        "leak": value_of(figures["vivit"], "leak_share"),
+        "driver_leak": value_of(figures["finetuned"], "drivers_leak_share"),
+    }
+
+
+def value_of(figures: Figures, metric: str) -> float | None:
+    """Return a metric's value, None where it is not defined."""
+    return figures[metric].value if metric in figures else None
+
+
+def summary(rows: Sequence[Figure]) -> str:
+    """Return the result of each model, one line for each."""
     lines = []
     for name, title in NAMES.items():
-        found = metrics[name]
-        limits_of_top1 = limits(found.get("top1_low"), found.get("top1_high"), 100)
-        line = f"{title}: top-1 {percent(found['top1'])} % (95 % interval {limits_of_top1})"
-        auroc = found.get("drowsy_vs_alert_auroc")
+        figures = by_metric(rows, name)
+        top1, auroc = figures["top1"], value_of(figures, "drowsy_vs_alert_auroc")
+        line = f"{title}: top-1 {percent(top1.value)} % (95 % interval {interval(top1)})"
         lines.append(
             line if auroc is None else f"{line}, AUROC of drowsy against alert {auroc:.3f}"
         )
@@ -133,18 +202,11 @@ def table1_note(rows: Mapping[str, TrainedRow], lead: Estimate | None) -> str:
     )
 
 
-def estimates_table(
-    estimates: Sequence[Estimate],
-    metrics: Mapping[str, float | None],
-) -> Table:
-    """Return a model's figures with their intervals, the leak share of their clips beside each.
-
-    `metrics` are the model's in metrics.json: the leak shares and, where it was trained with
-    several seeds, each figure's mean and deviation over them.
-    """
+def estimates_table(figures: Figures) -> Table:
+    """Return a model's metrics of its clips with their intervals, the leak share beside each."""
     return Table(
         columns=[
-            "figure",
+            "metric",
             "value",
             "95 % interval",
             "by",
@@ -155,26 +217,28 @@ def estimates_table(
         ],
         rows=[
             [
-                METRICS[e.metric],
-                shown(e.metric, e.value),
-                interval(e),
-                e.interval or NONE,
-                over_seeds(e.metric, metrics),
-                percent(metrics["leak_share" if e.metric in OF_VAL else "drivers_leak_share"]),
-                str(e.clips),
-                str(e.clusters),
+                METRICS[name],
+                shown(name, figure.value),
+                interval(figure),
+                figure.interval or NONE,
+                over_seeds(figure),
+                percent(
+                    value_of(figures, "leak_share" if name in OF_VAL else "drivers_leak_share")
+                ),
+                str(figure.clips),
+                str(figure.clusters),
             ]
-            for e in estimates
+            for name, figure in figures.items()
+            if figure.clips is not None
         ],
     )
 
 
-def over_seeds(metric: str, metrics: Mapping[str, float | None]) -> str:
-    """Return a figure's mean and sample deviation over the seeds, where there are several."""
-    mean, deviation = metrics.get(f"{metric}_mean"), metrics.get(f"{metric}_std")
-    if mean is None or deviation is None:
+def over_seeds(figure: Figure) -> str:
+    """Return a metric's mean and sample deviation over the seeds, where there are several."""
+    if figure.mean is None or figure.std is None:
         return NONE
-    return f"{shown(metric, mean)} ± {shown(metric, deviation)}"
+    return f"{shown(figure.metric, figure.mean)} ± {shown(figure.metric, figure.std)}"
 
 
 def classes_table(rows: Sequence[ClassRow]) -> Table:
@@ -233,7 +297,7 @@ def shown(metric: str, value: float) -> str:
     return percent(value) if METRICS[metric].endswith("%") else _decimal(value)
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate | Figure) -> str:
     """Return an estimate's interval in the unit of its metric."""
     scale = 100 if METRICS[estimate.metric].endswith("%") else 1
     return limits(estimate.low, estimate.high, scale)

@@ -1,4 +1,4 @@
-"""The commands that need a checkout of the project: profile, table2, folds, doctor.
+"""The commands that need a checkout: profile, pipeline, table2, folds, doctor.
 
 What computes is imported when a command runs: others need not wait for what reads DVC's
 experiments, or decodes.
@@ -37,6 +37,19 @@ def profile(
     """
     changes = apply_profile(_profile_file(name))
     say("\n".join(changes) if changes else "params.yaml already has these values")
+
+
+def pipeline(
+    name: Annotated[str, typer.Argument(help="A name in pipelines/, such as frame_mixup.")],
+) -> None:
+    """Let DVC see a pipeline beside the main one.
+
+    Makes NAME/dvc.yaml a link to pipelines/NAME.yaml and adds it to Git, which experiments need.
+    """
+    from framemix.project.pipelines import activate
+
+    added = activate(name)
+    say(f"run it: dvc repro {added}\nhide it again: git rm --cached {added} && rm {added}")
 
 
 def table2(

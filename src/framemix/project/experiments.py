@@ -24,17 +24,20 @@ from framemix.evaluation.tables import (
     NONE,
     OF_VAL,
     PAPER_LEAK,
+    Figure,
     Table,
+    by_metric,
     interval,
-    limits,
     over_seeds,
     percent,
     shown,
+    value_of,
 )
 from framemix.finetuning.settings import Task
 from framemix.metrics.drowsiness import Driver, drowsiness_estimates
 from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
+from framemix.tables import RowType
 
 # Paper A, table 2: val and drowsy accuracy in %; parameters that a 100-class head leaves to train.
 PAPER_TABLE_2 = {
@@ -54,7 +57,8 @@ POOLED = (
     "Where one model scores higher than another whatever the clip, that moves them, mostly down. "
     "Accuracies rank nothing."
 )
-METRICS_FILE, DRIVERS_FILE = "reports/metrics.json", "reports/drivers.csv"
+METRICS_FILE = "reports/metrics.json"
+FIGURES_FILE, DRIVERS_FILE = "reports/estimates.csv", "reports/drivers.csv"
 # DVC's name for an experiment: the commit that it started from, then its own name.
 REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/.+")
 # The code among the deps in dvc.yaml.
@@ -63,7 +67,7 @@ CODE = re.compile(r"^ *- ((?:src|stages)/\S+)", re.M)
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment of DVC; `metrics` are empty until it has run, and `state` says why.
+    """An experiment of DVC; it has no figures until it has run, and `state` says why.
 
     `same_code` is whether the code that decides outputs was what it is here now.
     """
@@ -71,7 +75,7 @@ class Experiment:
     name: str
     revision: str
     params: Mapping[str, Any]
-    metrics: Mapping[str, Any]
+    has_figures: bool
     state: str
     same_code: bool
 
@@ -104,7 +108,9 @@ class Experiments:
         `fixed` replaces other keys of that section. Those that have figures go first.
         """
         found: dict[str, Experiment] = {}
-        for experiment in sorted(self._alike(section, key, fixed), key=lambda one: not one.metrics):
+        for experiment in sorted(
+            self._alike(section, key, fixed), key=lambda one: not one.has_figures
+        ):
             if experiment.same_code:
                 found.setdefault(experiment.params[section][key], experiment)
         return found
@@ -168,7 +174,9 @@ def folds_table(experiments: Experiments) -> str:
     once. Pooled AUROC and sensitivity rank scores of different models among each other.
     """
     found = {fold: e for fold, e in experiments.by("split", "rldd").items() if fold in FOLDS}
-    drivers = {fold: _drivers(e) for fold, e in sorted(found.items()) if e.metrics}
+    drivers = {
+        fold: _read(e, DRIVERS_FILE, Driver) for fold, e in sorted(found.items()) if e.has_figures
+    }
     pooled = [driver for fold in drivers.values() for driver in fold]
     figures = {**drivers, f"pooled, {len(drivers)} of {len(FOLDS)}": pooled}
     table = Table(
@@ -182,7 +190,7 @@ def folds_table(experiments: Experiments) -> str:
     )
     missing = [fold for fold in FOLDS if fold not in found]
     others = experiments.of_other_code("split", "rldd")
-    waiting = [fold for fold, experiment in found.items() if not experiment.metrics]
+    waiting = [fold for fold, experiment in found.items() if not experiment.has_figures]
     paragraphs = [
         f"# UTA-RLDD's folds, task {experiments.params['finetune']['task']}, "
         f"mode {experiments.params['finetune']['mode']}",
@@ -204,23 +212,24 @@ def _table2_lines(mode: str, experiment: Experiment | None) -> list[list[str]]:
 
 
 def _figures_of(experiment: Experiment | None) -> list[str]:
-    if experiment is None or not experiment.metrics:
+    if experiment is None or not experiment.has_figures:
         state = experiment.state if experiment else "not run"
         return [state, *[NONE] * 10]
-    figures = experiment.metrics["finetuned"]
-    auroc = figures.get("drowsy_vs_alert_auroc")
+    figures = by_metric(_read(experiment, FIGURES_FILE, Figure), "finetuned")
+    top1 = figures["top1"]
+    drowsy, auroc = figures.get("drowsy_accuracy"), figures.get("drowsy_vs_alert_auroc")
     return [
         experiment.name,
-        percent(figures["top1"]),
-        limits(figures.get("top1_low"), figures.get("top1_high"), 100),
-        over_seeds("top1", figures),
-        percent(figures["leak_share"]),
-        percent(figures.get("val_seen_in_pretraining")),
-        percent(figures["drowsy_accuracy"]),
-        limits(figures.get("drowsy_accuracy_low"), figures.get("drowsy_accuracy_high"), 100),
-        percent(figures["drivers_leak_share"]),
-        NONE if auroc is None else shown("drowsy_vs_alert_auroc", auroc),
-        f"{figures['trainable_parameters']:,}",
+        percent(top1.value),
+        interval(top1),
+        over_seeds(top1),
+        percent(value_of(figures, "leak_share")),
+        percent(value_of(figures, "val_seen_in_pretraining")),
+        percent(drowsy.value) if drowsy else NONE,
+        interval(drowsy) if drowsy else NONE,
+        percent(value_of(figures, "drivers_leak_share")),
+        shown(auroc.metric, auroc.value) if auroc else NONE,
+        f"{figures['trainable_parameters'].value:,.0f}",
     ]
 
 
@@ -253,9 +262,10 @@ def _how_to_fill(
     ]
 
 
-def _drivers(experiment: Experiment) -> list[Driver]:
-    text = dvc.api.read(DRIVERS_FILE, rev=experiment.revision)
-    return [Driver.model_validate(row) for row in csv.DictReader(StringIO(text))]
+def _read(experiment: Experiment, file: str, row_type: type[RowType]) -> list[RowType]:
+    """Return a table of the pipeline as the experiment left it."""
+    text = dvc.api.read(file, rev=experiment.revision)
+    return [row_type.model_validate(row) for row in csv.DictReader(StringIO(text))]
 
 
 def _experiment(entry: Mapping[str, Any]) -> Experiment:
@@ -267,7 +277,7 @@ def _experiment(entry: Mapping[str, Any]) -> Experiment:
         name=latest["name"] or latest["rev"][:7],
         revision=latest["rev"],
         params=_params(data),
-        metrics=files.get(METRICS_FILE, {}).get("data") or {},
+        has_figures=bool(files.get(METRICS_FILE, {}).get("data")),
         state="no figures" if state == "success" else state,
         same_code=_same_code(latest["rev"]),
     )

@@ -1,0 +1,34 @@
+"""Pipelines beside the main one: kept in pipelines/, and shown to DVC when somebody wants one.
+
+DVC reads every dvc.yaml of the work tree, and one that never ran costs its users: `dvc exp run` and
+`dvc status` warn of each of its outputs, `dvc pull` fails. No ignore file keeps DVC from it.
+"""
+
+import subprocess
+from pathlib import Path
+
+from framemix.errors import ParamsError
+
+PIPELINES = Path("pipelines")
+
+
+def activate(name: str) -> Path:
+    """Make `name`/dvc.yaml a link to pipelines/`name`.yaml, add it to Git, and return it.
+
+    A link, so that it is never older than the pipeline. Raises ParamsError for an unknown name,
+    or where another file stands in its place.
+    """
+    source, target = PIPELINES / f"{name}.yaml", Path(name, "dvc.yaml")
+    if not source.is_file():
+        known = ", ".join(sorted(file.stem for file in PIPELINES.glob("*.yaml")))
+        raise ParamsError(f"pipeline {name}: allowed: {known or 'the names in a checkout'}")
+    if target.is_symlink() or not target.exists():
+        target.parent.mkdir(exist_ok=True)
+        target.unlink(missing_ok=True)
+        target.symlink_to(Path("..") / source)
+    if not target.samefile(source):
+        raise ParamsError(f"{target}: is no link to {source}; move it away first")
+    added = subprocess.run(["git", "add", target], capture_output=True, text=True)
+    if added.returncode:  # experiments have only what Git knows
+        raise ParamsError(f"{target}: cannot be added to Git: {' '.join(added.stderr.split())}")
+    return target
