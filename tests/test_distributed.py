@@ -187,7 +187,9 @@ def test_a_stage_of_several_nodes_started_alone_takes_what_they_have_trained(
     assert history(folder, "trained") == one
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_a_process_that_waits_for_other_nodes_ends_at_a_signal(
     folder: Path, number: signal.Signals
 ) -> None:

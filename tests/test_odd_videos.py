@@ -106,9 +106,8 @@ def shared_cases(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-CASES = [*ODD, *(f"shared {name}" for name in SHARED)]
 # The shared files are larger, and odd in the ways of those that are made here.
-LONG = [*ODD, *(pytest.param(f"shared {name}", marks=pytest.mark.slow) for name in SHARED)]
+CASES = [*ODD, *(pytest.param(f"shared {name}", marks=pytest.mark.slow) for name in SHARED)]
 
 
 @pytest.fixture(params=CASES)
@@ -162,7 +161,6 @@ def test_frames_seconds_and_shape_are_as_a_player_shows_them(case: Case) -> None
     assert told.seconds == pytest.approx(video.info.seconds, abs=0.05)
 
 
-@pytest.mark.parametrize("case", LONG, indirect=True)
 def test_whoever_reads_a_file_shows_what_ffmpeg_shows(case: Case) -> None:
     shown, video = case.shown(), examine(case.path)
     how: dict[str, Any] = {"size": shown.shape[1:3], "fit": "squeeze"}
@@ -209,7 +207,6 @@ def numbers_at_rate(path: Path, fps: float) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("case", LONG, indirect=True)
 @pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
 def test_what_is_watched_is_what_ffmpeg_shows_at_each_time(case: Case, pixel_format: Any) -> None:
     shown = case.shown()

@@ -84,10 +84,7 @@ def test_outputs_hold_no_path_of_this_machine(finished: Project) -> None:
         assert str(finished.folder).encode() not in file.read_bytes(), file
 
 
-def test_metrics_plots_and_experiments_have_something_to_show(finished: Project) -> None:
-    shown = finished.run("dvc metrics show").splitlines()
-    assert "finetuned.auroc" in shown[0]
-    assert max(map(len, shown)) <= 160
+def test_plots_and_experiments_have_something_to_show(finished: Project) -> None:
     finished.run("dvc plots show")
     page = (finished.folder / "dvc_plots/index.html").read_text()
     assert "Loss by epoch" in page
@@ -182,19 +179,32 @@ def test_bad_input_is_one_clear_line(
     assert "Traceback" not in output
 
 
-def test_val_without_drowsy_clips_is_said_and_leaves_the_figures_empty(
+def test_the_next_experiment_is_one_setting_away_and_warns_of_no_other_pipeline(
     finished: Project, tmp_path: Path
 ) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.run("cp pipelines/frame_mixup.yaml pipelines/another.yaml && git add pipelines")
+    project.run("git add --force dvc.lock && git commit -qm another")
+    output = project.run("dvc exp run -S finetune.mode=temporal_fc")
+    assert stages_run(output) == ["finetune", "evaluate"]
+    assert "WARNING" not in output
+    assert "up to date" in project.run("dvc status")
+    # DVC adds a column for the hash of each file that a later stage reads.
+    for command, column in (
+        ("dvc metrics show", "finetuned.auroc"),
+        ("dvc exp show --only-changed --drop models", "finetune.mode"),
+    ):
+        shown = project.run(command).splitlines()
+        assert any(column in line for line in shown)
+        assert max(map(len, shown)) <= 160, shown
+
+
+def test_val_without_drowsy_clips_is_refused(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
     project.set(split__rldd="fold5")
     refused = project.run("dvc repro", fails=True)
     assert "error: finetune.task = alert_drowsy: no val clip" in refused
     assert "split.rldd = fold5" in refused
-    output = project.run("dvc exp run -S finetune.task=drowsy_class")
-    assert stages_run(output) == ["finetune", "evaluate"]
-    figures = json.loads((project.folder / "models/finetuned/metrics.json").read_text())
-    assert figures["drowsy_accuracy"] is None
-    assert figures["drowsy_vs_alert_auroc"] is None
 
 
 def test_a_fresh_clone_pulls_what_was_pushed_and_runs_nothing(
@@ -226,4 +236,4 @@ def test_queued_modes_fill_the_papers_second_table(finished: Project, tmp_path: 
     project.await_queue()
     table = project.run("dvc exp show --csv")
     assert all(f",{mode}," in table for mode in modes)
-    assert "finetuned.drowsy_accuracy" in table
+    assert "finetuned.drowsy" in table
