@@ -1,6 +1,8 @@
-"""What several test files need: the shared reference data, where it is at hand."""
+"""What several test files need: the shared reference data where it is at hand, a small disk."""
 
 import gc
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,15 @@ def real_ucf101(shared: Path) -> list[Path]:
     videos = sorted((shared / "data/UCF-101").rglob("*.avi"))
     assert videos
     return videos
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 kB; `mount -o remount` makes it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "none", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

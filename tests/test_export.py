@@ -70,6 +70,12 @@ def test_exporting_again_gives_the_same_bytes(exported: Path, tmp_path: Path) ->
     assert (tmp_path / "again.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing(exported: Path, small_disk: Path) -> None:
+    done = run("export", exported / "model.safetensors", "--output", small_disk / "a.onnx")
+    assert str(done.exception).startswith(f"{small_disk}: no space left on this disk; make room")
+    assert not list(small_disk.iterdir())
+
+
 def test_an_onnx_file_that_is_not_ours_is_told(tmp_path: Path) -> None:
     (tmp_path / "text.ONNX").write_text("no model")
     with pytest.raises(ModelError, match=r"text\.ONNX: not a readable ONNX file"):

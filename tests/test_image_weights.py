@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from framemix.errors import ModelError
+from framemix.errors import DatasetError, ModelError
 from framemix.models import load_model
 from framemix.models.config import ImageWeights
 from framemix.models.i3d import I3D
@@ -222,6 +222,17 @@ def test_urls_that_cannot_be_trusted_or_reached_are_one_clear_line(
     offline = "http://127.0.0.1:1/resnet50-11ad3fa6.pth"
     expect_error(offline, r"cannot be downloaded \(.*refused.*; allowed: a URL that this .*a file$")
     assert not list((tmp_path / "torch").rglob("*.partial"))
+
+
+def test_a_disk_that_is_full_is_told_and_not_taken_for_an_address_that_is_not_reached(
+    save: Save, server: ThreadingHTTPServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(small_disk))
+    path = save({"fc.weight": torch.ones(200, 200)}, named=True)
+    model = TSN(**SIZES, num_classes=CLASSES)
+    with pytest.raises(DatasetError, match="checkpoints: no space left on this disk; make room"):
+        load_image_weights(model, source(url(server, path.name)))
+    assert not [file for file in small_disk.rglob("*") if file.is_file()]
 
 
 def test_pretraining_starts_from_them_and_prediction_does_without(

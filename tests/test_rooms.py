@@ -18,9 +18,9 @@ PACKAGE = Path(framemix.__file__).parent
 ORDER = [
     "errors",
     "validation",
+    "jobs",
     "tables",
     "devices",
-    "jobs",
     "video",
     "mixing",
     "datasets",

@@ -8,7 +8,7 @@ import typer
 from framemix.benchmarks.commands import bench
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
-from framemix.jobs.scratch import FULL
+from framemix.jobs.atomic import FULL
 from framemix.jobs.terminal import say
 from framemix.project import commands as checkout
 

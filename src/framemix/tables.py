@@ -2,13 +2,14 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from framemix.errors import DatasetError, one_line
+from framemix.jobs.atomic import replacing, write_text
 from framemix.validation import explain
 
 
@@ -28,13 +29,17 @@ RowType = TypeVar("RowType", bound=Row)
 
 def write_table(path: Path, row_type: type[RowType], rows: Iterable[RowType]) -> None:
     """Write `rows` to `path`, which appears under its name only when complete."""
-    columns = _columns(row_type)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    write_csv(
+        path, _columns(row_type), (row.model_dump(mode="json", by_alias=True) for row in rows)
+    )
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows that nobody reads as `Row` to `path`, which appears only when complete."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(row.model_dump(mode="json", by_alias=True) for row in rows)
-    partial.replace(path)
+        writer.writerows(rows)
 
 
 def read_table(path: Path, row_type: type[RowType]) -> list[RowType]:
@@ -57,9 +62,7 @@ def read_table(path: Path, row_type: type[RowType]) -> list[RowType]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as indented JSON; `path` appears under its name only when complete."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _columns(row_type: type[Row]) -> list[str]:

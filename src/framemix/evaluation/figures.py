@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import draw_explanation
+from framemix.jobs.atomic import replacing
 from framemix.metrics.drowsiness import Bin
 
 # Shapes: K classes, S segments, H height, W width.
@@ -134,4 +135,5 @@ def _panels(figure: Figure, count: int) -> Sequence[mpl.axes.Axes]:
 
 def _save(figure: Figure, path: Path) -> None:
     # Without the version of matplotlib in the file, the same picture is the same bytes.
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=120, metadata={"Software": None})

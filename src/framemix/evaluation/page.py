@@ -23,6 +23,7 @@ from framemix.evaluation.tables import (
     table1,
 )
 from framemix.finetuning.data import task_of
+from framemix.jobs.atomic import write_text
 from framemix.metrics.drowsiness import by_subject
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
@@ -100,7 +101,7 @@ def _write(path: Path, template: str, **content: Any) -> None:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    path.write_text(environment.get_template(template).render(content), encoding="utf-8")
+    write_text(path, environment.get_template(template).render(content))
 
 
 def _part(name: str, evaluation: Evaluation) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Writes what the trained models are worth: tables, pictures, the page and the model cards."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,12 +28,13 @@ from framemix.evaluation.tables import (
 )
 from framemix.explain.explanation import explain_clip
 from framemix.finetuning.data import FinetuneData
+from framemix.jobs.atomic import write_text
 from framemix.metrics.accuracy import parameter_counts
 from framemix.metrics.drowsiness import Driver, SubjectRow, by_subject, reliability
 from framemix.mixing import MixSettings, Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
-from framemix.tables import write_json, write_table
+from framemix.tables import write_csv, write_json, write_table
 
 
 def write_report(
@@ -96,8 +96,7 @@ def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
 
 
 def _write_table1(rows: Mapping[str, TrainedRow], note: str, path: Path) -> None:
-    text = f"# Table 1: pretraining\n\n{table1(rows).markdown()}\n\n{note}\n"
-    path.write_text(text, encoding="utf-8")
+    write_text(path, f"# Table 1: pretraining\n\n{table1(rows).markdown()}\n\n{note}\n")
 
 
 def table1_rows(pretrained: Mapping[str, Evaluation]) -> dict[str, TrainedRow]:
@@ -120,13 +119,15 @@ def _write_confusion(name: str, evaluation: Evaluation, target: Path) -> None:
     classes, top1 = evaluation.model.classes, evaluation.top1
     title = f"{NAMES[name]}: top-1 {percent(top1.value)} % of {top1.clips} val clips"
     confusion_matrix(evaluation.confusion, classes, title, target / f"confusion_{name}.png")
-    with (target / f"predictions_{name}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["true", "predicted"])
-        for label, best in zip(
-            evaluation.labels.tolist(), evaluation.probabilities.argmax(1).tolist(), strict=True
-        ):
-            writer.writerow([classes[label], classes[best]])
+    labels, best = evaluation.labels.tolist(), evaluation.probabilities.argmax(1).tolist()
+    write_csv(
+        target / f"predictions_{name}.csv",
+        ["true", "predicted"],
+        [
+            {"true": classes[one], "predicted": classes[other]}
+            for one, other in zip(labels, best, strict=True)
+        ],
+    )
 
 
 def _picture_explanation(evaluation: Evaluation, path: Path) -> None:

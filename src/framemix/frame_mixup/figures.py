@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from framemix.frame_mixup.intervals import Mean
+from framemix.jobs.atomic import replacing
 
 COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
 
@@ -44,7 +45,8 @@ def direction_plot(panels: Sequence[Panel], path: Path) -> None:
         axes.legend(frameon=False, loc="lower right")
     figure.supylabel("direction told, %", fontsize=9)
     # Without the version of matplotlib in the file, the same picture is the same bytes.
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=120, metadata={"Software": None})
 
 
 def _draw(axes: mpl.axes.Axes, line: Line) -> None:

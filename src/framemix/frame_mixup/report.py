@@ -14,6 +14,7 @@ from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import Videos, parse_cell
 from framemix.frame_mixup.figures import Line, Panel, direction_plot
 from framemix.frame_mixup.intervals import Floats, Mean, difference_of, mean_of
+from framemix.jobs.atomic import write_text
 from framemix.mixing import Window, mix_windows
 from framemix.tables import write_json
 
@@ -95,7 +96,7 @@ def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
         "long": {cell.name: _figures(cell) for cell in cells if cell.videos == "long"},
         "checks": checks(cells),
     }
-    (target / "table_b.md").write_text(table_b(cells), encoding="utf-8")
+    write_text(target / "table_b.md", table_b(cells))
     direction_plot(panels(cells), target / "direction.png")
     write_json(target / "frame_mixup.json", figures)
     return figures

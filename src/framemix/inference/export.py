@@ -17,6 +17,7 @@ from framemix.errors import ModelError
 from framemix.inference.classifier import classifier_of, mix_of
 from framemix.inference.clips import USUAL_LIMITS, isolated_clips
 from framemix.inference.onnx_file import CLASSES_KEY, INPUT, MIX_KEY, OUTPUT, load_onnx
+from framemix.jobs.atomic import replacing
 from framemix.models import TrainedModel, load_model, normalise
 
 OPSET = 20
@@ -97,9 +98,5 @@ def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
         node.ClearField("metadata_props")  # names of this machine's source files
     metadata = {CLASSES_KEY: json.dumps(model.classes), MIX_KEY: json.dumps(model.mix)}
     onnx.helper.set_model_props(proto, metadata)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
+    with replacing(target) as partial:
         onnx.save(proto, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from framemix.inference.prediction import Prediction
+from framemix.jobs.atomic import replacing
 
 MOST_LINES = 5  # more cannot be told apart
 
@@ -33,4 +34,5 @@ def draw_timeline(predictions: Sequence[Prediction], classes: Sequence[str]) -> 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a picture; the same figure is the same bytes."""
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=120, metadata={"Software": None})

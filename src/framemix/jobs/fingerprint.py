@@ -15,6 +15,8 @@ EXEMPT = frozenset(
         # Whether finished work is used again; it is handed on as it is.
         "jobs/fingerprint",
         "jobs/scratch",
+        # That a file is whole, not what is in it.
+        "jobs/atomic",
         # Where and when work is done, as params.yaml's runtime says, which no stage lists either.
         # As with that, it is the machine's part which file is too much for it, and what rounding a
         # device has.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from framemix.errors import DatasetError
+from framemix.jobs.atomic import disk_errors, replacing
 from framemix.jobs.cluster import Cluster, map_tasks
 from framemix.jobs.terminal import say
 
@@ -27,7 +28,6 @@ from framemix.jobs.terminal import say
 FULLY_HASHED_BYTES = 256 * 2**20
 END_BYTES = 2**20
 ATTEMPTS = 3
-FULL = (errno.ENOSPC, errno.EDQUOT)
 LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -137,31 +137,11 @@ def scratch_root(configured: Path | None) -> Path:
 def link(source: Path, target: Path) -> None:
     """Make `target` the same file as `source`; a copy where the file systems differ."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        partial = target.with_name(f".{target.name}.partial")
+    with replacing(target) as partial:
         try:
-            with disk_errors(target.parent):
-                shutil.copyfile(source, partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn the system's word for a full disk into a DatasetError that names `folder`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise DatasetError(
-            f"{folder}: no space left on this disk; make room and run again: "
-            f"what is finished is kept"
-        ) from None
+            partial.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, partial)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from framemix.errors import ModelError
+from framemix.jobs.atomic import replacing
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise
 from framemix.models.registry import build_model, parse_config
@@ -81,13 +82,9 @@ def save_model(path: Path, trained: TrainedModel) -> None:
     )
     text = json.dumps(metadata.model_dump(mode="json"), sort_keys=True)
     weights = {name: _stored(tensor) for name, tensor in trained.network.state_dict().items()}
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         # Not save_file, which makes a file that only its owner can read.
         partial.write_bytes(save(weights, metadata={METADATA_KEY: text}))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_model(path: Path | str) -> TrainedModel:

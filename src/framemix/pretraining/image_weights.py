@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 
 from framemix.errors import ModelError
+from framemix.jobs.atomic import replacing
 from framemix.models.config import ImageWeights
 from framemix.models.resnet import ResNet, inflate
 
@@ -56,21 +56,17 @@ def _local(source: ImageWeights) -> Path:
 
 def _download(url: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Its own name: processes that start together all download.
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         with (
+            replacing(path, shared=True) as partial,  # processes that start together all download
             urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response,
             partial.open("wb") as file,
         ):
             shutil.copyfileobj(response, file)
-        partial.replace(path)
     except (OSError, HTTPException) as error:
         raise ModelError(
             f"cannot be downloaded ({error}); allowed: a URL that this machine reaches, or a file"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

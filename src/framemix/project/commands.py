@@ -11,6 +11,7 @@ import typer
 
 from framemix.errors import ParamsError
 from framemix.finetuning.settings import Task
+from framemix.jobs.atomic import write_text
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -109,7 +110,7 @@ def doctor(
 
 def _report(name: str, text: str) -> None:
     REPORTS.mkdir(exist_ok=True)
-    (REPORTS / name).write_text(text, encoding="utf-8")
+    write_text(REPORTS / name, text)
     say(text)
 
 

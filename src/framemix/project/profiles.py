@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from framemix.jobs.atomic import write_text
 from framemix.project.params import PARAMS, PLAIN, parse_params, read_yaml
 
 
@@ -31,9 +32,7 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
     text = StringIO()
     editor.dump(params, text)
     parse_params(PLAIN.load(text.getvalue()), profile)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text.getvalue(), encoding="utf-8")
-    partial.replace(target)
+    write_text(target, text.getvalue())
     return changes
 
 

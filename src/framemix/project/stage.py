@@ -12,9 +12,9 @@ from types import FrameType
 import psutil
 
 from framemix.errors import FramemixError, is_out_of_memory, one_line
+from framemix.jobs.atomic import disk_errors
 from framemix.jobs.lifeline import stop_with_dvc
 from framemix.jobs.progress import end_bars
-from framemix.jobs.scratch import disk_errors
 from framemix.jobs.terminal import leave_line, say
 
 

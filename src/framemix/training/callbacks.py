@@ -6,7 +6,7 @@ Kept are the best model and, for a run that is interrupted, the state to go on f
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
@@ -15,9 +15,13 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from framemix.errors import TrainingError
+from framemix.jobs.atomic import replacing
 from framemix.training.classifier import Classifier
 from framemix.training.data import Batch
 from framemix.training.interrupt import Interrupt
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class BestAndLast(Checkpoint):
@@ -111,16 +115,44 @@ class StopEarly(EarlyStopping):
         trainer.should_stop = self.wait_count >= self.patience
 
 
+class _Stream:
+    """A file for torch to write to, which keeps the error: torch raises one that hides it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Append `data`. Raises OSError."""
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """Hand on to the system what is buffered."""
+        self.file.flush()
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the file that it replaces: Lightning writes to /tmp and may copy from there."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write `checkpoint` to `path`, which is the old file or the new one at any time."""
-        partial_file = Path(f"{path}.partial")
-        torch.save(checkpoint, partial_file)
-        partial_file.replace(path)
+        """Write `checkpoint` to `path`, which is the old file or the new one at any time.
+
+        Raises DatasetError when the disk is full.
+        """
+        with replacing(Path(path)) as partial, partial.open("wb") as file:
+            stream = _Stream(file)
+            try:
+                torch.save(checkpoint, stream)
+            except RuntimeError:
+                if stream.error is None:
+                    raise
+                raise stream.error from None
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read a checkpoint. Raises TrainingError for one that is damaged."""

@@ -1,6 +1,5 @@
 """Runs a training to its end, through any interruption, and keeps what it leaves behind."""
 
-import csv
 import logging
 import statistics
 import sys
@@ -22,7 +21,7 @@ from framemix.jobs.terminal import can_draw
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
-from framemix.tables import write_json
+from framemix.tables import write_csv, write_json
 from framemix.training.bar import TrainingBar
 from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.callbacks import (
@@ -165,7 +164,7 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     with interrupt:
         trainer.fit(classifier, data, ckpt_path=folder / LAST if (folder / LAST).exists() else None)
     if trainer.is_global_zero:
-        _write_history(folder / "history.csv", classifier.history)
+        write_csv(folder / "history.csv", list(classifier.history[0]), classifier.history)
         write_json(folder / "timing.json", _timing(classifier.epoch_seconds, machine))
 
 
@@ -223,13 +222,6 @@ def _identity(run: Run) -> dict[str, Any]:
         # The model says how its clips were mixed, and other settings may give the same pixels.
         "mix": run.train[0].store.settings.model_dump(mode="json"),
     }
-
-
-def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
 
 
 def _timing(epoch_seconds: list[float], machine: Machine) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The same input gives the same bytes: one encoder thread, and ffmpeg's bitexact f
 leave out dates and version strings.
 """
 
-import errno
 import os
 import re
 import subprocess
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError
+from framemix.jobs.atomic import FULL, replacing
 from framemix.jobs.lifeline import die_with
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 
@@ -49,7 +49,7 @@ def video_writer(
     its name only when complete. Raises VideoError when ffmpeg refuses.
     """
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=fps)
-    with _complete_only(path) as partial, tempfile.TemporaryFile() as log:
+    with replacing(path) as partial, tempfile.TemporaryFile() as log:
         encode = _encode(source, partial, codec)
         process = subprocess.Popen(
             encode.compile(cmd=FFMPEG, overwrite_output=True),
@@ -85,27 +85,16 @@ def cut_clip(
     squeezed to `width` x `height` (bilinear). Only the stretch from the key frame before `start` is
     decoded. The clip has fewer frames when the source ends early. What is damaged within the
     stretch is not told: ffmpeg repeats what was before. Raises VideoError when ffmpeg refuses,
-    OSError when the disk is full.
+    DatasetError when the disk is full.
     """
     require_video_file(source)
     # Seeking to 0 finds nothing in an MKV that has no index, as of a recording that was cut short.
     stretch = {"t": frames / fps + 1.0} | ({"ss": start} if start else {})
     video = ffmpeg.input(f"file:{source}", threads=1, **stretch, **ONLY_ITSELF)[str(stream)]
     video = video.filter("fps", fps=fps).filter("scale", width, height, flags="bilinear")
-    with _complete_only(target) as partial, tempfile.TemporaryFile() as log:
+    with replacing(target) as partial, tempfile.TemporaryFile() as log:
         encode = _encode(video.filter("setsar", 1), partial, "h264", **{"frames:v": frames})
         _run(encode, source, log)
-
-
-@contextmanager
-def _complete_only(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which takes its place when nothing was raised."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _encode(source: Any, target: Path, codec: Codec, **options: Any) -> Any:
@@ -122,6 +111,7 @@ def _frame_sink(stdin: IO[bytes] | None, path: Path, log: IO[bytes]) -> WriteFra
         try:
             stdin.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
+            _check_disk(log)
             raise VideoError(f"{path}: cannot be written: {_first_line(log)}") from None
 
     return write
@@ -129,13 +119,11 @@ def _frame_sink(stdin: IO[bytes] | None, path: Path, log: IO[bytes]) -> WriteFra
 
 def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
     """Add the display rotation by copying the stream: encoding with it would turn the frames."""
-    turned = partial.with_suffix(".turned")
-    copy = ffmpeg.input(f"file:{partial}", display_rotation=rotation).output(
-        f"file:{turned}", c="copy", format="mp4", fflags="+bitexact", map_metadata=-1
-    )
-    with tempfile.TemporaryFile() as log:
+    with replacing(partial) as turned, tempfile.TemporaryFile() as log:
+        copy = ffmpeg.input(f"file:{partial}", display_rotation=rotation).output(
+            f"file:{turned}", c="copy", format="mp4", fflags="+bitexact", map_metadata=-1
+        )
         _run(copy, path, log)
-    turned.replace(partial)
 
 
 def _run(node: Any, path: Path, log: IO[bytes]) -> None:
@@ -156,11 +144,17 @@ def _tied() -> Callable[[], None]:
 def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
     if returncode == 0:
         return
-    log.seek(0)
-    if os.strerror(errno.ENOSPC).encode() in log.read():
-        # Not the video's fault: it must not be rejected for it.
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    _check_disk(log)
     raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_first_line(log)}")
+
+
+def _check_disk(log: IO[bytes]) -> None:
+    """Raise OSError where ffmpeg says that the disk is full: no video is to be rejected for it."""
+    log.seek(0)
+    said = log.read()
+    for number in FULL:
+        if os.strerror(number).encode() in said:
+            raise OSError(number, os.strerror(number))
 
 
 def _first_line(log: IO[bytes]) -> str:
