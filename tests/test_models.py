@@ -2,7 +2,9 @@
 
 import hashlib
 import inspect
+import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -270,6 +272,52 @@ def test_load_says_what_is_wrong_with_a_file(tmp_path):
     bad.unlink()
     bad.mkdir()
     expect("a folder; allowed: a model.safetensors")
+
+
+def with_metadata(path, change):
+    """Write the model at `path` again, with other metadata."""
+    with safe_open(path, "pt") as file:
+        metadata = change(json.loads(file.metadata()["framemix"]))
+    save_file(load_file(path), path, {"framemix": json.dumps(metadata, sort_keys=True)})
+
+
+def test_a_flipped_bit_anywhere_in_a_model_is_noticed(tmp_path):
+    path, generator = tmp_path / "model.safetensors", random.Random(0)
+    save_model(path, trained())
+    whole = path.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    bits = [generator.randrange(8 * size) for size in (header, len(whole)) for _ in range(60)]
+    for bit in bits:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError) as caught:
+            load_model(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_the_metadata_that_is_written_otherwise_is_noticed(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, replace(trained(), mean=(0.1 + 0.2, 0.3, 0.4)))
+    whole = path.read_bytes()
+    assert float("0.30000000000000004") == float("0.30000000000000005")
+    path.write_bytes(whole.replace(b"0.30000000000000004", b"0.30000000000000005"))
+    assert path.read_bytes() != whole
+    with pytest.raises(ModelError, match="damaged, or changed since it was saved"):
+        load_model(path)
+
+
+def test_a_model_from_before_there_were_checksums_is_read(tmp_path):
+    path, model = tmp_path / "model.safetensors", trained()
+    save_model(path, model)
+
+    def without_checksum(metadata):
+        assert len(metadata.pop("checksum")) == 64
+        return metadata
+
+    with_metadata(path, without_checksum)
+    assert replace(load_model(path), network=model.network) == model
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.int32, torch.bool])

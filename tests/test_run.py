@@ -23,6 +23,7 @@ from framemix.models.config import FinetuneMode
 from framemix.models.registry import parse_config
 from framemix.store import MixedStore
 from framemix.training.batches import Resident, ResidentClips
+from framemix.training.callbacks import AtomicCheckpointIO
 from framemix.training.data import Batch, labels_of
 from framemix.training.frozen import split_frozen
 from framemix.training.prediction import predict
@@ -414,6 +415,20 @@ def test_a_damaged_checkpoint_is_one_line_that_says_what_to_delete(
     file.unlink()
     assert trainer.run(name) == 0
     assert trainer.results(name) == trainer.results("vivit")
+
+
+def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    path, generator, keeper = tmp_path / "last.ckpt", random.Random(0), AtomicCheckpointIO()
+    state = {"weights": torch.ones(500), "epoch": 3, "history": [{"epoch": 0, "val_top1": 0.5}]}
+    keeper.save_checkpoint(state, path)
+    assert keeper.load_checkpoint(path)["weights"].equal(state["weights"])
+    whole = path.read_bytes()
+    for bit in generator.sample(range(8 * len(whole)), 300):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(TrainingError, match=r"a damaged checkpoint \(.*\); delete it, and the"):
+            keeper.load_checkpoint(path)
 
 
 @pytest.fixture(scope="module")

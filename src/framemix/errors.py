@@ -4,7 +4,10 @@ It says what went wrong, with which file or key, which value it has, and what is
 """
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
+
+NAMED = 5  # names that an error lists, of however many
 
 
 class FramemixError(Exception):
@@ -51,6 +54,12 @@ def reason_of(error: FramemixError, file: Path) -> str:
     """Return what an error says of `file`, for a table: without its path on this machine."""
     reason = str(error).removeprefix(f"{file}: ")
     return reason.replace(f"file:{file}", file.name).replace(f"{file}", file.name)
+
+
+def some_of(names: Collection[str]) -> str:
+    """Return the first names in order and how many more there are: one line is to be readable."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(sorted(names)[:NAMED])}{more}"
 
 
 def one_line(error: Exception) -> str:

@@ -3,19 +3,21 @@
 Safetensors: nothing is pickled, so that loading a stranger's model runs none of their code.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from framemix.errors import ModelError
+from framemix.errors import ModelError, some_of
 from framemix.jobs.atomic import replacing
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise
@@ -27,6 +29,7 @@ from framemix.validation import explain
 METADATA_KEY = "framemix"
 
 Colour = tuple[float, float, float]
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 IMAGENET: tuple[Colour, Colour] = (IMAGENET_MEAN, IMAGENET_STD)
 
 
@@ -67,8 +70,10 @@ class Metadata(BaseModel):
     config: dict[str, Any]
     classes: list[str]
     mix: dict[str, Any]
-    mean: Colour
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[Deviation, Deviation, Deviation]
+    # Of all else in the file; None: written before there were checksums.
+    checksum: str | None = None
 
 
 def save_model(path: Path, trained: TrainedModel) -> None:
@@ -80,8 +85,9 @@ def save_model(path: Path, trained: TrainedModel) -> None:
         mean=trained.mean,
         std=trained.std,
     )
-    text = json.dumps(metadata.model_dump(mode="json"), sort_keys=True)
     weights = {name: _stored(tensor) for name, tensor in trained.network.state_dict().items()}
+    content = metadata.model_dump(mode="json", exclude={"checksum"})
+    text = _canonical({**content, "checksum": _checksum(content, weights)})
     with replacing(path) as partial:
         # Not save_file, which makes a file that only its owner can read.
         partial.write_bytes(save(weights, metadata={METADATA_KEY: text}))
@@ -90,17 +96,21 @@ def save_model(path: Path, trained: TrainedModel) -> None:
 def load_model(path: Path | str) -> TrainedModel:
     """Read a model that `save_model` wrote: on the CPU, in eval mode.
 
-    Raises ModelError, naming the file, when it is missing, damaged or not one of ours, or has
-    weights that are not finite.
+    Raises ModelError, naming the file, when it is missing, not one of ours or not as it was
+    saved, or has weights that are not finite.
     """
     path = Path(path)
     try:
-        metadata, weights = _read(path)
+        text, weights = _read(path)
+        metadata = _parse(text)
         config = parse_config(metadata.config)
         # The weights come from the file: no memory for others, and no time to draw them.
         with torch.device("meta"), _NothingDrawn():
             network = build_model(config)
-        _load_weights(network, weights)
+        _check_fit(network.state_dict(), weights)
+        _verify(text, weights)
+        _check_finite(weights)
+        network.load_state_dict(weights, assign=True)
         return TrainedModel(
             network=network.eval(),
             config=config,
@@ -131,7 +141,35 @@ def _stored(tensor: Tensor) -> Tensor:
     return tensor.to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
 
 
-def _read(path: Path) -> tuple[Metadata, dict[str, Tensor]]:
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True)
+
+
+def _checksum(content: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of metadata and of each tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(_canonical(content).encode())
+    for name, tensor in sorted(weights.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _verify(text: str, weights: Mapping[str, Tensor]) -> None:
+    """Raise ModelError unless metadata and weights are those that were saved."""
+    whole = json.loads(text)
+    content = dict(whole)
+    checksum = content.pop("checksum", None)
+    if checksum is None:
+        return
+    # The text itself, too: another digit at a number's end may mean the same number.
+    if text != _canonical(whole) or checksum != _checksum(content, weights):
+        raise ModelError(
+            "damaged, or changed since it was saved: its checksum differs; allowed: another copy"
+        )
+
+
+def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return what a file holds: metadata as text, and weights."""
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
@@ -146,31 +184,37 @@ def _read(path: Path) -> tuple[Metadata, dict[str, Tensor]]:
         raise ModelError(f"not a readable safetensors file ({error})") from None
     if text is None:
         raise ModelError(f"no {METADATA_KEY!r} metadata: only models saved by framemix load")
+    return text, weights
+
+
+def _parse(text: str) -> Metadata:
     try:
-        return Metadata.model_validate_json(text), weights
+        return Metadata.model_validate_json(text)
     except ValidationError as error:
         raise ModelError(f"metadata: {explain(error, Metadata)}") from None
 
 
-def _load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
-    expected = network.state_dict()
-    wrong = sorted(
+def _check_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Raise ModelError unless these are the expected weights by name, shape and type."""
+    wrong = [
         name
         for name in expected.keys() | weights.keys()
         if name not in weights
         or name not in expected
         or weights[name].shape != expected[name].shape
-    )
+    ]
     if wrong:
-        raise ModelError(f"weights missing, unknown or of another shape: {', '.join(wrong)}")
+        raise ModelError(f"weights missing, unknown or of another shape: {some_of(wrong)}")
     other = sorted(name for name, weight in weights.items() if weight.dtype != expected[name].dtype)
     if other:
         raise ModelError(
             f"weights of another type: {other[0]} is {weights[other[0]].dtype}; "
             f"allowed: {expected[other[0]].dtype}"
         )
+
+
+def _check_finite(weights: Mapping[str, Tensor]) -> None:
     # A sum is not finite when a weight is not, and makes no tensor of the weights' size.
-    broken = sorted(name for name, weight in weights.items() if not weight.sum().isfinite())
+    broken = [name for name, weight in weights.items() if not weight.sum().isfinite()]
     if broken:
-        raise ModelError(f"weights not finite: {', '.join(broken)}")
-    network.load_state_dict(weights, assign=True)
+        raise ModelError(f"weights not finite: {some_of(broken)}")

@@ -11,14 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framemix.errors import ModelError
+from framemix.errors import ModelError, some_of
 from framemix.jobs.atomic import replacing
 from framemix.models.config import ImageWeights
 from framemix.models.resnet import ResNet, inflate
 
 TIMEOUT_SECONDS = 60
-# Of the keys that do not fit, an error names so many: one line is to stay readable.
-NAMED_KEYS = 5
 
 
 def load_image_weights(network: ResNet, source: ImageWeights) -> str:
@@ -112,5 +110,4 @@ def _inflated(value: Tensor, own: Tensor) -> Tensor:
 
 def _refuse(what: str, keys: set[str]) -> None:
     if keys:
-        more = f" and {len(keys) - NAMED_KEYS} more" if len(keys) > NAMED_KEYS else ""
-        raise ModelError(f"{what} {', '.join(sorted(keys)[:NAMED_KEYS])}{more}")
+        raise ModelError(f"{what} {some_of(keys)}")

@@ -3,6 +3,7 @@
 Kept are the best model and, for a run that is interrupted, the state to go on from.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,6 +23,8 @@ from framemix.training.interrupt import Interrupt
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+READ_BYTES = 2**20  # of a checkpoint, of which there shall be no second copy in memory
 
 
 class BestAndLast(Checkpoint):
@@ -116,14 +119,16 @@ class StopEarly(EarlyStopping):
 
 
 class _Stream:
-    """A file for torch to write to, which keeps the error: torch raises one that hides it."""
+    """A file for torch to write to: keeps the error, which torch hides, and sums up the content."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.error: OSError | None = None
+        self.digest = hashlib.sha256()
 
     def write(self, data: "ReadableBuffer") -> int:
         """Append `data`. Raises OSError."""
+        self.digest.update(data)
         try:
             return self.file.write(data)
         except OSError as error:
@@ -136,7 +141,10 @@ class _Stream:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the file that it replaces: Lightning writes to /tmp and may copy from there."""
+    """Writes beside the file that it replaces: Lightning writes to /tmp and may copy from there.
+
+    Behind what torch writes, and does not read, stands its SHA-256.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -153,16 +161,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 if stream.error is None:
                     raise
                 raise stream.error from None
+            file.write(stream.digest.digest())
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Read a checkpoint. Raises TrainingError for one that is damaged."""
-        try:
-            checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **kwargs)
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # what the unpickler meets in a damaged file can be anything
+        if not _is_whole(Path(path)):
             raise TrainingError(
-                f"{path}: a damaged checkpoint ({type(error).__name__}); "
+                f"{path}: a damaged checkpoint (its checksum differs); "
                 f"delete it, and the training begins anew"
-            ) from error
+            )
+        checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **kwargs)
         return checkpoint
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file ends in the SHA-256 of what comes before it."""
+    digest = hashlib.sha256()
+    left = path.stat().st_size - digest.digest_size
+    with path.open("rb") as file:
+        while left > 0 and (read := file.read(min(left, READ_BYTES))):
+            digest.update(read)
+            left -= len(read)
+        return file.read() == digest.digest()
