@@ -143,7 +143,7 @@ def test_a_slow_network_answers_the_newest_window_and_counts_the_others(here: Pa
         time.sleep(1.2)
         return fast.probabilities(clips)
 
-    slow = Classifier(fast.classes, fast.mix, slowly)
+    slow = Classifier(fast.name, fast.classes, fast.mix, slowly)
     source, sliding = str(here / "a.mp4"), Sliding(2.0, 0.3)
     seen = list(watch(slow, source, sliding, as_fast_as_possible=False))
     assert 1 < len(seen) < 9

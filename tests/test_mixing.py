@@ -463,6 +463,12 @@ def test_five_variants_of_250_frames_start_at(at, expected):
         {"variants": 0},
         {"variants": 2},  # of the whole video there is but one
         {"segments": 0},
+        {"segments": 10**18},
+        {"segments": 10**5, "size": (8000, 8000)},
+        {"frames_per_segment": 10**18},
+        {"window": {"frames": 10**18, "at": "start"}},
+        {"variants": 10**18, "window": {"frames": 150, "at": "start"}},
+        {"size": (10**9, 60)},
         {"method": "mean"},
         {"frames_per_segment": 0},
         {"frames_per_segment": "some"},

@@ -281,6 +281,61 @@ def with_metadata(path, change):
     save_file(load_file(path), path, {"framemix": json.dumps(metadata, sort_keys=True)})
 
 
+NONLOCAL_SIZES = [{"width": 10**9}, {"num_classes": 10**18}]
+VIVIT_SIZES = [
+    {"spatial_depth": 10**5},
+    {"temporal_depth": 10**5},
+    {"dim": 10**18},
+    {"mlp_dim": 10**18},
+    {"heads": 10**9, "dim_head": 10**9},
+    {"image_size": [10**9, 10**9]},
+    {"image_patch_size": 10**9, "image_size": [10**9, 10**9]},
+    {"frames": 10**12, "frame_patch_size": 10**12},
+    {"num_classes": 10**30},
+]
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [*((VIVIT, sizes) for sizes in VIVIT_SIZES), *((NONLOCAL, sizes) for sizes in NONLOCAL_SIZES)],
+)
+def test_absurd_sizes_in_a_file_are_refused_before_anything_is_built(
+    tmp_path, config, sizes, monkeypatch
+):
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained(config))
+    with_metadata(path, lambda metadata: {**metadata, "config": {**metadata["config"], **sizes}})
+    monkeypatch.setattr("framemix.models.saved.build_model", lambda config: pytest.fail("built"))
+    with pytest.raises(ModelError, match=f"^{path}: .* = 10*: allowed: less than or equal to "):
+        load_model(path)
+
+
+@pytest.mark.parametrize("key", ["mean", "std"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_colours_that_are_not_finite_are_refused(tmp_path, key, value):
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained())
+    with_metadata(path, lambda metadata: {**metadata, key: [0.5, value, 0.5]})
+    with pytest.raises(ModelError, match=rf"^{path}: metadata: {key}\.1 = .*: allowed: ") as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_of_many_weights_that_do_not_fit_few_are_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained())
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    strange = {f"strange.{number:04}": torch.zeros(1) for number in range(3000)}
+    save_file({**load_file(path), **strange}, path, metadata)
+    with pytest.raises(ModelError) as caught:
+        load_model(path)
+    assert str(caught.value).endswith(
+        "another shape: strange.0000, strange.0001, strange.0002, "
+        "strange.0003, strange.0004 and 2995 more"
+    )
+
+
 def test_a_flipped_bit_anywhere_in_a_model_is_noticed(tmp_path):
     path, generator = tmp_path / "model.safetensors", random.Random(0)
     save_model(path, trained())

@@ -141,6 +141,11 @@ def test_every_key_is_explained_where_it_first_stands():
             "'rank_pool'",
         ),
         ("mix.segments", 0, "mix.segments = 0: allowed: greater than or equal to 1"),
+        (
+            "pretrain.vivit.model.dim",
+            10**18,
+            "pretrain.vivit.model.dim = 1000000000000000000: allowed: less than or equal to 16384",
+        ),
         ("mix.segments", "eight", "mix.segments = 'eight': allowed: an integer"),
         ("mix.segments", True, "mix.segments = true: allowed: an integer"),
         ("mix.segments", "8", "mix.segments = '8': allowed: an integer"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from typer.testing import Result as Ended
 
 from framemix.cli import app
 from framemix.datasets import clips
-from framemix.errors import FramemixError
+from framemix.errors import FramemixError, ModelError
 from framemix.inference import overlay
 from framemix.inference.clips import (
     BATCH,
@@ -466,6 +467,22 @@ def test_a_model_with_weights_that_are_not_finite_is_told(value: float, tmp_path
     done = run(tmp_path / "model.safetensors", tmp_path / "a.avi", "--json")
     assert str(done.exception) == f"{tmp_path}/model.safetensors: weights not finite: {name}"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["predict", "explain", "watch"])
+def test_a_network_whose_answers_are_not_finite_ends_the_command(
+    command: str, tmp_path: Path
+) -> None:
+    from framemix.models import save_model
+
+    model = write_model(tmp_path / "model.safetensors")
+    save_model(tmp_path / "model.safetensors", replace(model, std=(1e-320,) * 3))
+    video = write_video(tmp_path / "a.avi", frames=60)
+    done = CliRunner().invoke(app, [command, str(tmp_path / "model.safetensors"), str(video)])
+    assert done.exit_code == 1
+    assert "nan" not in done.stdout
+    assert isinstance(done.exception, ModelError)
+    assert "answers nan; allowed: " in str(done.exception)
 
 
 def test_a_model_without_mix_settings_is_told(here: Path, tmp_path: Path) -> None:

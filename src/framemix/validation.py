@@ -55,7 +55,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":
-        return first["msg"]
+        return f"{key}: {first['msg']}" if key else first["msg"]
     if first["type"] == "missing":
         return f"{key}: missing; allowed: {_present(first)}"
     if first["type"] in ("extra_forbidden", "invalid_key"):

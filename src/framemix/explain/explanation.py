@@ -14,6 +14,7 @@ from framemix.explain.links import Links, strongest_links
 from framemix.explain.watching import inputs_of
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel, normalise
+from framemix.models.checks import check_answers
 from framemix.models.input import to_rgb
 from framemix.models.nonlocal_net import NonLocalBlock
 from framemix.models.resnet import ResNet
@@ -39,13 +40,14 @@ def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = No
     """Explain a class, or the likeliest, for a mixed clip uint8 (S, *frame_shape).
 
     On the CPU, where the network is then left. Raises ModelError for a class that the model does
-    not have.
+    not have, and for answers that are not finite.
     """
     network = model.network.eval().cpu()
     stored = torch.from_numpy(mixed[None])
     video = normalise(stored, model.mean, model.std)
     with torch.inference_mode(), inputs_of(network, NonLocalBlock) as inputs:
         probabilities = network(video)[0].softmax(dim=0)
+    check_answers(probabilities)
     label = int(probabilities.argmax()) if class_name is None else _label(model, class_name)
     method, relevance = _relevance(network, video, label)
     return Explanation(

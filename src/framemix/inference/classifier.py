@@ -19,18 +19,39 @@ from framemix.models import TrainedModel
 from framemix.validation import explain
 
 Probabilities = NDArray[np.float32]
+ROUNDED = 1e-3  # a probability may be off the range by rounding
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """What predicting needs of a model.
+    """What predicting needs of a model, which errors call `name`.
 
-    `probabilities` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K).
+    `answers` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K), as the model has
+    them.
     """
 
+    name: Path | str
     classes: list[str]
     mix: MixSettings
-    probabilities: Callable[[Pixels], Probabilities]
+    answers: Callable[[Pixels], Probabilities]
+
+    def probabilities(self, clips: Pixels) -> Probabilities:
+        """Stored clips uint8 (B, S, *mix.frame_shape) -> float32 (B, K), all from 0 to 1.
+
+        Raises ModelError for answers that are no such thing, also for those that are not finite.
+        """
+        said = self.answers(clips)
+        if said.shape != (len(clips), len(self.classes)):
+            raise ModelError(
+                f"{self.name}: answers of shape {said.shape}; "
+                f"allowed: {(len(clips), len(self.classes))}, one for each clip and class"
+            )
+        right = (said >= -ROUNDED) & (said <= 1 + ROUNDED)  # what is not finite is neither
+        if not right.all():
+            raise ModelError(
+                f"{self.name}: answers {said[~right][0]}; allowed: probabilities, from 0 to 1"
+            )
+        return said
 
 
 def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classifier:
@@ -39,12 +60,12 @@ def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classif
     model.network.eval().to(place)
 
     @torch.inference_mode()
-    def probabilities(clips: Pixels) -> Probabilities:
+    def answers(clips: Pixels) -> Probabilities:
         logits = model.logits(torch.from_numpy(clips).to(place))
         said: Probabilities = logits.softmax(dim=1).cpu().numpy()
         return said
 
-    return Classifier(model.classes, mix_of(model.mix, name), probabilities)
+    return Classifier(name, model.classes, mix_of(model.mix, name), answers)
 
 
 def mix_of(settings: dict[str, Any], name: Path | str) -> MixSettings:

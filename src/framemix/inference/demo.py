@@ -71,7 +71,8 @@ class Analyser:
             return self._answer(path)
         except FramemixError as error:
             reason = str(error).replace(str(path), path.name)
-            return f"**This video cannot be used:** {reason}", None, None, None, None
+            what = "model" if isinstance(error, ModelError) else "video"
+            return f"**This {what} cannot be used:** {reason}", None, None, None, None
 
     def _answer(self, path: Path) -> Answer:
         seconds = isolated(describe, path, LIMITS).seconds

@@ -1,39 +1,131 @@
 """Reads the ONNX files that `export` writes, with onnxruntime on the CPU."""
 
-import json
-from pathlib import Path
+# B clips, S segments, K classes
 
-from framemix.errors import ModelError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, Json, ValidationError
+
+from framemix.errors import ModelError, one_line, some_of
 from framemix.inference.classifier import Classifier, Probabilities, mix_of
 from framemix.mixing import Pixels
+from framemix.validation import explain
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from onnxruntime import InferenceSession
 
 INPUT, OUTPUT = "clips", "probabilities"
 CLASSES_KEY, MIX_KEY = "framemix.classes", "framemix.mix"
+OURS = "allowed: what framemix exported"
+# A size of a tensor; None: any.
+Shape = tuple[int | None, ...]
+
+
+class Metadata(BaseModel):
+    """What `export` writes beside the network, each as JSON."""
+
+    classes: Json[list[str]] = Field(alias=CLASSES_KEY)
+    mix: Json[dict[str, Any]] = Field(alias=MIX_KEY)
 
 
 def load_onnx(path: Path) -> Classifier:
     """Return the classifier in an ONNX file. Raises ModelError, naming the file."""
     try:
+        session = _session(path)
+        metadata = _metadata(session)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    mix, classes = mix_of(metadata.mix, path), metadata.classes
+    _check_signature(session, path, (None, mix.segments, *mix.frame_shape), (None, len(classes)))
+
+    def answers(clips: Pixels) -> Probabilities:
+        try:
+            said: Probabilities = session.run([OUTPUT], {INPUT: clips})[0]
+        except Exception as error:  # onnxruntime's have no common base of their own
+            raise ModelError(f"{path}: cannot be computed ({one_line(error)}); {OURS}") from None
+        return said
+
+    return Classifier(path, classes, mix, answers)
+
+
+def _session(path: Path) -> "InferenceSession":
+    try:
+        import onnx
         import onnxruntime
     except ImportError:
         raise ModelError(
-            f"{path}: needs packages that are not installed; run: pip install 'framemix[export]'"
+            "needs packages that are not installed; run: pip install 'framemix[export]'"
         ) from None
     if not path.is_file():
-        raise ModelError(f"{path}: no such model file")
+        raise ModelError("no such model file")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it would print is in its exceptions too
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's have no common base of their own
-        raise ModelError(
-            f"{path}: not a readable ONNX file ({' '.join(str(error).split())})"
-        ) from None
-    metadata = session.get_modelmeta().custom_metadata_map
-    if not {CLASSES_KEY, MIX_KEY} <= metadata.keys():
-        raise ModelError(f"{path}: no classes and mix settings; allowed: what framemix exported")
+        _check_content(onnx.load(path, load_external_data=False))
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except ModelError:
+        raise
+    except Exception as error:  # what a parser meets in a stranger's file can be anything
+        raise ModelError(f"not a readable ONNX file ({one_line(error)})") from None
 
-    def probabilities(clips: Pixels) -> Probabilities:
-        said: Probabilities = session.run([OUTPUT], {INPUT: clips})[0]
-        return said
 
-    mix = mix_of(json.loads(metadata[MIX_KEY]), path)
-    return Classifier(json.loads(metadata[CLASSES_KEY]), mix, probabilities)
+def _check_content(model: "ModelProto") -> None:
+    """Raise ModelError for what may never end, and for what is in other files.
+
+    Only a graph inside of a graph (Loop), or a function that calls itself, can run for ever.
+    """
+    graph = model.graph
+    attributes = [(node, attribute) for node in graph.node for attribute in node.attribute]
+    nested = {node.op_type for node, one in attributes if one.HasField("g") or one.graphs}
+    if nested or model.functions:
+        names = nested | {function.name for function in model.functions}
+        raise ModelError(f"has graphs inside of its graph ({some_of(names)}); {OURS}")
+    tensors = [*graph.initializer, *(one.t for _, one in attributes)]
+    tensors += [tensor for _, one in attributes for tensor in one.tensors]
+    elsewhere = {tensor.name for tensor in tensors if tensor.data_location == tensor.EXTERNAL}
+    if elsewhere or graph.sparse_initializer:
+        raise ModelError(f"has weights in other files or sparse ones; {OURS}")
+
+
+def _metadata(session: "InferenceSession") -> Metadata:
+    found = session.get_modelmeta().custom_metadata_map
+    if not {CLASSES_KEY, MIX_KEY} <= found.keys():
+        raise ModelError(f"no classes and mix settings; {OURS}")
+    try:
+        return Metadata.model_validate(found)
+    except ValidationError as error:
+        raise ModelError(f"metadata: {explain(error, Metadata)}") from None
+
+
+def _check_signature(session: "InferenceSession", path: Path, clips: Shape, answers: Shape) -> None:
+    """Raise ModelError unless the graph takes clips, and answers with a probability a class."""
+    for kind, values, wanted in (
+        ("inputs", session.get_inputs(), (INPUT, "tensor(uint8)", clips)),
+        ("outputs", session.get_outputs(), (OUTPUT, "tensor(float)", answers)),
+    ):
+        found = [(value.name, value.type, value.shape) for value in values]
+        name, dtype, shape = wanted
+        fits = [one[:2] == (name, dtype) and _fits(one[2], shape) for one in found]
+        if fits != [True]:
+            raise ModelError(
+                f"{path}: its {kind} are {_described(found)}; allowed: {_described([wanted])}, "
+                f"as in what framemix exported"
+            )
+
+
+def _fits(found: Sequence[int | str | None], wanted: Shape) -> bool:
+    """Whether sizes, of which names stand for any, can be the wanted ones; None must be any."""
+    return len(found) == len(wanted) and all(
+        size == other or not isinstance(size, int)
+        for size, other in zip(found, wanted, strict=True)
+    )
+
+
+def _described(values: Sequence[tuple[str, str, Sequence[int | str | None]]]) -> str:
+    return ", ".join(
+        f"{name} {dtype} ({', '.join('any' if size is None else str(size) for size in shape)})"
+        for name, dtype, shape in values
+    )

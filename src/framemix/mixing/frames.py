@@ -11,6 +11,7 @@ of about 2, for any t and any length: a sharp latest frame with a trail that is 
 frames a segment as at 7.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -36,12 +37,20 @@ RANK_UNIT = 2**16
 RANK_MIDDLE, RANK_SPREAD = 128, 107
 
 
+# A model file may say anything: bounds far above what is of use, so that all else can be computed.
+MOST_FRAMES, MOST_PIXELS, MOST_VARIANTS = 10**7, 2**13, 10**4
+MOST_VALUES = 2**31  # of a mixed clip; paper A's has 35 million
+
+Frames = Annotated[int, Field(ge=1, le=MOST_FRAMES)]
+Side = Annotated[int, Field(ge=2, le=MOST_PIXELS)]
+
+
 class Window(BaseModel):
     """A stretch of `frames` frames at the start or in the centre of the video."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    frames: int = Field(ge=1)
+    frames: Frames
     at: Literal["start", "centre"]
 
 
@@ -51,11 +60,11 @@ class MixSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Method
-    segments: int = Field(ge=1)
-    frames_per_segment: Literal["all"] | Annotated[int, Field(ge=1)]
+    segments: Frames
+    frames_per_segment: Literal["all"] | Frames
     window: Literal["all"] | Window
-    variants: int = Field(ge=1)
-    size: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]]
+    variants: int = Field(ge=1, le=MOST_VARIANTS)
+    size: tuple[Side, Side]
     fit: Literal["squeeze", "crop", "pad"]
     pixel_format: Literal["rgb24", "yuv420p"]
 
@@ -65,6 +74,15 @@ class MixSettings(BaseModel):
             raise ValueError(
                 f"mix.size = {list(self.size)}: allowed: even numbers, "
                 f"or mix.pixel_format = rgb24 (yuv420p has one colour for 2x2 pixels)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _clip_fits_into_memory(self) -> "MixSettings":
+        if (values := self.segments * math.prod(self.frame_shape)) > MOST_VALUES:
+            raise ValueError(
+                f"mix.segments = {self.segments}, mix.size = {list(self.size)}: clips of {values} "
+                f"values; allowed: at most {MOST_VALUES}"
             )
         return self
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from torch import Tensor
+
 from framemix.errors import ModelError
 
 
@@ -10,3 +12,10 @@ def check_choice(key: str, value: object, allowed: Iterable[object]) -> None:
     allowed = list(allowed)
     if value not in allowed:
         raise ModelError(f"{key} = {value!r}: allowed: {', '.join(map(repr, allowed))}")
+
+
+def check_answers(answers: Tensor) -> None:
+    """Raise ModelError for answers of a network, logits or probabilities, that are not finite."""
+    if not answers.isfinite().all():
+        wrong = answers[~answers.isfinite()][0].item()
+        raise ModelError(f"the network answers {wrong}; allowed: weights whose answers are finite")

@@ -8,7 +8,7 @@ place of its first weights, which a trained network no longer needs.
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from framemix.validation import Integer
 
@@ -25,6 +25,15 @@ Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenatio
 NonLocalBlocks = Literal[1, 5]
 # torchvision's names end in the first eight hexadecimal digits of the file's SHA-256.
 NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+# Sizes have bounds, since a model file may say anything: far above what is of use, but a network is
+# described in seconds, and no tensor's size overflows 64 bits.
+Side = Annotated[int, Field(gt=0, le=2**13)]  # pixels
+Frames = Annotated[int, Field(gt=0, le=10**5)]
+Width = Annotated[int, Field(gt=0, le=2**14)]  # values of a token, or channels
+Hidden = Annotated[int, Field(gt=0, le=2**18)]
+Heads = Annotated[int, Field(gt=0, le=2**10)]
+Blocks = Annotated[int, Field(gt=0, le=256)]
+Classes = Annotated[int, Field(gt=0, le=10**6)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -38,23 +47,23 @@ class ViViTSettings(_Model):
     architecture: Literal["vivit"] = "vivit"
     attention: AttentionScheme
     tokeniser: Tokeniser
-    image_patch_size: PositiveInt
-    frame_patch_size: PositiveInt
-    dim: PositiveInt
-    spatial_depth: PositiveInt
-    temporal_depth: PositiveInt
-    heads: PositiveInt
-    dim_head: PositiveInt
-    mlp_dim: PositiveInt
+    image_patch_size: Side
+    frame_patch_size: Frames
+    dim: Width
+    spatial_depth: Blocks
+    temporal_depth: Blocks
+    heads: Heads
+    dim_head: Width
+    mlp_dim: Hidden
     dropout: DropoutRate
 
 
 class ViViTConfig(ViViTSettings):
     """All of a `ViViT`: with what its data decide, `image_size` as (height, width)."""
 
-    image_size: tuple[PositiveInt, PositiveInt]
-    frames: PositiveInt
-    num_classes: PositiveInt
+    image_size: tuple[Side, Side]
+    frames: Frames
+    num_classes: Classes
 
 
 class ImageWeights(_Model):
@@ -81,7 +90,7 @@ class ImageWeights(_Model):
 
 class _ResNetSizes(_Model):
     depth: Annotated[Depth, Integer]
-    width: PositiveInt
+    width: Width
     dropout: DropoutRate
 
 
@@ -99,7 +108,7 @@ class NonLocalSettings(ImageWeights, _NonLocalSizes):
 class NonLocalConfig(_NonLocalSizes):
     """All of a `NonLocalNet`: with what its data decide."""
 
-    num_classes: PositiveInt
+    num_classes: Classes
 
 
 class _FrameNetSizes(_ResNetSizes):
@@ -113,7 +122,7 @@ class FrameNetSettings(ImageWeights, _FrameNetSizes):
 class FrameNetConfig(_FrameNetSizes):
     """All of a `TSN`, a `TSM` or an `I3D`: with what its data decide."""
 
-    num_classes: PositiveInt
+    num_classes: Classes
 
 
 ModelSettings = Annotated[

@@ -150,7 +150,7 @@ def _checksum(content: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(_canonical(content).encode())
     for name, tensor in sorted(weights.items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
