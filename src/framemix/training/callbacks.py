@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from framemix.errors import TrainingError
@@ -24,6 +25,7 @@ from framemix.training.interrupt import Interrupt
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
 READ_BYTES = 2**20  # of a checkpoint, of which there shall be no second copy in memory
 
 
@@ -89,8 +91,12 @@ class AveragedWeights(WeightAveraging):
     """An exponential moving average of the weights: what is validated and kept as the model."""
 
     def __init__(self, decay: float) -> None:
-        # Of this form an average of equal weights is equal to them: frozen ones stay as they are.
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+        def average(averages: Tensors, weights: Tensors, updates: Tensor) -> None:
+            # Of torch's form an average of equal weights is equal to them: frozen ones stay.
+            update = get_ema_multi_avg_fn(ramped(decay, int(updates)))  # type: ignore[no-untyped-call]
+            update(averages, weights, updates)
+
+        super().__init__(multi_avg_fn=average)
 
     @contextmanager
     def in_use(self, classifier: pl.LightningModule) -> Iterator[None]:
@@ -105,6 +111,14 @@ class AveragedWeights(WeightAveraging):
         """Put the trained weights back where a validation, which has the average, is left."""
         if trainer.validating:
             self._swap_models(classifier)
+
+
+def ramped(decay: float, updates: int) -> float:
+    """Return the decay after so many updates, which are in the checkpoint: it rises to `decay`.
+
+    Else the random first weights would stay for long: 70 % of them for 360 steps at 0.999.
+    """
+    return min(decay, (1 + updates) / (10 + updates))
 
 
 class StopEarly(EarlyStopping):
@@ -156,7 +170,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with replacing(Path(path)) as partial, partial.open("wb") as file:
             stream = _Stream(file)
             try:
-                torch.save(checkpoint, stream)
+                torch.save(checkpoint, stream)  # type: ignore[arg-type]
             except RuntimeError:
                 if stream.error is None:
                     raise
