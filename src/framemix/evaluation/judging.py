@@ -18,7 +18,7 @@ from framemix.datasets.splits import leak_share
 from framemix.evaluation.figures import History
 from framemix.evaluation.tables import Figure, figures_of
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
-from framemix.metrics.accuracy import confusion, ranked_hits
+from framemix.metrics.accuracy import RANKS, confusion, ranked_hits
 from framemix.metrics.drowsiness import Driver, drowsiness_estimates
 from framemix.metrics.intervals import (
     Bools,
@@ -68,15 +68,16 @@ class Evaluation:
 
     @cached_property
     def estimates(self) -> list[Estimate]:
-        """Every figure that is defined, with its interval."""
+        """Every figure that is defined and tells something, with its interval."""
         hits = self.hits
-        found = [
-            estimate_share("top1", hits[:, 0], self.clusters),
-            estimate_share("top5", np.logical_or.reduce(hits, 1), self.clusters),
+        found = [estimate_share("top1", hits[:, 0], self.clusters)]
+        if len(self.model.classes) > RANKS:
+            found.append(estimate_share("top5", np.logical_or.reduce(hits, 1), self.clusters))
+        found.append(
             estimate_class_mean(
                 "mean_class_accuracy", hits[:, 0], self.labels.numpy(), self.clusters
-            ),
-        ]
+            )
+        )
         return [*filter(None, found), *drowsiness_estimates(self.drivers or [])]
 
     @property
@@ -100,8 +101,9 @@ class Evaluation:
 
     def figures(self, name: str) -> list[Figure]:
         """What the model's own stage found, the estimates, and the leak shares; it is `name`."""
+        others = {key: value for key, value in self.own_metrics.items() if key != "top5"}
         leaks = {"leak_share": self.leak_share, "drivers_leak_share": self.drivers_leak_share}
-        return figures_of(name, self.estimates, {**self.own_metrics, **leaks})
+        return figures_of(name, self.estimates, {**others, **leaks})
 
 
 @dataclass(frozen=True)

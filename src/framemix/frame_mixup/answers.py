@@ -14,7 +14,8 @@ MaybeRight = Annotated[Right | None, BeforeValidator(lambda value: None if value
 class Answer(Row):
     """Whether a network was right about a video (1) or not (0).
 
-    `top1` and `top5` are of the video played forward. `forward` and `backward` are of its
+    `top1` and `top5` are of the video played forward; `top5` is None where there are at most five
+    classes. `forward` and `backward` are of its
     direction when it is played so: which of the two classes that are each other's reversal scores
     higher, whatever the others score. They are None where the video's class has no such partner.
     """
@@ -22,6 +23,6 @@ class Answer(Row):
     video: str
     frames: int
     top1: Right
-    top5: Right
+    top5: MaybeRight
     forward: MaybeRight
     backward: MaybeRight

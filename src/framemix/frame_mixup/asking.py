@@ -8,7 +8,7 @@ from torch import Tensor
 from framemix.datasets.clips import Clip
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.classes import BACKWARD, judged
-from framemix.metrics.accuracy import ranked_hits
+from framemix.metrics.accuracy import RANKS, ranked_hits
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
 from framemix.training.data import examples_of, labels_of
@@ -47,7 +47,7 @@ def ask(
             video=video.video,
             frames=video.frames,
             top1=int(hit[0]),
-            top5=int(hit.any()),
+            top5=int(hit.any()) if len(model.classes) > RANKS else None,
             forward=None if back is None else told(video, score, video.class_name),
             backward=None if back is None else told(video, back, partners[video.class_name]),
         )

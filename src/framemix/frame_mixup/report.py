@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,18 @@ from framemix.tables import write_json
 # Shapes: K seeds, N videos.
 
 BASE = "none"
+TOP5 = "top-5, %"
+COLUMNS = (
+    "frames mixed",
+    "seeds",
+    "top-1, %",
+    TOP5,
+    "top-1 over base",
+    "direction, %",
+    "of each seed",
+    "paper top-1/top-5",
+    "paper over base",
+)
 # Paper B, table 2: TSN of 8 segments on Something-Something V1, top-1 and top-5 in %.
 PAPER = {
     "none": (17.29, 43.11),
@@ -71,6 +84,11 @@ class CellAnswers:
         return np.array([answer.forward is not None for answer in self.rows])
 
     @property
+    def has_top5(self) -> bool:
+        """Whether top-5 tells something: of at most five classes there is none."""
+        return all(answer.top5 is not None for answer in self.rows)
+
+    @property
     def divisible(self) -> NDArray[np.bool_]:
         """Of which videos all segments are equally long, (N,)."""
         divisible: NDArray[np.bool_] = self.lengths % self.segments == 0
@@ -110,10 +128,7 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
     lines = [
         "# Frame mix-up (paper B, table 2)",
         "",
-        "| frames mixed | seeds | top-1, % | top-5, % | top-1 over base | direction, % "
-        "| of each seed | paper top-1/top-5 | paper over base |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *(_line(cell, base) for cell in short),
+        *_table([_cells(cell, base) for cell in short]),
         "",
         f"On {max(videos, default=0)} videos that no network learnt from. Where the videos have no "
         "test subset these are the val ones, which chose each network's epoch: that flatters. In "
@@ -186,7 +201,15 @@ def _check_lines(cells: Sequence[CellAnswers]) -> list[str]:
     return [*header, *rows] if rows else []
 
 
-def _line(cell: CellAnswers, base: CellAnswers | None) -> str:
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table of COLUMNS, without a top-5 that no row has."""
+    filled = [name != TOP5 or any(cells) for name, *cells in zip(COLUMNS, *rows, strict=True)]
+    head, *body = [f"| {' | '.join(compress(row, filled))} |" for row in (COLUMNS, *rows)]
+    return [head, f"|{'---|' * sum(filled)}", *body]
+
+
+def _cells(cell: CellAnswers, base: CellAnswers | None) -> list[str]:
+    """Return a cell's row of the table, as in COLUMNS."""
     top1 = cell.values("top1")
     over = _points(difference_of(top1, base.values("top1"))) if base and cell != base else ""
     direction = _percent(mean_of(cell.direction)) if cell.directed.any() else ""
@@ -195,11 +218,17 @@ def _line(cell: CellAnswers, base: CellAnswers | None) -> str:
     if cell.name in PAPER:
         paper = "{:.2f}/{:.2f}".format(*PAPER[cell.name])
         paper_over = f"{PAPER[cell.name][0] - PAPER[BASE][0]:+.2f}" if cell.name != BASE else ""
-    return (
-        f"| {cell.name} | {len(cell.by_seed)} | {_percent(mean_of(top1))} "
-        f"| {100 * cell.values('top5').mean():.1f} | {over} | {direction} | {seeds} "
-        f"| {paper} | {paper_over} |"
-    )
+    return [
+        cell.name,
+        str(len(cell.by_seed)),
+        _percent(mean_of(top1)),
+        f"{100 * cell.values('top5').mean():.1f}" if cell.has_top5 else "",
+        over,
+        direction,
+        seeds,
+        paper,
+        paper_over,
+    ]
 
 
 def _percent(mean: Mean) -> str:
@@ -215,7 +244,7 @@ def _figures(cell: CellAnswers) -> dict[str, Any]:
         "seeds": list(cell.by_seed),
         "videos": len(cell.rows),
         "top1": asdict(mean_of(cell.values("top1"))),
-        "top5": asdict(mean_of(cell.values("top5"))),
+        "top5": asdict(mean_of(cell.values("top5"))) if cell.has_top5 else None,
     }
     if cell.directed.any():
         figures["direction"] = asdict(mean_of(cell.direction))

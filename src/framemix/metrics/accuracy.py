@@ -9,6 +9,8 @@ from torchmetrics.functional.classification import binary_auroc
 
 # Shapes: N clips, K classes.
 
+RANKS = 5  # of top-5, which is 1 for whoever knows no more classes: no report shows it then
+
 
 def classification_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
     """Return top-1, top-5 and mean-class accuracy, fractions in [0, 1].
@@ -30,7 +32,7 @@ def ranked_hits(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     With fewer than five classes (N, K). `probabilities` (N, K), `labels` int64 (N,).
     """
-    likeliest = probabilities.topk(min(5, probabilities.shape[1])).indices
+    likeliest = probabilities.topk(min(RANKS, probabilities.shape[1])).indices
     return likeliest == rearrange(labels, "n -> n 1")
 
 
