@@ -16,7 +16,7 @@ from framemix.devices import resolve_device
 from framemix.errors import ModelError
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, build_model, load_model, normalise
 from framemix.models.config import FinetuneMode
-from framemix.models.input import to_rgb
+from framemix.models.input import IMAGENET, to_rgb
 from framemix.models.registry import parse_config
 from framemix.store import MixedStore
 from framemix.training.classifier import Classifier
@@ -145,7 +145,7 @@ def test_a_model_trained_there_predicts_the_same_here(store: MixedStore, tmp_pat
 @pytest.mark.parametrize("tokeniser", ["tubelet", "uniform_frames"])
 def test_the_kernel_makes_tubelets_here(tokeniser: str, dtype: torch.dtype) -> None:
     embedding = build_model(tiny.vivit_config(tokeniser=tokeniser)).embedding.to(CUDA)
-    assert embedding._has_kernel(stored_clips("rgb24").to(CUDA), dtype)
+    assert embedding._has_kernel(stored_clips("rgb24").to(CUDA), IMAGENET.affine, dtype)
 
 
 @pytest.mark.parametrize("network", ["vivit", "nonlocal"])

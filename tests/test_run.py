@@ -559,7 +559,7 @@ def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
         for name, resident in (("from disk", "auto"), ("from memory", True)):
             counting(name, resident)
             assert sum(seen) == 3 * (12 + 6) + 1
-    monkeypatch.setattr("framemix.training.run.split_frozen", lambda network, _: (None, network))
+    monkeypatch.setattr("framemix.training.run.split_frozen", lambda network, *_: (None, network))
     counting("unsplit")
     assert sum(seen) == 3 * (12 + 6)
     for name in ("from disk", "from memory", "unsplit"):

@@ -16,7 +16,7 @@ import torch
 
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD
 from framemix.models.config import Tokeniser
-from framemix.models.input import affine
+from framemix.models.input import IMAGENET, affine
 from framemix.models.tubelets import TubeletEmbedding
 
 pytestmark = pytest.mark.skipif(
@@ -77,7 +77,9 @@ def test_the_kernel_norms_tubelets_as_layer_norm_does_and_in_its_own_order(
         "eps": embedding.pixel_norm.eps,
     }
     found = interpreter.submit(normed, clips, sizes).result()
-    exact = embedding._by_row(embedding._normed(clips, None, None, torch.float64)).flatten(3)
+    exact = embedding._by_row(
+        embedding._normed(clips, IMAGENET.affine, None, None, torch.float64)
+    ).flatten(3)
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-5)
 
 

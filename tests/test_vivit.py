@@ -8,6 +8,8 @@ from torch import nn
 from framemix.errors import ModelError
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, normalise, tubelets
 from framemix.models.config import AttentionScheme, FinetuneMode
+from framemix.models.input import IMAGENET
+from framemix.models.tubelets import Affine
 from framemix.models.vivit import (
     Attention,
     FactorisedAttention,
@@ -173,17 +175,18 @@ def test_tubelets_in_the_order_of_a_gpus_kernel_give_the_same_tokens_and_gradien
     expected, theirs = gradients(model, clips)
     embedding, normed = model.embedding, model.embedding._normed
 
-    def by_kernel(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        return embedding._by_row(normed(pixels, None, None, dtype)).flatten(3)
+    def by_kernel(pixels: torch.Tensor, affine: Affine, dtype: torch.dtype) -> torch.Tensor:
+        return embedding._by_row(normed(pixels, affine, None, None, dtype)).flatten(3)
 
-    monkeypatch.setattr(embedding, "_has_kernel", lambda pixels, dtype: True)
+    monkeypatch.setattr(embedding, "_has_kernel", lambda *_: True)
     monkeypatch.setattr(embedding, "_normed_by_kernel", by_kernel)
     logits, ours = gradients(model, clips)
     torch.testing.assert_close(logits, expected)
     for name in theirs:
         torch.testing.assert_close(ours[name], theirs[name], msg=name)
     assert not torch.equal(
-        by_kernel(clips, torch.float64), normed(clips, None, None, torch.float64)
+        by_kernel(clips, IMAGENET.affine, torch.float64),
+        normed(clips, IMAGENET.affine, None, None, torch.float64),
     )
 
 
@@ -192,23 +195,25 @@ def test_a_gpus_kernel_is_used_only_where_it_runs_and_is_right(dtype, monkeypatc
     embedding = ViViT(**SMALL).embedding
     clips = torch.randint(0, 256, (2, 6, 16, 24, 3), dtype=torch.uint8)
 
-    def right(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        exact = embedding._normed(pixels, None, None, torch.float32)
+    def right(pixels: torch.Tensor, affine: Affine, dtype: torch.dtype) -> torch.Tensor:
+        exact = embedding._normed(pixels, affine, None, None, torch.float32)
         return embedding._by_row(exact).flatten(3).to(dtype)
 
-    def in_another_order(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        return embedding._normed(pixels, None, None, dtype)
+    def in_another_order(pixels: torch.Tensor, affine: Affine, dtype: torch.dtype) -> torch.Tensor:
+        return embedding._normed(pixels, affine, None, None, dtype)
 
-    def fails(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def fails(pixels: torch.Tensor, affine: Affine, dtype: torch.dtype) -> torch.Tensor:
         raise RuntimeError("Failed to find C compiler.\nPlease specify one.")
 
-    def the_first_step_again(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        made = right(pixels, dtype)
+    def the_first_step_again(
+        pixels: torch.Tensor, affine: Affine, dtype: torch.dtype
+    ) -> torch.Tensor:
+        made = right(pixels, affine, dtype)
         return made[:, :1].expand_as(made)
 
     def tried(kernel) -> bool:
         monkeypatch.setattr(embedding, "_normed_by_kernel", kernel)
-        return embedding._try_kernel(clips, dtype)
+        return embedding._try_kernel(clips, IMAGENET.affine, dtype)
 
     assert tried(right)
     assert not recwarn

@@ -13,7 +13,7 @@ from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import Links, strongest_links
 from framemix.explain.watching import inputs_of
 from framemix.mixing import Pixels
-from framemix.models import TrainedModel, normalise
+from framemix.models import TrainedModel
 from framemix.models.checks import check_answers
 from framemix.models.input import to_rgb
 from framemix.models.nonlocal_net import NonLocalBlock
@@ -44,7 +44,7 @@ def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = No
     """
     network = model.network.eval().cpu()
     stored = torch.from_numpy(mixed[None])
-    video = normalise(stored, model.mean, model.std)
+    video = model.normalisation(stored)
     with torch.inference_mode(), inputs_of(network, NonLocalBlock) as inputs:
         probabilities = network(video)[0].softmax(dim=0)
     check_answers(probabilities)

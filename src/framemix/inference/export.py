@@ -18,7 +18,7 @@ from framemix.inference.classifier import classifier_of, mix_of
 from framemix.inference.clips import USUAL_LIMITS, isolated_clips
 from framemix.inference.onnx_file import CLASSES_KEY, INPUT, MIX_KEY, OUTPUT, load_onnx
 from framemix.jobs.atomic import replacing
-from framemix.models import TrainedModel, load_model, normalise
+from framemix.models import TrainedModel, load_model
 
 OPSET = 20
 
@@ -61,10 +61,10 @@ class _Whole(nn.Module):
 
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
-        self.network, self.mean, self.std = model.network, model.mean, model.std
+        self.network, self.normalisation = model.network, model.normalisation
 
     def forward(self, clips: Tensor) -> Tensor:
-        logits: Tensor = self.network(normalise(clips, self.mean, self.std))
+        logits: Tensor = self.network(self.normalisation(clips))
         return logits.softmax(dim=1)
 
 

@@ -3,20 +3,41 @@
 # B clips, T frames, H x W pixels
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
+Colour = tuple[float, float, float]
 # Of ImageNet's RGB in [0, 1]: what torchvision's weights were trained with.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
+IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
+IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 
 # What yuv420p stores are encoded in: BT.601, Y in 16..235, U and V in 16..240.
 RGB_OF_Y = 255 / 219
 RGB_OF_U = (0.0, -0.344136 * 255 / 224, 1.772 * 255 / 224)
 RGB_OF_V = (1.402 * 255 / 224, -0.714136 * 255 / 224, 0.0)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How stored clips become what networks see: by mean and deviation of RGB in [0, 1]."""
+
+    mean: Colour = IMAGENET_MEAN
+    std: Colour = IMAGENET_STD
+
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Clips as a store holds them, uint8 -> float32 (B, 3, T, H, W); see `normalise`."""
+        return normalise(clips, self.mean, self.std)
+
+    @property
+    def affine(self) -> tuple[list[float], list[float]]:
+        """The scale and the shift of each channel that do it to uint8 values."""
+        return affine(self.mean, self.std)
+
+
+IMAGENET = Normalisation()
 
 
 def normalise(

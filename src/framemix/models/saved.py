@@ -19,8 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 from framemix.errors import ModelError, some_of
 from framemix.jobs.atomic import replacing
+from framemix.models.clips import logits_of
 from framemix.models.config import ModelConfig
-from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise
+from framemix.models.input import Colour, Normalisation
 from framemix.models.registry import build_model, parse_config
 from framemix.validation import explain
 
@@ -28,9 +29,7 @@ from framemix.validation import explain
 # bytes.
 METADATA_KEY = "framemix"
 
-Colour = tuple[float, float, float]
 Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-IMAGENET: tuple[Colour, Colour] = (IMAGENET_MEAN, IMAGENET_STD)
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,12 @@ class TrainedModel:
 
     def logits(self, clips: Tensor) -> Tensor:
         """Logits (B, classes) of clips as a store holds them, uint8, on the network's device."""
-        # ViViT does it itself, in fewer passes.
-        as_is = self.config.architecture == "vivit" and (self.mean, self.std) == IMAGENET
-        logits: Tensor = self.network(clips if as_is else normalise(clips, self.mean, self.std))
-        return logits
+        return logits_of(self.network, clips, self.normalisation)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What turns stored clips into the network's input."""
+        return Normalisation(self.mean, self.std)
 
 
 class Metadata(BaseModel):

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from framemix.errors import ModelError, one_line
 from framemix.models.config import Tokeniser
-from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, affine, normalise
+from framemix.models.input import IMAGENET, Normalisation
 
 COLOURS = 3
+Affine = tuple[list[float], list[float]]  # scale and shift of each colour
 # Values worked on at a time: on the CPU what its cache holds, on a GPU what keeps all of it busy.
 PIECE = {"cpu": 2**21, "cuda": 2**28}
 
@@ -68,15 +69,15 @@ class TubeletEmbedding(nn.Module):
         self.positions = nn.Parameter(torch.randn(1, frames // frame_patch_size, patches, dim))
         self.kernel_works: dict[tuple[torch.device, torch.dtype], bool] = {}
 
-    def forward(self, video: Tensor) -> Tensor:
-        """Tokens (B, T', N, D) with learned positions added; of uint8, normalised ones."""
+    def forward(self, video: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor:
+        """Tokens (B, T', N, D) with learned positions added; uint8 clips are normalised first."""
         if video.dtype == torch.uint8 and video.ndim == 4:  # yuv420p
-            video = normalise(video, IMAGENET_MEAN, IMAGENET_STD)
+            video = normalisation(video)
         stored = video.dtype == torch.uint8
         pixels = video if stored else rearrange(video, "b c t h w -> b t h w c")
         self._check(pixels)
         if stored:
-            projected = self._project_bytes(pixels)
+            projected = self._project_bytes(pixels, normalisation.affine)
         else:
             projected = self.projection(self.pixel_norm(self._cut(pixels)))
         tokens: Tensor = self.token_norm(projected)
@@ -90,40 +91,40 @@ class TubeletEmbedding(nn.Module):
                 f"this ViViT takes {self.input_shape}"
             )
 
-    def _project_bytes(self, pixels: Tensor) -> Tensor:
+    def _project_bytes(self, pixels: Tensor, affine: Affine) -> Tensor:
         """Pixels uint8 (B, T, H, W, C), normalised, through the norm and the projection."""
         norm, linear = self.pixel_norm, self.projection
         parameters = (norm.weight, norm.bias, linear.weight, linear.bias)
         dtype = _product_dtype(linear.weight)
-        if self._has_kernel(pixels, dtype):
-            tubelets, order = self._normed_by_kernel(pixels, dtype), self._by_row
+        if self._has_kernel(pixels, affine, dtype):
+            tubelets, order = self._normed_by_kernel(pixels, affine, dtype), self._by_row
         elif torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
-            tubelets, order = self._normed(pixels, None, None, dtype), None
+            tubelets, order = self._normed(pixels, affine, None, None, dtype), None
         else:
-            normed = self._normed(pixels, norm.weight, norm.bias, dtype)
+            normed = self._normed(pixels, affine, norm.weight, norm.bias, dtype)
             return F.linear(normed, linear.weight, linear.bias)
         projected: Tensor = NormedProjection.apply(tubelets, order, *parameters)
         return projected
 
-    def _has_kernel(self, pixels: Tensor, dtype: torch.dtype) -> bool:
+    def _has_kernel(self, pixels: Tensor, affine: Affine, dtype: torch.dtype) -> bool:
         whole = self.projection.weight.dtype == torch.float32
         if not (pixels.is_cuda and whole and find_spec("triton")):
             return False
         place = (pixels.device, dtype)
         if place not in self.kernel_works:
-            self.kernel_works[place] = self._try_kernel(pixels, dtype)
+            self.kernel_works[place] = self._try_kernel(pixels, affine, dtype)
         return self.kernel_works[place]
 
-    def _try_kernel(self, pixels: Tensor, dtype: torch.dtype) -> bool:
+    def _try_kernel(self, pixels: Tensor, affine: Affine, dtype: torch.dtype) -> bool:
         """Whether the kernel can be compiled and run here, and gives what the passes give.
 
         Triton needs a C compiler, Python's headers, and a driver and a GPU that suit it. A warning
         says what it complains of.
         """
         few = pixels[:1, : 2 * self.every * self.frame_patch]  # two steps in time, where there are
-        expected = self._by_row(self._normed(few, None, None, dtype)).flatten(3)
+        expected = self._by_row(self._normed(few, affine, None, None, dtype)).flatten(3)
         try:
-            made = self._normed_by_kernel(few, dtype)
+            made = self._normed_by_kernel(few, affine, dtype)
             why = "its values are wrong"
             works = torch.allclose(made, expected, rtol=0.02, atol=0.05)  # some roundings of bf16
         except Exception as error:  # a compiler's, a linker's, a driver's: there is no common base
@@ -154,14 +155,14 @@ class TubeletEmbedding(nn.Module):
             pf=self.frame_patch,
         )
 
-    def _normed_by_kernel(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    def _normed_by_kernel(self, pixels: Tensor, affine: Affine, dtype: torch.dtype) -> Tensor:
         """Tubelets (B, T', N, K) normalised and normed, each in the order of `_by_row`."""
         # Here: no other machine has Triton.
         from framemix.models.tubelet_kernel import normed_tubelets
 
         return normed_tubelets(
             pixels,
-            affine(IMAGENET_MEAN, IMAGENET_STD),
+            affine,
             patch=self.patch,
             frame_patch=self.frame_patch,
             every=self.every,
@@ -170,7 +171,12 @@ class TubeletEmbedding(nn.Module):
         )
 
     def _normed(
-        self, pixels: Tensor, gain: Tensor | None, shift: Tensor | None, dtype: torch.dtype
+        self,
+        pixels: Tensor,
+        affine: Affine,
+        gain: Tensor | None,
+        shift: Tensor | None,
+        dtype: torch.dtype,
     ) -> Tensor:
         """Tubelets (B, T', N, K) normalised, normed, and times a gain plus a shift if there is one.
 
@@ -182,7 +188,7 @@ class TubeletEmbedding(nn.Module):
             torch.tensor(values, dtype=norm.weight.dtype, device=pixels.device).repeat(
                 norm.weight.numel() // COLOURS
             )
-            for values in affine(IMAGENET_MEAN, IMAGENET_STD)
+            for values in affine
         )
         frame_patches = rearrange(pixels, "b (t f) h w c -> (b t) f h w c", f=frame_patch)
         size = max(1, PIECE[pixels.device.type] // frame_patches[0].numel())

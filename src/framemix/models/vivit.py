@@ -10,6 +10,7 @@ encoder (model 2) has layers and parameters as in vit-pytorch, so that weights t
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast, get_args
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from framemix.errors import ModelError
 from framemix.models.checks import check_choice
 from framemix.models.config import AttentionScheme, FinetuneMode, Tokeniser
+from framemix.models.input import IMAGENET, Normalisation
 from framemix.models.tubelets import TubeletEmbedding
 
 
@@ -75,27 +77,30 @@ class ViViT(nn.Module):
             self.encoder = _encoder(attention, depths, dropout=dropout, **sizes)
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, num_classes))
 
-    def forward(self, video: Tensor) -> Tensor:
+    def forward(self, video: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor:
         """Logits (B, classes) of clips: normalised (B, C, T, H, W), or uint8 as stored."""
         x = video
-        for _, step in self.steps():
+        for _, step in self.steps(normalisation):
             x = step(x)
         return x
 
-    def steps(self) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
+    def steps(
+        self, normalisation: Normalisation = IMAGENET
+    ) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
         """What is done to a clip in turn, each with the name of the part whose weights it takes."""
+        embed = partial(self.embed, normalisation=normalisation)
         if self.attention != "factorised_encoder":
-            return [("embedding", self.embed), ("encoder", self.encoder), ("head", self.head)]
+            return [("embedding", embed), ("encoder", self.encoder), ("head", self.head)]
         return [
-            ("embedding", self.embed),
+            ("embedding", embed),
             ("spatial", self.encode_space),
             ("temporal", self.encode_time),
             ("head", self.head),
         ]
 
-    def embed(self, video: Tensor) -> Tensor:
+    def embed(self, video: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor:
         """Tokens with positions (B, T', N, D) of clips: normalised (B, C, T, H, W), or uint8."""
-        tokens: Tensor = self.embedding(video)
+        tokens: Tensor = self.embedding(video, normalisation)
         return tokens
 
     def encode_space(self, tokens: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from framemix.errors import TrainingError
 from framemix.jobs.terminal import say
-from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD, normalise, to_rgb
-from framemix.models.vivit import ViViT
+from framemix.models.clips import logits_of
+from framemix.models.input import IMAGENET, Normalisation, to_rgb
 from framemix.training.augment import blend, move, recolour
 from framemix.training.batches import Orders
 from framemix.training.data import Batch
@@ -44,10 +44,11 @@ class Classifier(pl.LightningModule):
         orders: Orders,
         seed: int,
         interrupt: Interrupt,
+        normalisation: Normalisation = IMAGENET,
     ) -> None:
         super().__init__()
         self.network, self.settings, self.orders, self.seed = network, settings, orders, seed
-        self.interrupt = interrupt
+        self.interrupt, self.normalisation = interrupt, normalisation
         self.history: list[dict[str, float]] = []
         self.epoch_seconds: list[float] = []
         self._batches_done = 0
@@ -101,7 +102,7 @@ class Classifier(pl.LightningModule):
         if augment.mixup or augment.cutmix:
             video, partners, share = blend(video, augment)
             others = labels[partners]
-        logits = self.network(video)
+        logits = logits_of(self.network, video, self.normalisation)
         loss = share * self._loss(logits, labels) + (1 - share) * self._loss(logits, others)
         counted, whole = self.orders.train.sizes(batch_idx)
         self._add("train", loss, logits, labels if share >= 0.5 else others, counted)
@@ -111,18 +112,14 @@ class Classifier(pl.LightningModule):
         return loss * (counted * self.orders.train.parts / whole)
 
     def _augmented(self, clips: Tensor) -> Tensor:
+        """Return changed clips: stored ones, or normalised where their colours are changed."""
         if clips.is_floating_point():  # what frozen layers made of clips that nothing changes
             return clips
         augment = self.settings.augment
         moved = move(to_rgb(clips), augment)
         if augment.brightness or augment.contrast or augment.mixup or augment.cutmix:
-            return recolour(normalised(moved), augment)
-        return self._seen(moved)
-
-    def _seen(self, clips: Tensor) -> Tensor:
-        """What the network takes: ViViT, and what follows frozen layers, normalise nothing here."""
-        as_is = clips.is_floating_point() or isinstance(self.network, ViViT)
-        return clips if as_is else normalised(clips)
+            return recolour(self.normalisation(moved), augment)
+        return moved
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
@@ -133,7 +130,7 @@ class Classifier(pl.LightningModule):
             # Only from within the step does Lightning come back to this validation.
             raise self.interrupt.exit()
         clips, labels = batch
-        logits = self.network(self._seen(clips))
+        logits = logits_of(self.network, clips, self.normalisation)
         counted, _ = self.orders.val.sizes(batch_idx)
         self._add("val", F.cross_entropy(logits, labels), logits, labels, counted)
 
@@ -207,8 +204,3 @@ class Classifier(pl.LightningModule):
 def _no_sums() -> dict[str, list[float]]:
     """Return what an epoch begins with: loss, hits and clips of each subset, summed up."""
     return {"train": [0.0, 0.0, 0.0], "val": [0.0, 0.0, 0.0]}
-
-
-def normalised(clips: Tensor) -> Tensor:
-    """Clips as a store holds them -> what the networks see, (B, 3, S, H, W)."""
-    return normalise(clips, IMAGENET_MEAN, IMAGENET_STD)

@@ -5,6 +5,7 @@ from itertools import takewhile
 
 from torch import Tensor, nn
 
+from framemix.models.input import IMAGENET, Normalisation
 from framemix.models.vivit import ViViT
 from framemix.training.settings import AugmentSettings
 
@@ -27,9 +28,11 @@ class Steps(nn.Module):
         return x
 
 
-def split_frozen(network: nn.Module, augment: AugmentSettings) -> tuple[Steps | None, nn.Module]:
+def split_frozen(
+    network: nn.Module, augment: AugmentSettings, normalisation: Normalisation = IMAGENET
+) -> tuple[Steps | None, nn.Module]:
     """Return the first, frozen steps, and the others; the latter alone where clips change."""
-    steps = network.steps() if isinstance(network, ViViT) else []
+    steps = network.steps(normalisation) if isinstance(network, ViViT) else []
     frozen = list(takewhile(lambda step: not _is_trained(network, step[0]), steps))
     if not frozen or any(augment.model_dump().values()):
         return None, network

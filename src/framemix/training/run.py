@@ -20,7 +20,7 @@ from framemix.jobs.scratch import Unit
 from framemix.jobs.terminal import can_draw
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
-from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
+from framemix.models.input import IMAGENET
 from framemix.tables import write_csv, write_json
 from framemix.training.bar import TrainingBar
 from framemix.training.batches import ClipBatches, Orders, Resident
@@ -130,8 +130,8 @@ def trained_model(run: Run) -> TrainedModel:
         config=run.config,
         classes=run.classes,
         mix=run.train[0].store.settings.model_dump(mode="json"),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        mean=IMAGENET.mean,
+        std=IMAGENET.std,
     )
 
 
@@ -146,7 +146,8 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     labels = [example.label for example in run.train]
     variants = run.train[0].store.settings.variants
     orders = Orders.of(labels, variants, len(run.val), run.settings, run.seed)
-    frozen, trained = split_frozen(run.network, run.settings.augment)
+    model = trained_model(run)
+    frozen, trained = split_frozen(run.network, run.settings.augment, model.normalisation)
     pinned = machine.device.type == "cuda"
     data = ClipBatches(
         ClipDataset(run.train, views=variants, pinned=pinned),
@@ -157,8 +158,8 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
         frozen=frozen,
     )
     interrupt = Interrupt()
-    classifier = Classifier(trained, run.settings, orders, run.seed, interrupt)
-    save_best = partial(save_model, folder / "model.safetensors", trained_model(run))
+    classifier = Classifier(trained, run.settings, orders, run.seed, interrupt, model.normalisation)
+    save_best = partial(save_model, folder / "model.safetensors", model)
     trainer = _trainer(run.settings, machine, BestAndLast(folder / LAST, save_best, interrupt))
     check_launched(trainer.strategy, num_nodes=machine.num_nodes, processes=machine.processes)
     with interrupt:
