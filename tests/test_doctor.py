@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from framemix.cli import app
-from framemix.datasets.clips import Clip
+from framemix.datasets.clips import STATES, Clip
 from framemix.jobs.isolation import Limits
 from framemix.project import commands as checkout
 from framemix.project.doctor import (
@@ -18,6 +18,7 @@ from framemix.project.doctor import (
     examine,
     examine_disk,
     examine_rldd,
+    examine_splits,
     examine_ucf101,
     examine_weights,
 )
@@ -330,6 +331,71 @@ def test_the_lists_are_missed_only_where_the_split_reads_them(tmp_path, strategy
     assert lists.well == well
     # The videos are looked at all the same.
     assert findings[0].line.startswith("data.ucf101: 2 videos; 1 begin as videos do")
+
+
+def bad_splits(folder: Path, **changes: Any) -> list[str]:
+    """What the doctor says of splits in a checkout of datasets `ucf` and `rldd`."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in changes.items():
+        content[section] |= values
+    content["data"] |= {key: str(folder / key) for key in ("ucf101", "rldd", "ucf101_lists")}
+    content["frame_mixup"]["data"]["short"] = str(folder / "short")
+    places = Places(**{name: folder / "data" / name for name in PLACES})
+    return bad_lines(list(examine_splits(parse_params(content, Path("params.yaml")), places)))
+
+
+def test_a_split_that_cannot_be_made_is_told_before_anything_runs(tmp_path):
+    fill(tmp_path / "ucf101", *(f"A/v_A_g{group:02}_c01.avi" for group in range(5)))
+    fill(
+        tmp_path / "rldd", *(f"Fold1_part1/{n:02}/{state}.mov" for n in (1, 2) for state in (0, 10))
+    )
+    fill(tmp_path / "short", "train/Grow/1.avi", "train/Shrink/1.avi")
+    (study,) = bad_splits(tmp_path)
+    assert study.startswith(
+        f"frame_mixup.data.short = {tmp_path / 'short'}: none of 2 kept videos "
+    )
+    videos, drivers, study = bad_splits(tmp_path, split={"folds": 6, "rldd": "fold2"})
+    assert videos == (
+        "split.folds = 6: 5 groups; allowed: at most one fold a group; "
+        "tried on the files' names, as filter has yet to run"
+    )
+    assert drivers.startswith("split.rldd = fold2: no alert val clip, which finetune.task = alert_")
+    assert drivers.endswith("; tried on the files' names, as resize has yet to run")
+
+
+def test_official_lists_of_one_side_alone_are_told(tmp_path):
+    fill(tmp_path / "ucf101", "A/v_A_g01_c01.avi", "A/v_A_g02_c01.avi")
+    (tmp_path / "ucf101_lists").mkdir()
+    (tmp_path / "ucf101_lists/trainlist01.txt").write_text(
+        "A/v_A_g01_c01.avi 1\nA/v_A_g02_c01.avi 1\n"
+    )
+    (tmp_path / "ucf101_lists/testlist01.txt").write_text("B/v_B_g01_c01.avi\n")
+    (line,) = bad_splits(tmp_path, split={"strategy": "official1"})
+    assert line.startswith("split.strategy = official1: all 2 clips are in train; allowed: random")
+
+
+def test_splits_are_tried_on_the_tables_where_those_list_what_is_there(tmp_path):
+    names = [f"Fold{fold}_part1/{fold:02}/{state}.mov" for fold in (1, 2) for state in (0, 10)]
+    fill(tmp_path / "rldd", *names)
+    rows = [
+        Clip(
+            video=name,
+            class_name=STATES[int(Path(name).stem)],
+            group=name[12:14],
+            subset=name[:5].lower(),
+            kept=name != names[-1],  # the drowsy video of the second fold
+        )
+        for name in names
+    ]
+    split = {"rldd": "fold2"}
+    assert bad_splits(tmp_path, split=split) == []
+    (tmp_path / "data").mkdir()
+    write_table(tmp_path / "data/clips", Clip, rows)
+    (line,) = bad_splits(tmp_path, split=split)
+    assert line.startswith("split.rldd = fold2: no drowsy val clip, which finetune.task = alert_")
+    assert line.endswith("; allowed: another split.rldd, or more drivers")
+    (line,) = bad_splits(tmp_path, split=split, finetune={"task": "drowsy_class"})
+    assert line.startswith("split.rldd = fold2: no drowsy val clip: drowsy_accuracy will be null;")
 
 
 def test_a_file_of_image_weights_that_is_missing_is_told_before_hours_of_mixing(tmp_path):

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from framemix.cli import app
+from framemix.datasets.splits import FOLDS
 from framemix.errors import ExperimentsError
 from framemix.evaluation.tables import Figure
 from framemix.metrics.drowsiness import Driver
 from framemix.project import experiments as module
-from framemix.project.experiments import FOLDS, Experiment, Experiments, folds_table, table2
+from framemix.project.experiments import Experiment, Experiments, folds_table, table2
 from framemix.tables import write_table
 from tests.pipeline import Project
 

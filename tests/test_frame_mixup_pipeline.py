@@ -93,3 +93,15 @@ def test_bad_input_is_one_clear_line(
     line = next(line for line in output.splitlines() if line.lower().startswith("error"))
     assert all(word in line for word in words), output
     assert "Traceback" not in output
+
+
+def test_videos_that_all_train_are_refused_before_they_are_mixed(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.run("mkdir data/one_side && cp -r data/sample/arrow/short/train data/one_side")
+    project.set(frame_mixup__data__short="data/one_side")
+    output = project.run("PYTHONPATH=src python -m stages.frame_mixup.videos", fails=True)
+    line = output.splitlines()[-1]
+    assert line.startswith("error: frame_mixup.data.short = data/one_side: none of ")
+    assert " is in val; allowed: " in line

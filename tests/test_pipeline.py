@@ -202,9 +202,9 @@ def test_the_next_experiment_is_one_setting_away_and_warns_of_no_other_pipeline(
 def test_val_without_drowsy_clips_is_refused(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
     project.set(split__rldd="fold5")
-    refused = project.run("dvc repro", fails=True)
-    assert "error: finetune.task = alert_drowsy: no val clip" in refused
-    assert "split.rldd = fold5" in refused
+    refused = project.run("dvc repro resize", fails=True)
+    assert stages_run(refused)[-1] == "resize"
+    assert "error: split.rldd = fold5: no alert val clip, which finetune.task =" in refused
 
 
 def test_a_fresh_clone_pulls_what_was_pushed_and_runs_nothing(

@@ -23,13 +23,12 @@ from framemix.datasets.cutting import (
 )
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.rldd import RLDD
-from framemix.datasets.splits import SplitSettings, split_drivers
+from framemix.datasets.splits import SplitSettings, split_drivers, without_drowsy_val
 from framemix.errors import DatasetError
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
 from framemix.video.reading import VideoInfo, describe, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
-from stages.resize import without_drowsy_val
 from tests.bad_videos import encode
 from tests.listing import count_frames
 
@@ -405,7 +404,7 @@ def test_resize_settings_refuse_what_does_not_exist(change):
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_by_subject_no_driver_is_on_both_sides(resized, fold):
-    split = split_drivers(resized[0], split_settings("subject", fold))
+    split = split_drivers(resized[0], split_settings("subject", fold), "drowsy_class")
     assert [clip_name(row) for row in split] == [clip_name(c) for c in resized[0] if c.kept]
     train, val = ({row.group for row in split if row.subset == s} for s in ("train", "val"))
     assert train
@@ -414,7 +413,7 @@ def test_by_subject_no_driver_is_on_both_sides(resized, fold):
 
 
 def test_fold3_validates_the_clips_of_the_third_folds_folders(resized):
-    split = split_drivers(resized[0], split_settings("fold3"))
+    split = split_drivers(resized[0], split_settings("fold3"), "drowsy_class")
     assert [clip_name(row) for row in split if row.subset == "val"] == ["21_0_0"]
     folds = {row.video.partition("_")[0] for row in split if row.subset == "train"}
     assert folds == {"Fold1", "Fold2", "Fold5"}
@@ -426,36 +425,28 @@ def clip_of(subject: str, fold: int, state: str) -> Clip:
 
 
 DROWSY = [clip_of(f"{fold:02}", fold, "drowsy") for fold in (1, 3)]
-STOPS = "finetune stops where finetune.task = alert_drowsy or three_state; else "
+NULL = "no drowsy val clip: drowsy_accuracy will be null; allowed:"
 
 
 @pytest.mark.parametrize(
     ("rldd", "clips", "warning"),
     [
         ("fold3", DROWSY, None),
-        (
-            "fold4",
-            DROWSY,
-            f"split.rldd = fold4: no clip of a driver in val: {STOPS}drowsy_accuracy will be null; "
-            "allowed: split.rldd = fold1 or fold3",
-        ),
+        ("fold4", DROWSY, f"split.rldd = fold4: {NULL} split.rldd = fold1 or fold3"),
         (
             "fold4",  # of which a subject has no drowsy video that is fit
             [*DROWSY, clip_of("04", 4, "alert")],
-            "split.rldd = fold4: no drowsy clip in val: drowsy_accuracy will be null; "
-            "allowed: split.rldd = fold1 or fold3",
+            f"split.rldd = fold4: {NULL} split.rldd = fold1 or fold3",
         ),
         (
             "fold2",  # all of them in val is no way out
             DROWSY[:1],
-            f"split.rldd = fold2: no clip of a driver in val: {STOPS}drowsy_accuracy will be null; "
-            "allowed: another split.rldd",
+            f"split.rldd = fold2: {NULL} another split.rldd, or more drivers",
         ),
         (
             "subject",
             DROWSY[:1],
-            f"split.rldd = subject, split.fold = 0: no clip of a driver in val: {STOPS}"
-            "drowsy_accuracy will be null; allowed: another split.rldd",
+            f"split.rldd = subject, split.fold = 0: {NULL} another split.rldd, or more drivers",
         ),
     ],
 )

@@ -19,6 +19,7 @@ from framemix.datasets.splits import (
     leak_share,
     random_split,
     read_official_split,
+    require_sides,
     split_drivers,
     split_the_rest,
     split_videos,
@@ -271,7 +272,7 @@ def test_the_settings_choose_fold_and_seed_of_clips(rldd):
     clips = driver_clips(10)
 
     def validating(**changes):
-        rows = split_drivers(clips, settings_with(rldd=rldd, **changes))
+        rows = split_drivers(clips, settings_with(rldd=rldd, **changes), "alert_drowsy")
         return [row.video for row in rows if row.subset == "val"]
 
     folds = [validating(fold=fold) for fold in range(5)]
@@ -452,9 +453,26 @@ def test_a_video_that_no_list_knows_is_named(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_split_with_an_empty_side_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"split\.strategy = group: all 2 clips are in train"):
-        split_videos([kept_video("a"), kept_video("b")], settings_with(), tmp_path)
+@pytest.mark.parametrize(("clips", "allowed"), [(2, "random"), (1, "several clips of a class")])
+def test_a_split_with_an_empty_side_is_refused_and_those_that_do_are_named(
+    tmp_path, clips, allowed
+):
+    with pytest.raises(DatasetError) as caught:
+        split_videos([kept_video(name) for name in "ab"[:clips]], settings_with(), tmp_path)
+    assert str(caught.value) == (
+        f"split.strategy = group: all {clips} clips are in train; allowed: {allowed}"
+    )
+
+
+def test_official_lists_that_put_all_kept_videos_on_one_side_are_refused(tmp_path):
+    (tmp_path / "trainlist01.txt").write_text("A/a.avi 1\nA/b.avi 1\n")
+    (tmp_path / "testlist01.txt").write_text("A/c.avi\n")
+    videos = [kept_video("a", "g01"), kept_video("b", "g02")]
+    with pytest.raises(DatasetError) as caught:
+        split_videos(videos, settings_with(strategy="official1"), tmp_path)
+    assert str(caught.value) == (
+        "split.strategy = official1: all 2 clips are in train; allowed: random or group"
+    )
 
 
 def test_rejected_videos_are_in_no_split(tmp_path):
@@ -497,13 +515,15 @@ def driver_clips(subjects: int, kept: bool = True) -> list[Clip]:
     ("rldd", "number"), [("subject", 3154363014), ("random", 3615664362), ("fold3", 3452231115)]
 )
 def test_drivers_are_drawn_as_they_always_were(rldd, number):
-    assert drawn(split_drivers(driver_clips(60), settings_with(rldd=rldd))) == number
+    rows = split_drivers(driver_clips(60), settings_with(rldd=rldd), "alert_drowsy")
+    assert drawn(rows) == number
 
 
 @given(st.integers(2, 30), seeds, st.integers(0, 4))
 @checked
 def test_by_subject_no_driver_is_on_both_sides(subjects, seed, fold):
-    rows = split_drivers(driver_clips(subjects), settings_with(seed=seed, fold=fold))
+    chosen = settings_with(seed=seed, fold=fold)
+    rows = split_drivers(driver_clips(subjects), chosen, "alert_drowsy")
     sides = defaultdict(set)
     for row in rows:
         sides[row.group].add(row.subset)
@@ -513,25 +533,51 @@ def test_by_subject_no_driver_is_on_both_sides(subjects, seed, fold):
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_a_fold_of_the_dataset_validates_that_fold_and_trains_the_others(number):
-    rows = split_drivers(driver_clips(10), settings_with(rldd=f"fold{number}"))
+    rows = split_drivers(driver_clips(10), settings_with(rldd=f"fold{number}"), "alert_drowsy")
     folds = {clip.video: clip.subset for clip in driver_clips(10)}
     assert {folds[row.video] for row in rows if row.subset == "val"} == {f"fold{number}"}
     others = {f"fold{other}" for other in range(1, 6) if other != number}
     assert {folds[row.video] for row in rows if row.subset == "train"} == others
 
 
-def test_a_fold_of_the_dataset_that_leaves_nothing_to_train_on_is_refused():
+@pytest.mark.parametrize(
+    ("fold", "task", "lacking"),
+    [
+        (1, "drowsy_class", "drowsy train clip"),
+        (1, "alert_drowsy", "alert train clip"),
+        (2, "alert_drowsy", "alert val clip"),
+        (2, "three_state", "low_vigilant train clip"),
+    ],
+)
+def test_a_split_of_drivers_that_a_task_cannot_learn_from_is_refused(fold, task, lacking):
     clips = [clip for clip in driver_clips(10) if clip.subset == "fold1"]
     with pytest.raises(DatasetError) as caught:
-        split_drivers(clips, settings_with(rldd="fold1"))
+        split_drivers(clips, settings_with(rldd=f"fold{fold}"), task)
     assert str(caught.value) == (
-        "split.rldd = fold1: all 12 clips are in val; allowed: a split that leaves clips in train"
+        f"split.rldd = fold{fold}: no {lacking}, which finetune.task = {task} needs; "
+        "allowed: another split.rldd, or more drivers"
     )
-    assert {row.subset for row in split_drivers(clips, settings_with(rldd="fold2"))} == {"train"}
+
+
+def test_where_some_folds_can_be_learnt_from_they_are_named():
+    clips = [clip for clip in driver_clips(10) if clip.subset in ("fold1", "fold3")]
+    with pytest.raises(DatasetError, match=r"needs; allowed: split\.rldd = fold1 or fold3$"):
+        split_drivers(clips, settings_with(rldd="fold2"), "alert_drowsy")
+
+
+def test_a_single_driver_is_refused_by_subject():
+    with pytest.raises(DatasetError, match=r"^split\.rldd = subject, .*: no alert val"):
+        split_drivers(driver_clips(1), settings_with(), "alert_drowsy")
+
+
+def test_actions_validate_a_network_of_one_more_class_whose_drivers_all_train():
+    clips = [clip for clip in driver_clips(10) if clip.subset == "fold1"]
+    rows = split_drivers(clips, settings_with(rldd="fold2"), "drowsy_class")
+    assert {row.subset for row in rows} == {"train"}
 
 
 def test_at_random_each_state_is_4_to_1():
-    rows = split_drivers(driver_clips(20), settings_with(rldd="random"))
+    rows = split_drivers(driver_clips(20), settings_with(rldd="random"), "alert_drowsy")
     assert Counter((row.class_name, row.subset) for row in rows) == {
         (state, subset): count
         for state in ("alert", "drowsy")
@@ -540,7 +586,11 @@ def test_at_random_each_state_is_4_to_1():
 
 
 def test_rejected_clips_are_in_no_split():
-    assert split_drivers(driver_clips(4, kept=False), settings_with()) == []
+    clips = driver_clips(4)
+    both = [*clips, *driver_clips(5, kept=False)]
+    assert split_drivers(both, settings_with(), "alert_drowsy") == split_drivers(
+        clips, settings_with(), "alert_drowsy"
+    )
 
 
 # Videos that their dataset divides, or leaves to us
@@ -563,3 +613,15 @@ def test_the_datasets_own_subsets_stay_and_the_rest_is_drawn_in_each_class():
         (name, subset): count for name in "AB" for subset, count in (("train", 4), ("val", 1))
     }
     assert split_the_rest(free, folds=5) == rows[11:]
+
+
+@pytest.mark.parametrize("side", ["train", "val"])
+def test_videos_that_their_dataset_puts_on_one_side_alone_are_refused(side):
+    clips = [Clip(video=f"{side}/A/{i}", class_name="A", subset=side, kept=True) for i in range(3)]
+    rows = split_the_rest([*clips, Clip(video="B/0", class_name="B")], folds=5)
+    other = "val" if side == "train" else "train"
+    with pytest.raises(DatasetError) as caught:
+        require_sides(rows, "frame_mixup.data.short = videos")
+    assert f"frame_mixup.data.short = videos: none of 3 kept videos is in {other}; " in str(
+        caught.value
+    )

@@ -4,7 +4,7 @@ from framemix.datasets.clips import Clip
 from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.registry import LABELLED
-from framemix.datasets.splits import split_the_rest
+from framemix.datasets.splits import require_sides, split_the_rest
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -16,6 +16,7 @@ from stages.paths import STUDY_VIDEOS
 def main() -> None:
     params = load_params()
     study = params.frame_mixup
+    cells = {"short": study.cells, "long": study.long_cells}
     for name, root in study.data:
         key = f"frame_mixup.data.{name}"
         listed = list_clips(
@@ -29,6 +30,8 @@ def main() -> None:
             label=f"list {name} videos",
         )
         rows = split_the_rest(listed, study.videos.folds)
+        if cells[name]:  # else nothing is trained on them
+            require_sides(rows, f"{key} = {root}")
         STUDY_VIDEOS[name].parent.mkdir(parents=True, exist_ok=True)
         write_table(STUDY_VIDEOS[name], Clip, rows)
         kept = sum(row.kept for row in rows)

@@ -4,7 +4,7 @@ A fold is the share of the clips that validates when it is chosen; the others tr
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,6 +16,13 @@ from framemix.errors import DatasetError
 
 Key = TypeVar("Key", bound=Hashable)
 
+# The states of drivers that a task of fine-tuning (finetune.task) learns.
+TASK_STATES = {
+    "drowsy_class": ("drowsy",),
+    "alert_drowsy": ("alert", "drowsy"),
+    "three_state": ("alert", "low_vigilant", "drowsy"),
+}
+FOLDS = tuple(f"fold{number}" for number in range(1, 6))  # UTA-RLDD's own folds
 # UCF101's lists <name>NN.txt, and the subset that they name.
 OFFICIAL_LISTS: dict[str, Subset] = {"trainlist": "train", "testlist": "val"}
 
@@ -57,8 +64,8 @@ def split_videos(
     subsets = _video_subsets(kept, settings, lists)
     if len(set(subsets)) < 2:
         raise DatasetError(
-            f"split.strategy = {settings.strategy}: all {len(kept)} clips are in "
-            f"{subsets[0]}; allowed: a strategy that leaves clips on both sides"
+            f"split.strategy = {settings.strategy}: all {len(kept)} clips are in {subsets[0]}; "
+            f"allowed: {_two_sided(kept, settings) or 'several clips of a class'}"
         )
     figures = {
         "train_clips": subsets.count("train"),
@@ -70,19 +77,41 @@ def split_videos(
     return divided(kept, subsets), figures
 
 
-def split_drivers(clips: Sequence[Clip], settings: SplitSettings) -> list[Clip]:
+def split_drivers(clips: Sequence[Clip], settings: SplitSettings, task: str) -> list[Clip]:
     """Return every kept clip with its side: by subject, at random, or by the dataset's fold.
 
-    Raises DatasetError when all are in val. With none there, a network can still be trained.
+    Raises DatasetError where one side lacks a state that fine-tuning for `task` needs there.
     """
-    kept = [clip for clip in clips if clip.kept]
-    subsets = _driver_subsets(kept, settings)
-    if kept and "train" not in subsets:
+    rows = _divided_drivers(clips, settings)
+    if lacking := states_lacking(rows, task):
         raise DatasetError(
-            f"split.rldd = {settings.rldd}: all {len(kept)} clips are in val; "
-            f"allowed: a split that leaves clips in train"
+            f"{_chosen(settings)}: no {lacking[0]}, which finetune.task = {task} needs; "
+            f"allowed: {_other_folds(clips, settings, task)}"
         )
-    return divided(kept, subsets)
+    return rows
+
+
+def states_lacking(rows: Iterable[Clip], task: str) -> list[str]:
+    """Return what fine-tuning for `task` needs of the drivers and does not find: "alert val clip".
+
+    That is every state of the task on both sides. drowsy_class is validated by actions too, and
+    can do without a drowsy val clip: see `without_drowsy_val`.
+    """
+    sides = ("train",) if task == "drowsy_class" else ("train", "val")
+    there = {(row.class_name, row.subset) for row in rows}
+    states = TASK_STATES[task]
+    wanted = [(state, side) for side in sides for state in states]
+    return [f"{state} {side} clip" for state, side in wanted if (state, side) not in there]
+
+
+def without_drowsy_val(clips: Sequence[Clip], settings: SplitSettings) -> str | None:
+    """Return what follows from a split without drowsy val clips, and which folds have some."""
+    if _validates_drowsy(_divided_drivers(clips, settings)):
+        return None
+    return (
+        f"{_chosen(settings)}: no drowsy val clip: drowsy_accuracy will be null; "
+        f"allowed: {_other_folds(clips, settings, 'drowsy_class')}"
+    )
 
 
 def split_the_rest(clips: Sequence[Clip], folds: int) -> list[Clip]:
@@ -95,6 +124,20 @@ def split_the_rest(clips: Sequence[Clip], folds: int) -> list[Clip]:
     subsets = dict(zip(free, random_split(classes, folds=folds, fold=0, seed=0), strict=True))
     given = [subsets.get(place, clip.subset) for place, clip in enumerate(clips)]
     return divided(clips, given)
+
+
+def require_sides(clips: Sequence[Clip], what: str) -> None:
+    """Raise DatasetError where no kept clip of `what`, a key and its value, is in train, or in val.
+
+    For videos that their dataset divides, or leaves to `split_the_rest`.
+    """
+    sides = [clip.subset for clip in clips if clip.kept]
+    for side in ("train", "val"):
+        if side not in sides:
+            raise DatasetError(
+                f"{what}: none of {len(sides)} kept videos is in {side}; allowed: videos that its "
+                f"folders or lists put into both train and val, or into neither, several of a class"
+            )
 
 
 def divided(clips: Sequence[Clip], subsets: Sequence[str]) -> list[Clip]:
@@ -204,6 +247,46 @@ def _video_subsets(videos: Sequence[Clip], settings: SplitSettings, lists: Path)
             f"no list, {unlisted[0]} first; allowed: random or group where videos are not UCF101's"
         )
     return [official[video.video.lower()] for video in videos]
+
+
+def _two_sided(videos: Sequence[Clip], settings: SplitSettings) -> str:
+    """Return the strategies, of those without lists, that leave clips on both sides."""
+    strategies: tuple[Literal["random", "group"], ...] = ("random", "group")
+    fits = []
+    for strategy in strategies:
+        other = settings.model_copy(update={"strategy": strategy})
+        try:
+            sides = set(_video_subsets(videos, other, Path()))
+        except DatasetError:  # more folds than groups
+            continue
+        fits += [strategy] * (len(sides) == 2)
+    return " or ".join(fits)
+
+
+def _divided_drivers(clips: Sequence[Clip], settings: SplitSettings) -> list[Clip]:
+    kept = [clip for clip in clips if clip.kept]
+    return divided(kept, _driver_subsets(kept, settings))
+
+
+def _chosen(settings: SplitSettings) -> str:
+    """Return the keys and values that divide the drivers."""
+    fold = "" if settings.rldd in FOLDS else f", split.fold = {settings.fold}"
+    return f"split.rldd = {settings.rldd}{fold}"
+
+
+def _other_folds(clips: Sequence[Clip], settings: SplitSettings, task: str) -> str:
+    """Return the folds in which the task lacks nothing and drowsy clips validate."""
+    by_folder = settings.rldd in FOLDS
+    key, values = ("rldd", FOLDS) if by_folder else ("fold", list(range(settings.folds)))
+    fits = []
+    for value in values:
+        rows = _divided_drivers(clips, settings.model_copy(update={key: value}))
+        fits += [str(value)] * (not states_lacking(rows, task) and _validates_drowsy(rows))
+    return f"split.{key} = {' or '.join(fits)}" if fits else "another split.rldd, or more drivers"
+
+
+def _validates_drowsy(rows: Iterable[Clip]) -> bool:
+    return any((row.class_name, row.subset) == ("drowsy", "val") for row in rows)
 
 
 def _driver_subsets(clips: Sequence[Clip], settings: SplitSettings) -> list[Subset]:

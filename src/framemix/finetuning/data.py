@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from framemix.datasets.clips import Clip, Subset
+from framemix.datasets.splits import TASK_STATES
 from framemix.finetuning.settings import Task
 from framemix.store import MixedStore
 from framemix.tables import read_table
@@ -39,7 +40,7 @@ class FinetuneData:
         """Return the class names of a task; a label is a name's place."""
         if task == "drowsy_class":
             return [*class_names(self.ucf101), DROWSY]
-        return ["alert", DROWSY] if task == "alert_drowsy" else ["alert", "low_vigilant", DROWSY]
+        return list(TASK_STATES[task])
 
     def examples(self, task: Task, subset: Subset) -> list[Example]:
         """Return the clips of one side of both splits that a task learns or validates on."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from framemix.datasets.clips import Clip, Subset, clip_name
-from framemix.datasets.splits import divided, random_split
+from framemix.datasets.clips import Clip, clip_name
+from framemix.datasets.splits import divided, random_split, states_lacking
 from framemix.errors import DatasetError, ModelError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
-from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
+from framemix.finetuning.settings import FinetuneSettings, HeadStart, TemporalStart
 from framemix.metrics.accuracy import classification_metrics, drowsiness_metrics
 from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
@@ -46,7 +46,12 @@ def finetune(
     _check_stores(source, data, pretrained)
     tuned = redrawn(data) if settings.split == "redrawn" else data
     classes, task = data.classes(settings.task), settings.task
-    train_clips, val_clips = (_examples(tuned, task, side) for side in ("train", "val"))
+    if lacking := states_lacking(data.rldd_split, task):
+        raise DatasetError(
+            f"finetune.task = {task}: no {lacking[0]}; "
+            f"allowed: a split.rldd (for subject and random, a split.fold) with some"
+        )
+    train_clips, val_clips = (tuned.examples(task, side) for side in ("train", "val"))
 
     def start(seed: int) -> Run:
         torch.manual_seed(seed)
@@ -141,15 +146,6 @@ def starting_network(
             kept[name] = torch.cat([weights, own[name][known:]])
     network.load_state_dict({**own, **kept})
     return network
-
-
-def _examples(data: FinetuneData, task: Task, subset: Subset) -> list[Example]:
-    if examples := data.examples(task, subset):
-        return examples
-    raise DatasetError(
-        f"finetune.task = {task}: no {subset} clip of {', '.join(data.classes(task))}; "
-        f"allowed: a split.rldd (for subject and random, a split.fold) with them on both sides"
-    )
 
 
 def _check_stores(source: TrainedModel, data: FinetuneData, pretrained: Path) -> None:

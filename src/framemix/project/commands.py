@@ -87,7 +87,7 @@ def doctor(
         bool, typer.Option("--decode", help="Decode every video to its end; takes hours.")
     ] = False,
 ) -> None:
-    """Tell whether datasets are whole, weights there, the disk large enough, and what to do if not.
+    """Tell what datasets, splits, weights and the disk lack, and what to do about it.
 
     The exit code is 0 when all is well, else 1.
     """

@@ -1,21 +1,35 @@
-"""Tells whether datasets are whole, weights there and the disk large enough, and what to do if not.
+"""Tells what keeps the pipeline from running through, and what to do about it.
 
-UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects in three states.
+Whether datasets are whole, splits possible, weights there and the disk large enough. UCF101's
+official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects in three states.
 """
 
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 
 from framemix.datasets.clips import STATES, Clip
 from framemix.datasets.files import Entry, list_entries
+from framemix.datasets.intake import clip_of
 from framemix.datasets.layouts import rldd, ucf101
+from framemix.datasets.layouts.layout import Found, Layout, find_videos
+from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.sample.actions import ACTIONS
-from framemix.datasets.splits import read_official_split
+from framemix.datasets.splits import (
+    SplitSettings,
+    read_official_split,
+    require_sides,
+    split_drivers,
+    split_the_rest,
+    split_videos,
+    without_drowsy_val,
+)
 from framemix.errors import DatasetError, VideoError, reason_of
+from framemix.finetuning.settings import Task
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.progress import track
 from framemix.mixing import MixSettings
@@ -75,6 +89,7 @@ def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding
         yield _rendered("rldd", data.rldd)
     else:
         yield from examine_rldd(data.rldd, limits and _of_whole_videos(limits))
+    yield from examine_splits(params, places)
     counts = [count_videos(params, places), count_clips(params, places)]
     yield from (Finding(True, count.line) for count in counts)
     yield from examine_weights(params)
@@ -148,6 +163,27 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
         )
     if others := [entry.path for entry in entries if entry not in videos]:
         yield Finding(False, f"UTA-RLDD: not its videos: {_some(others)}; move them away")
+
+
+def examine_splits(params: Params, places: Places) -> Iterator[Finding]:
+    """Tell which splits cannot be made, or leave fine-tuning without what it needs.
+
+    They are tried on the tables of the clips; where those are yet to be made, on what files are
+    called, of which some may be rejected.
+    """
+    data, settings, task = params.data, params.split, params.finetune.task
+    named = "; tried on the files' names, as {} has yet to run"
+    # Lists that are missing are a finding already.
+    if data.ucf101_lists.is_dir() or not settings.strategy.startswith("official"):
+        rows = _listed(places.videos, data.ucf101)
+        videos = rows or _named(ucf101.UCF101, data.ucf101)
+        divide_videos = partial(split_videos, videos, settings, data.ucf101_lists)
+        yield from _tried(divide_videos, videos, "" if rows else named.format("filter"))
+    rows = _listed(places.clips, data.rldd)
+    clips = rows or _named_clips(params)
+    divide_drivers = partial(_divide_drivers, clips, settings, task)
+    yield from _tried(divide_drivers, clips, "" if rows else named.format("resize"))
+    yield from _examine_study_splits(params, named.format("the study"))
 
 
 def examine_weights(params: Params) -> Iterator[Finding]:
@@ -230,6 +266,53 @@ def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path])
         advice = "" if well else "; make room, or lower mix.variants, mix.segments or mix.size"
         findings.append(Finding(well, line + advice))
     return findings
+
+
+def _examine_study_splits(params: Params, named: str) -> Iterator[Finding]:
+    """Look at the study's videos where there are any: not everyone runs it."""
+    study = params.frame_mixup
+    cells = {"short": study.cells, "long": study.long_cells}
+    for name, root in study.data:
+        if not (cells[name] and root.is_dir()):
+            continue
+        key = f"frame_mixup.data.{name}"
+        try:
+            videos = _as_kept(find_videos(LABELLED, root, key))
+        except DatasetError as error:
+            yield Finding(False, str(error))
+            continue
+        rows = split_the_rest(videos, study.videos.folds)
+        yield from _tried(partial(require_sides, rows, f"{key} = {root}"), rows, named)
+
+
+def _tried(divide: Callable[[], object], rows: Sequence[Clip], named: str) -> Iterator[Finding]:
+    """Yield what keeps a split from being made; nothing where no clip is there yet."""
+    if any(row.kept for row in rows):
+        try:
+            divide()
+        except DatasetError as error:
+            yield Finding(False, f"{error}{named}")
+
+
+def _divide_drivers(clips: Sequence[Clip], settings: SplitSettings, task: Task) -> None:
+    split_drivers(clips, settings, task)
+    if unjudged := without_drowsy_val(clips, settings):
+        raise DatasetError(unjudged)
+
+
+def _named(layout: Layout, root: Path) -> list[Clip]:
+    return _as_kept(layout.find(root)) if root.is_dir() else []
+
+
+def _as_kept(found: Iterable[Found]) -> list[Clip]:
+    return [clip_of(one).model_copy(update={"kept": not one.reason}) for one in found]
+
+
+def _named_clips(params: Params) -> list[Clip]:
+    """Return what UTA-RLDD's videos will be cut to, two clips of each: one is not always there."""
+    states = [STATES[number] for number in params.resize.states]
+    videos = _named(rldd.RLDD, params.data.rldd)
+    return [video for video in videos if video.class_name in states for _ in range(2)]
 
 
 def _of_whole_videos(limits: Limits) -> Limits:

@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 import dvc.api
 
+from framemix.datasets.splits import FOLDS
 from framemix.errors import ExperimentsError
 from framemix.evaluation.tables import (
     METRICS,
@@ -50,7 +51,6 @@ DRIVER_METRICS = [metric for metric in METRICS if metric not in OF_VAL]
 MODES = get_args(FinetuneMode)
 # Sections of params.yaml that no figure of a fine-tuned model depends on, but evaluate's views.
 OF_NO_MODEL = ("runtime", "evaluate", "frame_mixup")
-FOLDS = tuple(f"fold{number}" for number in range(1, 6))
 KEPT_EPOCH = "Each model is its best epoch by its own val clips, which flatters a little."
 POOLED = (
     "Pooled AUROC and sensitivity rank clips of different folds by scores of different models. "

@@ -12,10 +12,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
+from framemix.datasets.clips import STATE_NUMBERS
 from framemix.datasets.cutting import ResizeSettings
 from framemix.datasets.intake import FilterSettings
 from framemix.datasets.sample import SampleSettings
-from framemix.datasets.splits import SplitSettings
+from framemix.datasets.splits import TASK_STATES, SplitSettings
 from framemix.errors import ParamsError
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.finetuning.settings import FinetuneSettings
@@ -165,8 +166,7 @@ class Params(BaseModel):
         """The fine-tuning task has the states that it tells apart."""
         if len(set(self.resize.states)) < len(self.resize.states):
             raise ValueError(f"resize.states = {self.resize.states}: allowed: each one once")
-        needed = {"drowsy_class": {10}, "alert_drowsy": {0, 10}, "three_state": {0, 5, 10}}
-        states = needed[self.finetune.task]
+        states = {STATE_NUMBERS[name] for name in TASK_STATES[self.finetune.task]}
         if not states <= set(self.resize.states):
             raise ValueError(
                 f"finetune.task = {self.finetune.task}: needs resize.states with "
