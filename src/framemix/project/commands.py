@@ -86,6 +86,9 @@ def doctor(
     decode: Annotated[
         bool, typer.Option("--decode", help="Decode every video to its end; takes hours.")
     ] = False,
+    outputs: Annotated[
+        bool, typer.Option("--outputs", help="Compare every output with dvc.lock, byte by byte.")
+    ] = False,
 ) -> None:
     """Tell what datasets, splits, weights and the disk lack, and what to do about it.
 
@@ -94,15 +97,21 @@ def doctor(
     from framemix.project.doctor import Places, examine
 
     params = load_params()
+    scratch = scratch_root(params.runtime.scratch)
     places = Places(
         sample=SAMPLE,
         videos=VIDEOS,
         clips=CLIPS,
         store=STORE,
         cache=DVC_CACHE,
-        scratch=scratch_root(params.runtime.scratch),
+        scratch=scratch,
     )
     findings = list(examine(params, places, decode=decode))
+    if outputs:
+        # Loaded only now: DVC takes its time.
+        from framemix.project.outputs import examine_outputs
+
+        findings += examine_outputs(scratch)
     for finding in findings:
         say(f"{'ok ' if finding.well else 'BAD'} {finding.line}")
     raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
