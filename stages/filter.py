@@ -7,12 +7,13 @@ from framemix.datasets.files import require_hashable
 from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.ucf101 import UCF101
+from framemix.datasets.origin import origin_of
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import run_stage
-from framemix.tables import write_table
-from stages.paths import VIDEOS
+from framemix.tables import write_json, write_table
+from stages.paths import UCF101_ORIGIN, VIDEOS
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     )
     VIDEOS.parent.mkdir(parents=True, exist_ok=True)
     write_table(VIDEOS, Clip, videos)
+    write_json(UCF101_ORIGIN, origin_of(root).model_dump())
     kept = Counter(video.kept for video in videos)
     say(
         f"kept {kept[True]} videos of {len(class_labels(videos))} classes, "

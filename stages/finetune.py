@@ -1,9 +1,18 @@
 """Fine-tunes the pretrained ViViT on UTA-RLDD's mixed clips."""
 
+from framemix.datasets.origin import read_origin
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import run_stage
-from stages.paths import FINETUNED, MIXED, MODELS, RLDD_SPLIT, UCF101_SPLIT
+from stages.paths import (
+    FINETUNED,
+    MIXED,
+    MODELS,
+    RLDD_ORIGIN,
+    RLDD_SPLIT,
+    UCF101_ORIGIN,
+    UCF101_SPLIT,
+)
 
 
 def main() -> None:
@@ -21,6 +30,8 @@ def main() -> None:
         target=FINETUNED,
         machine=machine_for("finetune", params.runtime),
         views=params.evaluate.views,
+        origins=(read_origin(UCF101_ORIGIN), read_origin(RLDD_ORIGIN)),
+        scope=params.split.group_scope,
     )
     say(f"{FINETUNED}: top-1 {metrics['top1']:.1%} of the val clips")
 

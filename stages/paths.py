@@ -4,10 +4,12 @@ from pathlib import Path
 
 SAMPLE = Path("data/sample")
 VIDEOS = Path("data/ucf101/videos.csv")
+UCF101_ORIGIN = Path("data/ucf101/dataset.json")
 UCF101_SPLIT = Path("data/ucf101/split.csv")
 UCF101_SPLIT_FIGURES = Path("data/ucf101/split.json")
 RLDD_CLIPS = Path("data/rldd/clips")
 RLDD_TABLE = Path("data/rldd/clips.csv")
+RLDD_ORIGIN = Path("data/rldd/dataset.json")
 RLDD_SPLIT = Path("data/rldd/split.csv")
 MIXED = {"ucf101": Path("data/mixed/ucf101"), "rldd": Path("data/mixed/rldd")}
 MODELS = {"vivit": Path("models/vivit"), "nonlocal": Path("models/nonlocal")}
@@ -15,5 +17,6 @@ FINETUNED = Path("models/finetuned")
 REPORTS = Path("reports")
 STUDY_SAMPLE = Path("data/sample/arrow")
 STUDY_VIDEOS = {name: Path(f"data/frame_mixup/{name}.csv") for name in ("short", "long")}
+STUDY_ORIGINS = {name: Path(f"data/frame_mixup/{name}.json") for name in ("short", "long")}
 STUDY_MIXED = Path("data/mixed/frame_mixup")
 STUDY_MODELS = Path("models/frame_mixup")

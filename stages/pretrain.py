@@ -1,12 +1,13 @@
 """Trains a network on UCF101's mixed clips: `python -m stages.pretrain vivit|nonlocal`."""
 
 from framemix.datasets.clips import Clip
+from framemix.datasets.origin import read_origin
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
-from stages.paths import MIXED, MODELS, UCF101_SPLIT
+from stages.paths import MIXED, MODELS, UCF101_ORIGIN, UCF101_SPLIT
 
 
 def main() -> None:
@@ -23,6 +24,8 @@ def main() -> None:
         target=MODELS[model],
         machine=machine_for(f"pretrain@{model}", params.runtime),
         views=params.evaluate.views,
+        origin=read_origin(UCF101_ORIGIN),
+        scope=params.split.group_scope,
     )
     say(f"{MODELS[model]}: top-1 {metrics['top1']:.1%} of the val clips")
 

@@ -5,13 +5,14 @@ from framemix.datasets.cutting import cut_clips
 from framemix.datasets.files import require_hashable
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.rldd import RLDD
+from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import split_drivers, without_drowsy_val
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import run_stage
-from framemix.tables import write_table
-from stages.paths import RLDD_CLIPS, RLDD_SPLIT, RLDD_TABLE
+from framemix.tables import write_json, write_table
+from stages.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
 
 
 def main() -> None:
@@ -32,6 +33,7 @@ def main() -> None:
     split = split_drivers(clips, params.split, params.finetune.task)
     write_table(RLDD_TABLE, Clip, clips)
     write_table(RLDD_SPLIT, Clip, split)
+    write_json(RLDD_ORIGIN, origin_of(root).model_dump())
     kept = sum(clip.kept for clip in clips)
     say(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
     if unjudged := without_drowsy_val(clips, params.split):

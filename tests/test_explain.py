@@ -1,5 +1,6 @@
 """`framemix explain`: the pictures show what the networks compute, not something like it."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +24,7 @@ from framemix.explain.explanation import Explanation, explain_clip
 from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import Links, affinity, strongest_links
 from framemix.explain.pictures import draw_explanation
+from framemix.inference.clips import Clip
 from framemix.inference.film import write_film
 from framemix.inference.loading import load_classifier
 from framemix.mixing import mix_windows
@@ -34,7 +36,7 @@ from framemix.video.reading import describe, stream_frames
 from framemix.video.writing import video_writer
 from tests.bad_videos import slowing_down
 from tests.listing import count_frames
-from tests.tiny_model import write_model, write_video
+from tests.tiny_model import record, write_model, write_video
 from tests.tiny_store import (
     ACTIONS,
     HEIGHT,
@@ -278,6 +280,19 @@ def test_the_film_shows_a_segments_relevance_on_the_frames_that_were_mixed_into_
     assert heated == [first + number for one in into for number in one]
 
 
+def test_of_several_windows_the_film_shows_the_explained_one(tmp_path: Path) -> None:
+    source, film = tmp_path / "grey.avi", tmp_path / "film.mp4"
+    with video_writer(source, width=WIDTH, height=HEIGHT, fps=10, codec="ffv1") as write:
+        for _ in range(30):
+            write(np.full((HEIGHT, WIDTH, 3), 60, np.uint8))
+    clip = np.full((SEGMENTS, HEIGHT, WIDTH, 3), 60, np.uint8)
+    hot = Explanation(clip, "a", 0.5, "made up", torch.ones(2, 1, 1), None)
+    write_film(source, film, hot, mix_settings(), Clip(1.0, 2.5, clip))
+    frames = stream_frames(film, size=(HEIGHT, WIDTH), fit="squeeze")
+    heated = [number for number, frame in enumerate(frames) if frame[HEIGHT // 2 :].mean() > 100]
+    assert heated == list(range(10, 25))
+
+
 def test_the_film_is_cut_as_the_network_sees_it(tmp_path: Path) -> None:
     source, film = tmp_path / "wide.avi", tmp_path / "film.mp4"
     frame = np.full((81, 243, 3), 255, np.uint8)
@@ -322,6 +337,17 @@ def test_a_class_can_be_named(tmp_path: Path) -> None:
     for unknown in ("Sleeping", ""):
         with pytest.raises(ModelError, match=f"class = '{unknown}': allowed: ApplyLipstick"):
             explain_clip(model, clip, unknown)
+
+
+def test_of_a_long_video_a_window_as_long_as_the_models_clips_is_explained(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.safetensors", nonlocal_config(), trained_on=record(2.0))
+    video = write_video(tmp_path / "a.avi", frames=43)
+    for options, length in (((), 2.0), (("--window", 60), 4.3)):
+        done = run(tmp_path / "model.safetensors", video, "-o", tmp_path / "out", *options)
+        found = re.search(r" at (\d\.\d) to (\d\.\d) s, ", done.stdout)
+        assert found, done.output
+        assert float(found[2]) - float(found[1]) == pytest.approx(length)
+        assert count_frames(tmp_path / "out.mp4") == 43
 
 
 @pytest.mark.parametrize("network", ["vivit", "nonlocal"])

@@ -13,7 +13,7 @@ from framemix.cli import app
 from framemix.errors import ModelError
 from framemix.inference.loading import load_classifier
 from tests.test_atomic import fill
-from tests.tiny_model import write_model, write_video
+from tests.tiny_model import record, write_model, write_video
 from tests.tiny_store import ACTIONS, mix_settings, nonlocal_config
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
@@ -32,7 +32,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("export")
     config = nonlocal_config() if request.param == "nonlocal" else None
     mix: dict[str, Any] = {"pixel_format": "yuv420p"} if "yuv" in request.param else {}
-    write_model(folder / "model.safetensors", config, **mix)
+    write_model(folder / "model.safetensors", config, trained_on=record(2.0, drawn=True), **mix)
     write_video(folder / "a.avi")
     done = run("export", folder / "model.safetensors", folder / "a.avi")
     assert done.exit_code == 0, (done.output, done.exception)
@@ -45,6 +45,7 @@ def test_says_what_pytorch_says_for_any_number_of_clips(exported: Path, batch: i
     ours = load_classifier(exported / "model.safetensors", "cpu")
     theirs = load_classifier(exported / "model.onnx")
     assert (theirs.classes, theirs.mix) == (ours.classes, ours.mix)
+    assert theirs.trained_on == ours.trained_on == record(2.0, drawn=True)
     shape = (batch, ours.mix.segments, *ours.mix.frame_shape)
     clips = np.random.default_rng(batch).integers(0, 256, shape, np.uint8)
     np.testing.assert_allclose(theirs.probabilities(clips), ours.probabilities(clips), atol=2e-6)

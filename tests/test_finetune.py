@@ -12,6 +12,7 @@ import torch
 
 from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.datasets.clips import Clip
+from framemix.datasets.origin import Origin
 from framemix.datasets.splits import random_split
 from framemix.errors import ModelError, StoreError
 from framemix.finetuning.data import FinetuneData, task_of
@@ -33,6 +34,7 @@ from framemix.models.vivit import ViViT
 from framemix.tables import read_table
 from framemix.training.data import labels_of
 from framemix.training.prediction import predict
+from tests.tiny_model import record
 from tests.tiny_store import (
     ACTIONS,
     FINETUNING,
@@ -356,6 +358,45 @@ def test_without_drowsy_val_clips_their_metrics_are_null(
     assert metrics["drowsy_vs_alert_auroc"] is None
     assert metrics["drowsy_clips"] == 0
     assert metrics["top1"] is not None
+
+
+def test_a_fine_tuned_model_names_its_own_videos_and_those_of_its_start(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    actions, drivers = Origin(name="actions", drawn=True), Origin(name="drivers", drawn=False)
+    start = record(6.0, drawn=True)
+    first = tmp_path / "first.safetensors"
+    save_model(first, replace(load_model(source), trained_on=start))
+    for task, videos, clips in (
+        ("drowsy_class", (actions, drivers), (16, 8)),
+        ("alert_drowsy", (drivers,), (8, 4)),
+    ):
+        metrics = finetune(
+            first,
+            data,
+            settings("fc", task, epochs=1),
+            seeds=[0],
+            target=tmp_path / task,
+            machine=machine(tmp_path / "scratch"),
+            origins=(actions, drivers),
+        )
+        said = load_model(tmp_path / task / "model.safetensors").trained_on
+        assert said is not None
+        assert (said.videos, said.start) == (videos, start)
+        assert (said.train_clips, said.val_clips, said.leak_share) == (*clips, 1.0)
+        assert said.figures["drowsy_accuracy"] == metrics["drowsy_accuracy"]
+
+
+def test_what_is_said_of_the_start_beside_its_weights_trains_nothing_again(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    named = tmp_path / "named.safetensors"
+    save_model(named, replace(load_model(source), trained_on=record()))
+    timings = []
+    for start in (source, named):
+        run(start, data, tmp_path, settings("fc", epochs=1))
+        timings.append((tmp_path / "out/timing.json").stat().st_ino)
+    assert timings[0] == timings[1]
 
 
 def test_the_same_run_in_a_fresh_scratch_gives_the_same_bytes(

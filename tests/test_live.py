@@ -20,7 +20,7 @@ from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Clip, Sliding, clips_of
 from framemix.inference.live import Seen, Window, _Handover, watch
-from framemix.inference.loading import load_classifier
+from framemix.inference.loading import live_sliding, load_classifier
 from framemix.inference.output import live_summary
 from framemix.inference.prediction import predict_clips
 from framemix.mixing import Pixels
@@ -30,7 +30,7 @@ from framemix.video.planes import stream_planes
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
 from tests.bad_videos import FRAMES, encode, shown, slowing_down
-from tests.tiny_model import FPS, write_model, write_video
+from tests.tiny_model import FPS, record, write_model, write_video
 
 
 @pytest.fixture(scope="module")
@@ -319,3 +319,10 @@ def test_the_latency_of_95_percent_is_one_that_so_many_windows_keep(
 
 def test_a_stream_that_is_ended_before_the_first_window_has_a_summary() -> None:
     assert live_summary([], 0) == "no window was full"
+
+
+def test_without_a_window_it_is_as_long_as_the_models_clips_or_five_seconds() -> None:
+    assert live_sliding(record(seconds=2.5), None, 1.0) == Sliding(2.5, 1.0, usual=True)
+    assert live_sliding(record(seconds=2.5), 4.0, 1.0) == Sliding(4.0, 1.0)
+    for silent in (record(), None):
+        assert live_sliding(silent, None, 1.0) == Sliding(5.0, 1.0, usual=True)

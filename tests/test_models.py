@@ -31,6 +31,7 @@ from framemix.models.input import to_rgb
 from framemix.models.nonlocal_net import NonLocalNet
 from framemix.models.tsn import TSM, TSN
 from framemix.models.vivit import ViViT
+from tests.tiny_model import record
 
 VIVIT = ViViTConfig(
     attention="factorised_encoder",
@@ -94,6 +95,20 @@ def trained(config=VIVIT):
 
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_a_model_was_trained_on_is_read_back_and_may_be_missing(tmp_path):
+    path, said = tmp_path / "model.safetensors", record(5.0, drawn=True)
+    tuned = said.model_copy(update={"start": said})
+    for known in (None, said, tuned):
+        save_model(path, replace(trained(), trained_on=known))
+        assert load_model(path).trained_on == known
+    with safe_open(path, framework="pt") as file:
+        content = json.loads(file.metadata()["framemix"])
+    for later in ("trained_on", "checksum"):  # what earlier versions did not write
+        content.pop(later, None)
+    save_file(load_file(path), path, metadata={"framemix": json.dumps(content)})
+    assert load_model(path).trained_on is None
 
 
 @pytest.mark.parametrize(("config", "network"), NETWORKS)

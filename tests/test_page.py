@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from framemix.datasets.origin import Origin
 from framemix.evaluation.judging import Judge
 from framemix.evaluation.page import write_card, write_page
 from framemix.evaluation.report import table1_rows
@@ -133,11 +134,55 @@ def test_card_tells_data_figures_and_limits(name: str, models: Path, reports: Pa
     assert max(len(line) for line in card.splitlines() if not line.startswith("|")) <= 130
 
 
-def test_card_of_a_sample_model_says_so(data: FinetuneData, models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("drawn", "of_sample", "of_start"),
+    [
+        ((False, False), (False, False), False),
+        ((False, True), (False, True), False),
+        ((True, False), (True, False), True),
+        ((True, True), (True, True), False),
+    ],
+)
+def test_each_model_tells_of_its_own_videos_whether_they_are_drawn(
+    drawn: tuple[bool, bool],
+    of_sample: tuple[bool, bool],
+    of_start: bool,
+    data: FinetuneData,
+    models: Path,
+    reports: Path,
+    tmp_path: Path,
+) -> None:
     judge = Judge(data, "class", 4, torch.device("cpu"), VIEWS)
-    evaluation = judge.finetuned(models / "finetuned")
-    write_card("finetuned", evaluation, replace(CIRCUMSTANCES, sample=True), tmp_path / "README.md")
-    assert "model of the rendered sample" in (tmp_path / "README.md").read_text()
+    evaluations = {
+        "vivit": judge.pretrained(models / "vivit"),
+        "nonlocal": judge.pretrained(models / "nonlocal"),
+        "finetuned": judge.finetuned(models / "finetuned"),
+    }
+    of_actions, of_drivers = (
+        Origin(name=name, drawn=d) for name, d in zip("ab", drawn, strict=True)
+    )
+    first = evaluations["vivit"].model.trained_on
+    tuned = evaluations["finetuned"].model.trained_on
+    assert first is not None
+    assert tuned is not None
+    first = first.model_copy(update={"videos": (of_actions,)})
+    tuned = tuned.model_copy(update={"videos": (of_drivers,), "start": first})
+    cards = []
+    for name, record in (("vivit", first), ("finetuned", tuned)):
+        model = replace(evaluations[name].model, trained_on=record)
+        evaluations[name] = replace(evaluations[name], model=model)
+        write_card(name, evaluations[name], CIRCUMSTANCES, tmp_path / "README.md")
+        cards.append((tmp_path / "README.md").read_text())
+    for picture in reports.glob("*.png"):
+        (tmp_path / picture.name).hardlink_to(picture)
+    pretrained = {name: evaluations[name] for name in MODELS}
+    write_page(evaluations, table1_rows(pretrained), "A note.", CIRCUMSTANCES, tmp_path)
+    page = Reader((tmp_path / "index.html").read_text()).text
+    assert tuple("a model of the rendered sample" in card for card in cards) == of_sample
+    assert ("first weights were learnt on the rendered sample (a)" in cards[1]) == of_start
+    assert page.count("a model of the rendered sample") == sum(of_sample)
+    assert "| trained on | b: " in cards[1]
+    assert "| its first weights on | a: " in cards[1]
 
 
 def test_card_of_a_fine_tuned_model_without_val_drivers_still_is_one(

@@ -53,7 +53,7 @@ from framemix.video.reading import describe, examine, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import encode, slowing_down
 from tests.listing import count_frames
-from tests.tiny_model import FPS, write_model, write_video
+from tests.tiny_model import FPS, record, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
 
 
@@ -619,3 +619,54 @@ def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
         f"{closed}|{closed}: cannot be read: Permission denied",
         f"{closed}/b.mp4|{closed}/b.mp4: cannot be read: Permission denied",
     ]
+
+
+def spans(done: Ended) -> list[list[tuple[float, float]]]:
+    """Start and end of each prediction, a list for each video."""
+    return [
+        [(said["start_seconds"], said["end_seconds"]) for said in video["predictions"]]
+        for video in json.loads(done.stdout)
+    ]
+
+
+def test_much_longer_videos_are_taken_in_windows_as_long_as_the_models_clips(
+    here: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.safetensors"
+    write_model(model, trained_on=record(seconds=2.0))
+    done = run(model, here / "videos", "--json")
+    # One is of 3.0 s, just 1.5 times as long, the other of 4.3 s.
+    assert spans(done) == [[(0.0, 3.0)], [(0.0, 2.0), (1.0, 3.0), (2.0, 4.0)]]
+    assert done.stderr.endswith(
+        "note: videos longer than 3 s are taken in windows of 2 s, as long as the model's clips; "
+        "--window sets another length\n"
+    )
+
+
+def test_a_window_that_is_asked_for_goes_before_the_models(here: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    write_model(model, trained_on=record(seconds=2.0))
+    done = run(model, here / "videos", "--window", 60, "--json")
+    assert spans(done) == [[(0.0, 3.0)], [(0.0, 4.3)]]
+    assert done.stderr == ""
+
+
+def test_the_models_own_window_has_frames_for_all_of_its_segments(
+    here: Path, tmp_path: Path
+) -> None:
+    """At a low frame rate its seconds may have too few, and nobody asked for them."""
+    model = tmp_path / "model.safetensors"
+    write_model(model, trained_on=record(seconds=0.2))  # two frames; there are four segments
+    done = run(model, here / "videos/a.avi", "--json")
+    assert spans(done) == [[(0.0, 0.4), (1.0, 1.4), (2.0, 2.4)]]
+
+
+def test_a_model_of_drawn_videos_is_said_to_be_one(here: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    write_model(model, trained_on=record(drawn=True))
+    done = run(model, here / "videos/a.avi", "--json")
+    assert spans(done) == [[(0.0, 3.0)]]
+    words = f"note: {model}: This is a model of the rendered sample (tiny): "
+    assert done.stderr.startswith(words)
+    write_model(model, trained_on=record())
+    assert "note" not in run(model, here / "videos/a.avi").stderr

@@ -12,10 +12,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from framemix.datasets.clips import Clip
+from framemix.datasets.origin import Origin
 from framemix.errors import DatasetError
 from framemix.metrics.accuracy import classification_metrics
 from framemix.mixing import MixSettings
 from framemix.models import build_model, load_model
+from framemix.models.trained_on import TrainedOn
 from framemix.pretraining.pretrain import model_config, pretrain
 from framemix.pretraining.settings import PretrainModel, PretrainNonLocal, PretrainViViT
 from framemix.project.params import Params, load_params
@@ -80,6 +82,39 @@ def run(
 
 def test_writes_model_history_metrics_and_timing(target: Path) -> None:
     assert {file.name for file in target.iterdir()} == OUTPUTS
+
+
+def test_the_model_says_what_it_was_trained_on_and_another_name_trains_nothing(
+    store: MixedStore, tmp_path: Path
+) -> None:
+    lengths = {"frames": 150, "seconds": 6.0}
+    split = [clip.model_copy(update=lengths) for clip in split_of(store)]
+    trained = []
+    for name, drawn in (("a", True), ("b", False)):
+        target = tmp_path / name
+        pretrain(
+            store,
+            split,
+            SETTINGS["vivit"],
+            seeds=[0],
+            target=target,
+            machine=machine(tmp_path / "scratch"),
+            origin=Origin(name=name, drawn=drawn),
+            scope="class",
+        )
+        model = load_model(target / "model.safetensors")
+        metrics = json.loads((target / "metrics.json").read_text())
+        assert model.trained_on == TrainedOn(
+            videos=(Origin(name=name, drawn=drawn),),
+            train_clips=12,
+            val_clips=6,
+            clip_seconds=6.0,
+            leak_share=1.0,
+            figures={key: metrics[key] for key in ("top1", "top5", "mean_class_accuracy")},
+            start=None,
+        )
+        trained.append((target / "timing.json").stat().st_ino)  # the file of one training
+    assert trained[0] == trained[1]
 
 
 def test_history_has_a_row_an_epoch(target: Path) -> None:

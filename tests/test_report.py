@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from framemix.datasets.clips import Clip, clip_name
+from framemix.datasets.origin import Origin
 from framemix.datasets.splits import SplitSettings
 from framemix.evaluation.figures import (
     confusion_matrix,
@@ -68,10 +69,8 @@ CIRCUMSTANCES = Circumstances(
         strategy="random", group_scope="class", folds=3, fold=0, seed=0, rldd="random"
     ),
     mode="temporal_fc",
-    ucf101="UCF-101",
-    rldd="UTA-RLDD",
-    sample=False,
 )
+ORIGINS = (Origin(name="UCF-101", drawn=False), Origin(name="UTA-RLDD", drawn=False))
 PNGS = [
     "loss_curves.png",
     "mixed_frames.png",
@@ -102,6 +101,8 @@ def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path
             target=folder / name,
             machine=here,
             views=VIEWS,
+            origin=ORIGINS[0],
+            scope="class",
         )
     tuning = {**TRAINING, **FINETUNING, "mode": "temporal_fc"}
     finetune(
@@ -112,6 +113,8 @@ def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path
         target=folder / "finetuned",
         machine=here,
         views=VIEWS,
+        origins=ORIGINS,
+        scope="class",
     )
     return folder
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from framemix.datasets.files import list_entries
+from framemix.datasets.origin import Origin, origin_of
 from framemix.datasets.sample import SampleSettings, render_sample
 from framemix.datasets.sample.actions import ACTIONS, HEIGHT, ActionVideo, draw_look, track
 from framemix.datasets.sample.behaviour import Behaviour, draw_behaviour
@@ -54,10 +56,21 @@ def behaviours(state: int, seeds: int = 100) -> list[Behaviour]:
 
 
 def test_action_videos_have_ucf101_names_and_a_folder_a_class(sample: Path) -> None:
-    videos = [path for path in (sample / "ucf101").rglob("*") if path.is_file()]
+    videos = list((sample / "ucf101").rglob("*.*"))
     assert {path.parent.name for path in videos} == {*np.ravel(PAIRS), "Hop"}
     for path in videos:
         assert re.fullmatch(rf"v_{path.parent.name}_g0[12]_c0[123]\.avi", path.name)
+
+
+def test_the_videos_are_known_as_drawn_wherever_they_are(sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(sample / "rldd")
+    assert origin_of(sample / "ucf101").drawn
+    assert origin_of(tmp_path / "link") == Origin(name="link", drawn=True)
+    assert not origin_of(tmp_path).drawn
+    listed = {entry.path for entry in list_entries(sample / "rldd")}
+    assert listed == {
+        path.relative_to(sample / "rldd").as_posix() for path in (sample / "rldd").rglob("*.*")
+    }
 
 
 def test_face_videos_have_rldd_folders_and_all_three_states(sample: Path) -> None:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from framemix.datasets.clips import Clip
+from framemix.datasets.groups import leak_share
 from framemix.datasets.splits import (
     SplitSettings,
     classes_without,
     group_split,
-    leak_share,
     random_split,
     read_official_split,
     require_sides,

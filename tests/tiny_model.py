@@ -6,16 +6,35 @@ from typing import Any
 import numpy as np
 import torch
 
+from framemix.datasets.origin import Origin
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model, save_model
 from framemix.models.config import ModelConfig
+from framemix.models.trained_on import TrainedOn
 from framemix.video.writing import video_writer
 from tests.tiny_store import ACTIONS, mix_settings, vivit_config
 
 FPS = 10.0
 
 
+def record(seconds: float | None = None, *, drawn: bool = False) -> TrainedOn:
+    """What a model says that it was trained on: clips of so many seconds."""
+    return TrainedOn(
+        videos=(Origin(name="tiny", drawn=drawn),),
+        train_clips=6,
+        val_clips=2,
+        clip_seconds=seconds,
+        leak_share=0.0,
+        figures={"top1": 0.5},
+        start=None,
+    )
+
+
 def write_model(
-    path: Path, config: ModelConfig | None = None, classes: tuple[str, ...] = ACTIONS, **mix: Any
+    path: Path,
+    config: ModelConfig | None = None,
+    classes: tuple[str, ...] = ACTIONS,
+    trained_on: TrainedOn | None = None,
+    **mix: Any,
 ) -> TrainedModel:
     """Write a model with random weights whose answers differ from clip to clip; return it."""
     torch.manual_seed(0)
@@ -31,6 +50,7 @@ def write_model(
         mix_settings(**mix).model_dump(mode="json"),
         IMAGENET_MEAN,
         IMAGENET_STD,
+        trained_on,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(path, model)

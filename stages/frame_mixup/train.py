@@ -1,13 +1,14 @@
 """Trains a cell's network and asks it: `python -m stages.frame_mixup.train short linear-all 0`."""
 
 from framemix.datasets.clips import Clip
+from framemix.datasets.origin import read_origin
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.classes import partners
 from framemix.project.params import load_params
 from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table, write_table
-from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_VIDEOS
+from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_ORIGINS, STUDY_VIDEOS
 
 
 def main() -> None:
@@ -27,7 +28,15 @@ def main() -> None:
     kept = [row for row in read_table(STUDY_VIDEOS[videos], Clip) if row.kept]
     store = MixedStore(STUDY_MIXED / videos / cell)
     machine = machine_for(f"frame_mixup_train@{name}", params.runtime)
-    pretrain(store, kept, study.train, seeds=[int(seed)], target=target, machine=machine)
+    pretrain(
+        store,
+        kept,
+        study.train,
+        seeds=[int(seed)],
+        target=target,
+        machine=machine,
+        origin=read_origin(STUDY_ORIGINS[videos]),
+    )
     answers = ask(
         load_model(target / "model.safetensors"),
         store,

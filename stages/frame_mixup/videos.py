@@ -4,13 +4,14 @@ from framemix.datasets.clips import Clip
 from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.registry import LABELLED
+from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import require_sides, split_the_rest
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.stage import run_stage
-from framemix.tables import write_table
-from stages.paths import STUDY_VIDEOS
+from framemix.tables import write_json, write_table
+from stages.paths import STUDY_ORIGINS, STUDY_VIDEOS
 
 
 def main() -> None:
@@ -34,6 +35,7 @@ def main() -> None:
             require_sides(rows, f"{key} = {root}")
         STUDY_VIDEOS[name].parent.mkdir(parents=True, exist_ok=True)
         write_table(STUDY_VIDEOS[name], Clip, rows)
+        write_json(STUDY_ORIGINS[name], origin_of(root).model_dump())
         kept = sum(row.kept for row in rows)
         say(f"{name}: kept {kept} videos, rejected {len(rows) - kept} (see {STUDY_VIDEOS[name]})")
 

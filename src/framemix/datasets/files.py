@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from framemix.datasets.origin import DRAWN
 from framemix.errors import DatasetError
 from framemix.video.containers import is_macos_note
 
@@ -70,7 +71,7 @@ def _walk(root: Path) -> Iterator[Entry]:
             for name in folders
             if Path(name).suffix.lower() in VIDEO_SUFFIXES or (Path(folder) / name).is_symlink()
         ]
-        for name in [*names, *files]:
+        for name in [*names, *(file for file in files if file != DRAWN)]:
             path = Path(folder) / name
             yield _entry(path, path.relative_to(root).as_posix())
     for error in unreadable:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from framemix.datasets.clips import Clip, Subset
+from framemix.datasets.groups import Scope, clusters_of, leak_share
 from framemix.errors import DatasetError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -33,7 +34,7 @@ class SplitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Literal["random", "group", "official1", "official2", "official3"]
-    group_scope: Literal["class", "dataset"]
+    group_scope: Scope
     folds: int = Field(ge=2)
     fold: int = Field(ge=0)
     seed: int = Field(ge=0)
@@ -58,9 +59,7 @@ def split_videos(
     side is empty.
     """
     kept = [video for video in videos if video.kept]
-    classes, groups = [v.class_name for v in kept], [v.group for v in kept]
-    scoped = settings.group_scope == "class"
-    clusters = list(zip(classes, groups, strict=True)) if scoped else groups
+    classes = [video.class_name for video in kept]
     subsets = _video_subsets(kept, settings, lists)
     if len(set(subsets)) < 2:
         raise DatasetError(
@@ -70,7 +69,7 @@ def split_videos(
     figures = {
         "train_clips": subsets.count("train"),
         "val_clips": subsets.count("val"),
-        "leak_share": leak_share(clusters, subsets),
+        "leak_share": leak_share(clusters_of(kept, settings.group_scope), subsets),
         "classes_without_train": ", ".join(classes_without("train", classes, subsets)),
         "classes_without_val": ", ".join(classes_without("val", classes, subsets)),
     }
@@ -170,7 +169,7 @@ def group_split(
     classes: Sequence[str],
     groups: Sequence[str],
     *,
-    scope: Literal["class", "dataset"],
+    scope: Scope,
     folds: int,
     fold: int,
     seed: int,
@@ -189,14 +188,6 @@ def group_split(
         chosen = _balanced_fold(sizes, folds, fold, offset, generator)
         validating |= {(name, group) for group in chosen}
     return ["val" if key in validating else "train" for key in zip(scopes, groups, strict=True)]
-
-
-def leak_share(clusters: Sequence[Hashable], subsets: Sequence[Subset]) -> float | None:
-    """Return the share of val clips whose cluster, a group or a subject, is in train too."""
-    pairs = list(zip(clusters, subsets, strict=True))
-    trained = {cluster for cluster, subset in pairs if subset == "train"}
-    leaks = [cluster in trained for cluster, subset in pairs if subset == "val"]
-    return sum(leaks) / len(leaks) if leaks else None
 
 
 def classes_without(subset: Subset, classes: Sequence[str], subsets: Sequence[Subset]) -> list[str]:

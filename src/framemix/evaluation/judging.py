@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framemix.datasets.clips import Clip, Subset, clip_name
-from framemix.datasets.splits import leak_share
+from framemix.datasets.groups import Scope, leak_share
 from framemix.evaluation.figures import History
 from framemix.evaluation.tables import Figure, figures_of
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
@@ -111,7 +111,7 @@ class Judge:
     """Judges models on the val clips of `data`; `scope` tells which clips are one group's."""
 
     data: FinetuneData
-    scope: Literal["class", "dataset"]
+    scope: Scope
     batch_size: int
     device: torch.device
     views: int

@@ -27,20 +27,15 @@ from framemix.jobs.atomic import write_text
 from framemix.metrics.drowsiness import by_subject
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
+from framemix.models.trained_on import TrainedOn, caveat
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """Under what the figures came about: splits, fine-tuning mode, and what the videos are.
-
-    `ucf101` and `rldd` name the folders of videos; `sample` says that the project rendered them.
-    """
+    """Under what the figures came about: splits and fine-tuning mode."""
 
     split: SplitSettings
     mode: FinetuneMode
-    ucf101: str
-    rldd: str
-    sample: bool
 
 
 def write_page(
@@ -63,7 +58,6 @@ def write_page(
         table1_note=note,
         subjects=subjects_table(by_subject(tuned.drivers or [])),
         settings=_settings(tuned, circumstances),
-        sample=circumstances.sample,
         pictures={file.stem: _data_uri(file) for file in sorted(target.glob("*.png"))},
     )
 
@@ -110,6 +104,7 @@ def _part(name: str, evaluation: Evaluation) -> dict[str, Any]:
     return {
         "name": name,
         "title": NAMES[name],
+        "caveat": caveat(evaluation.model.trained_on),
         "estimates": estimates_table(by_metric(evaluation.figures(name), name)),
         "classes": classes_table(rows),
         "without_val": [row.class_name for row in rows if not row.clips],
@@ -120,7 +115,7 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
     """Return the run's settings by the names of params.yaml."""
     split, mix = circumstances.split, MixSettings.model_validate(evaluation.model.mix)
     settings = {
-        "videos": circumstances.ucf101,
+        **_videos(evaluation.model.trained_on),
         **{f"mix.{key}": as_yaml(value) for key, value in mix.model_dump().items()},
         "evaluate.views": str(evaluation.views),
         "split.strategy": split.strategy,
@@ -132,7 +127,6 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
         return settings
     return {
         **settings,
-        "drivers": circumstances.rldd,
         "split.rldd": split.rldd,
         "val clips seen in pretraining": _share(
             evaluation.own_metrics.get("val_seen_in_pretraining")
@@ -141,6 +135,18 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
         "finetune.task": task_of(evaluation.model.classes),
         "finetune.mode": circumstances.mode,
     }
+
+
+def _videos(trained_on: TrainedOn | None) -> dict[str, str]:
+    """Return what a model's own record says of the videos that it has learnt from."""
+    if trained_on is None:
+        return {"trained on": "not recorded"}
+    of = f"{trained_on.names}: {trained_on.train_clips} train clips"
+    if trained_on.clip_seconds is not None:
+        of += f", {trained_on.clip_seconds:g} s in the median"
+    start = trained_on.start
+    begun = {} if start is None else {"its first weights on": _videos(start)["trained on"]}
+    return {"trained on": of, **begun}
 
 
 def _share(fraction: float | None) -> str:

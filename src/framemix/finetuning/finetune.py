@@ -7,12 +7,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from framemix.datasets.clips import Clip, clip_name
-from framemix.datasets.splits import divided, random_split, states_lacking
+from framemix.datasets.groups import Scope
+from framemix.datasets.origin import Origin
+from framemix.datasets.splits import TASK_STATES, divided, random_split, states_lacking
 from framemix.errors import DatasetError, ModelError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
-from framemix.finetuning.settings import FinetuneSettings, HeadStart, TemporalStart
+from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
 from framemix.metrics.accuracy import classification_metrics, drowsiness_metrics
 from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
@@ -20,6 +23,7 @@ from framemix.models.vivit import ViViT
 from framemix.tables import write_table
 from framemix.training.data import Example, labels_of
 from framemix.training.prediction import predict
+from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
 
@@ -36,13 +40,16 @@ def finetune(
     target: Path,
     machine: Machine,
     views: int = 1,
+    origins: tuple[Origin, Origin] | None = None,
+    scope: Scope = "dataset",
 ) -> Figures:
     """Fine-tune the pretrained ViViT as `settings` say, once a seed, and write to `target`.
 
-    Returns its metrics, which are from `views` of each val clip.
+    Returns its metrics, which are from `views` of each val clip. The model says what it was trained
+    on where `origins` do, of UCF101's videos and of the drivers'; `scope` is of UCF101's groups.
     """
     source = load_model(pretrained)
-    weights = hashlib.blake2b(pretrained.read_bytes()).hexdigest()
+    weights = _digest(source.network)
     _check_stores(source, data, pretrained)
     tuned = redrawn(data) if settings.split == "redrawn" else data
     classes, task = data.classes(settings.task), settings.task
@@ -78,7 +85,11 @@ def finetune(
         views=views,
     )
     seen = {"val_seen_in_pretraining": seen_in_pretraining(val_clips, data)}
-    metrics = train_seeds(start, seeds, judge, seen, target, machine)
+    record = None
+    if origins is not None:
+        parts = parts_of(tuned, task, origins, scope)
+        record = trained_on(parts, data.rldd.settings, source.trained_on)
+    metrics = train_seeds(start, seeds, judge, seen, target, machine, record)
     write_table(target / "split.csv", Clip, tuned.ucf101_split)
     return metrics
 
@@ -102,6 +113,17 @@ def finetuned_metrics(
             trained.classes.index(DROWSY),
         ),
     }
+
+
+def parts_of(
+    data: FinetuneData, task: Task, origins: tuple[Origin, Origin], scope: Scope
+) -> list[Part]:
+    """Return the clips that a task learns from or validates on, by dataset."""
+    ucf101, rldd = origins
+    states = TASK_STATES[task]
+    drivers = [clip for clip in data.rldd_split if clip.class_name in states]
+    parts = [Part(rldd, drivers, "dataset")]
+    return [Part(ucf101, data.ucf101_split, scope), *parts] if task == "drowsy_class" else parts
 
 
 def redrawn(data: FinetuneData) -> FinetuneData:
@@ -146,6 +168,15 @@ def starting_network(
             kept[name] = torch.cat([weights, own[name][known:]])
     network.load_state_dict({**own, **kept})
     return network
+
+
+def _digest(network: nn.Module) -> str:
+    """Return a hash of the weights alone: what is said about them beside makes no other run."""
+    digest = hashlib.blake2b()
+    for name, weight in sorted(network.state_dict().items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        digest.update(weight.contiguous().numpy())
+    return digest.hexdigest()
 
 
 def _check_stores(source: TrainedModel, data: FinetuneData, pretrained: Path) -> None:

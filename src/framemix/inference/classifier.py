@@ -16,6 +16,7 @@ from framemix.devices import resolve_device
 from framemix.errors import ModelError
 from framemix.mixing import MixSettings, Pixels
 from framemix.models import TrainedModel
+from framemix.models.trained_on import TrainedOn
 from framemix.validation import explain
 
 Probabilities = NDArray[np.float32]
@@ -27,13 +28,14 @@ class Classifier:
     """What predicting needs of a model, which errors call `name`.
 
     `answers` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K), as the model has
-    them.
+    them; `trained_on` is None of a model that does not say.
     """
 
     name: Path | str
     classes: list[str]
     mix: MixSettings
     answers: Callable[[Pixels], Probabilities]
+    trained_on: TrainedOn | None = None
 
     def probabilities(self, clips: Pixels) -> Probabilities:
         """Stored clips uint8 (B, S, *mix.frame_shape) -> float32 (B, K), all from 0 to 1.
@@ -65,7 +67,7 @@ def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classif
         said: Probabilities = logits.softmax(dim=1).cpu().numpy()
         return said
 
-    return Classifier(name, model.classes, mix_of(model.mix, name), answers)
+    return Classifier(name, model.classes, mix_of(model.mix, name), answers, model.trained_on)
 
 
 def mix_of(settings: dict[str, Any], name: Path | str) -> MixSettings:

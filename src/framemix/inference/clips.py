@@ -28,31 +28,55 @@ from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine, 
 USUAL_LIMITS = Limits(seconds=600, memory_mb=4096, names=(None, None))
 # Clips that come from the subprocess, and go to the network, at a time.
 BATCH = 16
+SLACK = 1.5
 # Frames of full size that come from the subprocess at a time.
 FRAMES = 8
 
 
 @dataclass(frozen=True)
 class Sliding:
-    """A window that slides over a video: its length and its step, in seconds."""
+    """A window that slides over a video: its length and its step, in seconds.
+
+    A `usual` one was not asked for, but is as long as the model's clips: a video that is up to
+    SLACK times as long is one clip still, and a window has at least a frame for each segment.
+    """
 
     window: float
     step: float
+    usual: bool = False
+
+    def frames(self, fps: float, segments: int) -> int:
+        """Return the frames of a window. Raises MixingError where they are too few."""
+        frames = round(self.window * fps)
+        if frames >= segments or self.usual:
+            return max(frames, segments)
+        raise MixingError(
+            f"window = {self.window:g} s: {frames} frames at {fps:g} frames a second; "
+            f"allowed: at least the model's {segments} segments"
+        )
+
+    def is_one_clip(self, length: int, fps: float) -> bool:
+        """Return whether a video of `length` frames is taken as a whole."""
+        return length <= round((SLACK if self.usual else 1) * self.window * fps)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a network sees of a stretch of video: its ends in seconds, mixed (S, *frame_shape)."""
+    """What a network sees of a stretch of video: its ends in seconds, mixed (S, *frame_shape).
+
+    A `whole` video is mixed as in training, and what is not may be its window (mix.window).
+    """
 
     start: float
     end: float
     mixed: Pixels
+    whole: bool = False
 
 
 def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int, Iterator[Clip]]:
     """Return how many clips a video has, and them: one, as the pipeline mixes it, or one a window.
 
-    A video that is no longer than the window is one clip. Windows are of seconds, so they slide
+    A video that is hardly longer than the window is one clip. Windows are of seconds, so they slide
     over frames at a constant rate; a whole video is mixed of its frames as they are. How many
     windows there are is what the header says: a longer video is decoded just once. Raises
     VideoError, and MixingError for a window of fewer frames than segments.
@@ -61,19 +85,19 @@ def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int
         return 1, _whole(path, mix, examine(path))
     info = describe(path)
     fps = frame_rate(info, path)
-    length, window = round(info.seconds * fps), round(sliding.window * fps)
-    if length <= window:
+    length = round(info.seconds * fps)
+    if sliding.is_one_clip(length, fps):
         return 1, _short(path, mix, sliding)
     rolling = rolling_mix(mix, sliding, fps)
-    return 1 + (length - window) // rolling.step, _long(path, mix, sliding)
+    return 1 + max(0, length - rolling.frames) // rolling.step, _long(path, mix, sliding)
 
 
 def isolated_clips(
-    path: Path, mix: MixSettings, sliding: Sliding | None, limits: Limits
+    path: Path, mix: MixSettings, sliding: Sliding | None, limits: Limits, *, bar: bool = True
 ) -> Iterator[Clip]:
     """Yield what `clips_of` does, decoded in a subprocess: a bad file ends only that.
 
-    `limits` are for a batch of clips each time.
+    `limits` are for a batch of clips each time; `bar` shows how far many of them are.
     """
 
     begin = partial(_counted_clips, mix=mix, sliding=sliding)
@@ -82,7 +106,7 @@ def isolated_clips(
     clips = chain([first], (clip for _, clip in counted))
     # The first batch is here already: a bar for it alone would show no rate that means anything.
     label = f"windows of {path.name}"
-    yield from track(clips, total=total, label=label) if total > BATCH else clips
+    yield from track(clips, total=total, label=label) if bar and total > BATCH else clips
 
 
 def _counted_clips(
@@ -104,7 +128,7 @@ def _whole(path: Path, mix: MixSettings, video: ExaminedVideo) -> Iterator[Clip]
     mixed = np.stack(list(mix_video(path, video.frames, mix, reader=video.reader)))
     first, length = mix.span(video.frames)
     ends = (*video.times[1:], video.info.seconds)
-    yield Clip(video.times[first], ends[first + length - 1], mixed)
+    yield Clip(video.times[first], ends[first + length - 1], mixed, whole=True)
 
 
 def _long(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[Clip]:
@@ -119,7 +143,7 @@ def _short(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[Clip]:
     video = examine(path)
     fps = frame_rate(video.info, path)
     length = sum(1 for _ in steady(video.times, video.times, fps, path))
-    is_short = length <= round(sliding.window * fps)
+    is_short = sliding.is_one_clip(length, fps)
     yield from _whole(path, mix, video) if is_short else _long(path, mix, sliding)
 
 
@@ -143,14 +167,8 @@ def windows_of(
 
 def rolling_mix(mix: MixSettings, sliding: Sliding, fps: float) -> RollingMix:
     """Return the mixer of a sliding window over frames at `fps`. Raises MixingError."""
-    frames = round(sliding.window * fps)
-    if frames < mix.segments:
-        raise MixingError(
-            f"window = {sliding.window:g} s: {frames} frames at {fps:g} frames a second; "
-            f"allowed: at least the model's {mix.segments} segments"
-        )
     return RollingMix(
-        frames=frames,
+        frames=sliding.frames(fps, mix.segments),
         step=max(1, round(sliding.step * fps)),
         segments=mix.segments,
         method=mix.method,

@@ -27,12 +27,22 @@ LONGEST = 86400.0  # seconds: a day
 MaybeWindow = Annotated[
     float | None,
     typer.Option(
-        help="Seconds of the window that slides over longer videos. Without it a video is one "
-        "clip, as in training.",
+        help="Seconds of the window that slides over longer videos. Default: as long as the clips "
+        "that the model was trained on, over videos 1.5 times as long or longer.",
         min=0.04,
         max=LONGEST,
     ),
 ]
+LiveWindow = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds of a window. Default: as long as the clips that the model was trained on, "
+        "or 5 where it does not say.",
+        min=0.04,
+        max=LONGEST,
+    ),
+]
+STEP = 1.0  # seconds from window to window
 Timeout = Annotated[
     float,
     typer.Option(
@@ -69,9 +79,9 @@ def predict(
     A video that cannot be used is reported in one line and the rest goes on; the exit code is
     then 1.
     """
-    from framemix.inference.clips import USUAL_LIMITS, Sliding
-    from framemix.inference.loading import load_classifier
-    from framemix.inference.output import as_csv, as_json, as_text
+    from framemix.inference.clips import USUAL_LIMITS
+    from framemix.inference.loading import load_classifier, sliding_for
+    from framemix.inference.output import as_csv, as_json, as_text, windows_note
     from framemix.inference.prediction import Result, predict_videos
     from framemix.inference.videos import search_videos
     from framemix.jobs.isolation import Limits
@@ -82,7 +92,7 @@ def predict(
     files = [video for video, problem in found.items() if problem is None]
     _check_pictures(plot, annotate, model, list(found))
     classifier = load_classifier(model, device)
-    sliding = Sliding(window, step) if window else None
+    sliding = sliding_for(classifier.trained_on, window, step)
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", None))
     unusable = [Result(video, error=found[video]) for video in found if found[video] is not None]
     results = [*predict_videos(classifier, files, sliding, limits), *unusable]
@@ -91,6 +101,8 @@ def predict(
         typer.echo(write(results, classifier.classes, top))
     else:
         say(as_text(results, classifier.classes, top))
+    if note := windows_note(results, sliding):
+        say(note, error=True)
     if (plot or annotate) and results[0].error is None:
         _picture(results[0], classifier.classes, top, plot, annotate, limits)
     _end_with([result.error for result in results if result.error is not None])
@@ -101,10 +113,7 @@ def watch(
     source: Annotated[
         str, typer.Argument(help="A camera (/dev/video0), a stream's URL, or a file.")
     ],
-    window: Annotated[
-        float,
-        typer.Option(help="Seconds that a prediction looks back.", min=0.04, max=LONGEST),
-    ] = 5.0,
+    window: LiveWindow = None,
     step: Annotated[
         float,
         typer.Option(help="Seconds from prediction to prediction.", min=0.04, max=LONGEST),
@@ -129,15 +138,13 @@ def watch(
     Latency is the time from a window's last frame to the answer. A file is played at its speed.
     """
     from framemix.inference.alarm import Alarm, watched_class
-    from framemix.inference.clips import Sliding
     from framemix.inference.live import watch as watch_source
-    from framemix.inference.loading import load_classifier
+    from framemix.inference.loading import live_sliding, load_classifier
 
     bell, classifier = Alarm(on, off, half_life), load_classifier(model, device)
     watched = watched_class(alarm, classifier.classes)
-    windows = watch_source(
-        classifier, source, Sliding(window, step), as_fast_as_possible=as_fast_as_possible
-    )
+    sliding = live_sliding(classifier.trained_on, window, step)
+    windows = watch_source(classifier, source, sliding, as_fast_as_possible=as_fast_as_possible)
     _tell_live(windows, classifier.classes, watched, bell)
 
 
@@ -174,17 +181,21 @@ def explain(
     class_name: Annotated[
         str | None, typer.Option("--class", help="Which class to explain; default: the likeliest.")
     ] = None,
+    window: MaybeWindow = None,
 ) -> None:
     """Show where a model looks: attention rollout of ViViT, Grad-CAM and links of the ResNets.
 
     OUTPUT.png has the segments as the network sees them and what of them its answer draws on,
-    OUTPUT.mp4 the whole video under it.
+    OUTPUT.mp4 the video with it over them. Of several windows it is the one where the class is
+    likeliest.
     """
     from framemix.explain.explanation import explain_clip
     from framemix.explain.pictures import draw_explanation
-    from framemix.inference.classifier import mix_of
+    from framemix.inference.classifier import classifier_of
     from framemix.inference.clips import USUAL_LIMITS, isolated_clips
     from framemix.inference.film import write_film
+    from framemix.inference.loading import say_caveat, sliding_for
+    from framemix.inference.prediction import likeliest
     from framemix.inference.targets import check_target
     from framemix.inference.timeline import save_figure
     from framemix.inference.videos import name_problem
@@ -198,14 +209,18 @@ def explain(
     for target in (picture, film):
         check_target(target, target.suffix, [model, video])
     trained = load_model(model)
-    mix = mix_of(trained.mix, model)
-    (clip,) = isolated_clips(video, mix, None, USUAL_LIMITS)
+    say_caveat(model, trained.trained_on)
+    classifier = classifier_of(trained, model, "cpu")
+    sliding = sliding_for(trained.trained_on, window, STEP)
+    clip = likeliest(
+        classifier, isolated_clips(video, classifier.mix, sliding, USUAL_LIMITS), class_name
+    )
     explanation = explain_clip(trained, clip.mixed, class_name)
     save_figure(draw_explanation(explanation), picture)
-    write_film(video, film, explanation, mix)
+    write_film(video, film, explanation, classifier.mix, None if clip.whole else clip)
     say(
-        f"{explanation.class_name} {explanation.probability:.1%}, "
-        f"{explanation.method}: {picture}, {film}"
+        f"{explanation.class_name} {explanation.probability:.1%} at {clip.start:.1f} to "
+        f"{clip.end:.1f} s, {explanation.method}: {picture}, {film}"
     )
 
 
@@ -219,12 +234,7 @@ def demo(
         str, typer.Option(help="The address to serve at; another than this machine's opens it.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 7860,
-    window: Annotated[
-        float,
-        typer.Option(
-            help="Seconds of the window that slides over longer videos.", min=0.04, max=LONGEST
-        ),
-    ] = 5.0,
+    window: LiveWindow = None,
 ) -> None:
     """Serve a web page: drop a video, see classes, timeline, mixed frames and where it looks.
 

@@ -25,7 +25,8 @@ from framemix.errors import FramemixError, ModelError, VideoError
 from framemix.explain.explanation import explain_clip
 from framemix.explain.pictures import draw_explanation
 from framemix.inference.classifier import Probabilities, classifier_of
-from framemix.inference.clips import Clip, Sliding, isolated_clips
+from framemix.inference.clips import Clip, isolated_clips
+from framemix.inference.loading import live_sliding, say_caveat
 from framemix.inference.prediction import Prediction, predict_clips
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import SUFFIXES
@@ -57,10 +58,11 @@ Answer = tuple[str, dict[str, float] | None, Any, Any, Any]
 class Analyser:
     """Answers for one model: from a video file to all that the page shows."""
 
-    def __init__(self, model: Path, window: float) -> None:
+    def __init__(self, model: Path, window: float | None) -> None:
         self.model = load_model(model)
+        say_caveat(model, self.model.trained_on)
         self.classifier = classifier_of(self.model, model, "cpu")
-        self.sliding = Sliding(window, 1.0)
+        self.sliding = live_sliding(self.model.trained_on, window, step=1.0)
 
     def __call__(self, video: str | Path | None) -> Answer:
         """Return message, probabilities, and pictures of timeline, mixed frames and attention."""
@@ -110,7 +112,9 @@ class Analyser:
         )
 
 
-def serve(model: Path, clips: Sequence[Path], *, host: str, port: int, window: float) -> None:
+def serve(
+    model: Path, clips: Sequence[Path], *, host: str, port: int, window: float | None
+) -> None:
     """Serve the page until Ctrl-C. Raises ModelError without the extra, or for the model."""
     gradio = _gradio()
     analyse = Analyser(model, window)

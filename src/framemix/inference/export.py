@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from framemix.errors import ModelError
 from framemix.inference.classifier import classifier_of, mix_of
 from framemix.inference.clips import USUAL_LIMITS, isolated_clips
-from framemix.inference.onnx_file import CLASSES_KEY, INPUT, MIX_KEY, OUTPUT, load_onnx
+from framemix.inference.onnx_file import (
+    CLASSES_KEY,
+    INPUT,
+    MIX_KEY,
+    OUTPUT,
+    TRAINED_ON_KEY,
+    load_onnx,
+)
 from framemix.jobs.atomic import replacing
 from framemix.models import TrainedModel, load_model
 
@@ -35,9 +42,9 @@ def export_onnx(model_path: Path, target: Path, videos: Sequence[Path]) -> Check
     """Write the model as ONNX and compare both on the videos' clips, or on noise without any.
 
     The graph takes stored clips uint8 (B, S, *frame_shape), any B, and returns float32 (B, K):
-    decoding and mixing stay outside, normalising and softmax are in it. Classes and mix settings
-    are in its metadata. Raises ModelError when the packages for it are not installed, VideoError
-    for a video that cannot be used.
+    decoding and mixing stay outside, normalising and softmax are in it. Classes, mix settings and
+    what the model was trained on are in its metadata. Raises ModelError when the packages for it
+    are not installed, VideoError for a video that cannot be used.
     """
     model = load_model(model_path)
     mix = mix_of(model.mix, model_path)
@@ -97,6 +104,8 @@ def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
     for node in proto.graph.node:
         node.ClearField("metadata_props")  # names of this machine's source files
     metadata = {CLASSES_KEY: json.dumps(model.classes), MIX_KEY: json.dumps(model.mix)}
+    if model.trained_on is not None:
+        metadata[TRAINED_ON_KEY] = model.trained_on.model_dump_json()
     onnx.helper.set_model_props(proto, metadata)
     with replacing(target) as partial:
         onnx.save(proto, partial)

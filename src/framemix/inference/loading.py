@@ -3,15 +3,45 @@
 from pathlib import Path
 
 from framemix.inference.classifier import Classifier, classifier_of
+from framemix.inference.clips import Sliding
 from framemix.inference.onnx_file import load_onnx
+from framemix.jobs.terminal import say
 from framemix.models import load_model
+from framemix.models.trained_on import TrainedOn, caveat
+
+LIVE_WINDOW = 5.0  # seconds, as the drivers' clips of both profiles
 
 
 def load_classifier(path: Path, device: str = "auto") -> Classifier:
-    """Read a model.safetensors, or an ONNX file that `export` wrote.
+    """Read a model.safetensors, or an ONNX file that `export` wrote; say on stderr what to mind.
 
     Raises ModelError, naming the file, for anything else.
     """
     if path.suffix.lower() == ".onnx":
-        return load_onnx(path)
-    return classifier_of(load_model(path), path, device)
+        classifier = load_onnx(path)
+    else:
+        classifier = classifier_of(load_model(path), path, device)
+    say_caveat(path, classifier.trained_on)
+    return classifier
+
+
+def say_caveat(path: Path, trained_on: TrainedOn | None) -> None:
+    """Say on stderr, in one line, that a model is of drawn videos, where it is."""
+    if text := caveat(trained_on):
+        say(f"note: {path}: {text}", error=True)
+
+
+def sliding_for(trained_on: TrainedOn | None, window: float | None, step: float) -> Sliding | None:
+    """Return the window that was asked for, else one as long as the clips that a model has seen.
+
+    None where the model does not say how long those are.
+    """
+    if window is not None:
+        return Sliding(window, step)
+    usual = trained_on.clip_seconds if trained_on else None
+    return Sliding(usual, step, usual=True) if usual else None
+
+
+def live_sliding(trained_on: TrainedOn | None, window: float | None, step: float) -> Sliding:
+    """Return the same, but a window of 5 s where the model does not say."""
+    return sliding_for(trained_on, window, step) or Sliding(LIVE_WINDOW, step, usual=True)

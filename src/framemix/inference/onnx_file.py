@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, Json, ValidationError
 from framemix.errors import ModelError, one_line, some_of
 from framemix.inference.classifier import Classifier, Probabilities, mix_of
 from framemix.mixing import Pixels
+from framemix.models.trained_on import TrainedOn
 from framemix.validation import explain
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = "clips", "probabilities"
 CLASSES_KEY, MIX_KEY = "framemix.classes", "framemix.mix"
+TRAINED_ON_KEY = "framemix.trained_on"
 OURS = "allowed: what framemix exported"
 # A size of a tensor; None: any.
 Shape = tuple[int | None, ...]
@@ -29,6 +31,7 @@ class Metadata(BaseModel):
 
     classes: Json[list[str]] = Field(alias=CLASSES_KEY)
     mix: Json[dict[str, Any]] = Field(alias=MIX_KEY)
+    trained_on: Json[TrainedOn] | None = Field(None, alias=TRAINED_ON_KEY)
 
 
 def load_onnx(path: Path) -> Classifier:
@@ -48,7 +51,7 @@ def load_onnx(path: Path) -> Classifier:
             raise ModelError(f"{path}: cannot be computed ({one_line(error)}); {OURS}") from None
         return said
 
-    return Classifier(path, classes, mix, answers)
+    return Classifier(path, classes, mix, answers, metadata.trained_on)
 
 
 def _session(path: Path) -> "InferenceSession":

@@ -10,6 +10,7 @@ from typing import Any
 
 from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Probabilities
+from framemix.inference.clips import SLACK, Sliding
 from framemix.inference.live import Seen
 from framemix.inference.prediction import Result
 
@@ -34,6 +35,16 @@ def as_text(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
             shares = "  ".join(f"{name} {p:.1%}" for name, p in likely)
             lines.append(f"{said.start:8.1f} - {said.end:5.1f} s  {shares}")
     return "\n".join(lines)
+
+
+def windows_note(results: Sequence[Result], sliding: Sliding | None) -> str | None:
+    """Return which window was taken where nobody asked for one; None where none was needed."""
+    if sliding is None or not sliding.usual or all(len(r.predictions) < 2 for r in results):
+        return None
+    return (
+        f"note: videos longer than {SLACK * sliding.window:g} s are taken in windows of "
+        f"{sliding.window:g} s, as long as the model's clips; --window sets another length"
+    )
 
 
 def as_json(results: Sequence[Result], classes: Sequence[str], top: int) -> str:

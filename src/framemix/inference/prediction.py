@@ -39,10 +39,10 @@ def predict_videos(
 ) -> Iterator[Result]:
     """Yield the result of each video: one prediction, as in training, or one a window."""
     # One bar at a time: of the windows of each video, or of the videos.
-    whole = sliding is None
-    for video in track(videos, total=len(videos), label="videos") if whole else videos:
+    of_videos = sliding is None or (sliding.usual and len(videos) > 1)
+    for video in track(videos, total=len(videos), label="videos") if of_videos else videos:
         try:
-            clips = isolated_clips(video, classifier.mix, sliding, limits)
+            clips = isolated_clips(video, classifier.mix, sliding, limits, bar=not of_videos)
             yield Result(video, [said for _, said in predict_clips(classifier, clips)])
         except (VideoError, MixingError) as error:
             yield Result(video, error=str(error))
@@ -57,3 +57,13 @@ def predict_clips(
         said = classifier.probabilities(np.stack([clip.mixed for clip in batch]))
         for clip, probabilities in zip(batch, said, strict=True):
             yield clip, Prediction(clip.start, clip.end, probabilities)
+
+
+def likeliest(classifier: Classifier, clips: Iterable[Clip], class_name: str | None) -> Clip:
+    """Return the clip in which that class, or else any, has the highest probability."""
+    classes = classifier.classes
+    wanted = [classes.index(class_name)] if class_name in classes else list(range(len(classes)))
+    clip, _ = max(
+        predict_clips(classifier, clips), key=lambda pair: pair[1].probabilities[wanted].max()
+    )
+    return clip

@@ -23,6 +23,7 @@ from framemix.models.clips import logits_of
 from framemix.models.config import ModelConfig
 from framemix.models.input import Colour, Normalisation
 from framemix.models.registry import build_model, parse_config
+from framemix.models.trained_on import TrainedOn
 from framemix.validation import explain
 
 # All under one key: safetensors writes several in random order, and equal models shall be equal
@@ -37,7 +38,8 @@ class TrainedModel:
     """A network with what turns a video into its input, and its output into class names.
 
     `mix` holds the mix settings of the store that it was trained on; `mean` and `std` are of RGB
-    in [0, 1]. Raises ModelError when there is not one name for each of the network's classes.
+    in [0, 1]. `trained_on` is None of a model that its stage has yet to describe, or of an earlier
+    version's. Raises ModelError when there is not one name for each of the network's classes.
     """
 
     network: nn.Module
@@ -46,6 +48,7 @@ class TrainedModel:
     mix: dict[str, Any]
     mean: Colour
     std: Colour
+    trained_on: TrainedOn | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.config.num_classes:
@@ -73,6 +76,7 @@ class Metadata(BaseModel):
     mix: dict[str, Any]
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[Deviation, Deviation, Deviation]
+    trained_on: TrainedOn | None = None
     # Of all else in the file; None: written before there were checksums.
     checksum: str | None = None
 
@@ -85,6 +89,7 @@ def save_model(path: Path, trained: TrainedModel) -> None:
         mix=trained.mix,
         mean=trained.mean,
         std=trained.std,
+        trained_on=trained.trained_on,
     )
     weights = {name: _stored(tensor) for name, tensor in trained.network.state_dict().items()}
     content = metadata.model_dump(mode="json", exclude={"checksum"})
@@ -119,6 +124,7 @@ def load_model(path: Path | str) -> TrainedModel:
             mix=metadata.mix,
             mean=metadata.mean,
             std=metadata.std,
+            trained_on=metadata.trained_on,
         )
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from framemix.datasets.clips import Clip
+from framemix.datasets.groups import Scope
+from framemix.datasets.origin import Origin
 from framemix.metrics.accuracy import classification_metrics
 from framemix.metrics.seeds import Figures
 from framemix.mixing import MixSettings
@@ -19,6 +21,7 @@ from framemix.pretraining.settings import PretrainModel
 from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.prediction import predict
+from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
 
@@ -32,10 +35,13 @@ def pretrain(
     target: Path,
     machine: Machine,
     views: int = 1,
+    origin: Origin | None = None,
+    scope: Scope = "dataset",
 ) -> Figures:
     """Train the network of `settings` from its first weights, once a seed; write to `target`.
 
-    Returns its metrics, which are from `views` of each val clip.
+    Returns its metrics, which are from `views` of each val clip. The model says what it was trained
+    on where `origin` does; groups of clips are of `scope`.
     """
     classes = class_names(store)
     config = model_config(settings.model, store.settings, len(classes))
@@ -60,7 +66,11 @@ def pretrain(
         probabilities = predict(trained, val_clips, batch_size=size, device=device, views=views)
         return classification_metrics(probabilities, labels_of(val_clips))
 
-    return train_seeds(start, seeds, judge, {}, target, machine)
+    record = None
+    if origin is not None:
+        clips = [clip for clip in split if clip.subset in ("train", "val")]
+        record = trained_on([Part(origin, clips, scope)], store.settings)
+    return train_seeds(start, seeds, judge, {}, target, machine, record)
 
 
 def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:

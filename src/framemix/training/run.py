@@ -47,7 +47,8 @@ warnings.filterwarnings("ignore", message=".*defaults to a non-deterministic alg
 # It is: see BatchOrder.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", module="lightning")
 
-OUTPUTS = ("model.safetensors", "history.csv", "timing.json")
+MODEL = "model.safetensors"
+OUTPUTS = (MODEL, "history.csv", "timing.json")
 LAST = "last.ckpt"
 
 
@@ -159,7 +160,7 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     )
     interrupt = Interrupt()
     classifier = Classifier(trained, run.settings, orders, run.seed, interrupt, model.normalisation)
-    save_best = partial(save_model, folder / "model.safetensors", model)
+    save_best = partial(save_model, folder / MODEL, model)
     trainer = _trainer(run.settings, machine, BestAndLast(folder / LAST, save_best, interrupt))
     check_launched(trainer.strategy, num_nodes=machine.num_nodes, processes=machine.processes)
     with interrupt:

@@ -2,16 +2,18 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from framemix.jobs.lifeline import end_with_parent
 from framemix.jobs.scratch import link
 from framemix.metrics.accuracy import parameter_counts
 from framemix.metrics.seeds import Figures, over_seeds
-from framemix.models import TrainedModel, load_model
+from framemix.models import TrainedModel, load_model, save_model
+from framemix.models.trained_on import TrainedOn
 from framemix.tables import write_json
 from framemix.training.processes import process_rank
-from framemix.training.run import OUTPUTS, Machine, Run, train
+from framemix.training.run import MODEL, OUTPUTS, Machine, Run, train
 
 
 def train_seeds(
@@ -21,8 +23,12 @@ def train_seeds(
     given: Figures,
     target: Path,
     machine: Machine,
+    record: TrainedOn | None,
 ) -> Figures:
     """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
+
+    The model that is written says what it was trained on: `record`, with its figures. No run is
+    named by that, so that another name for the same videos trains nothing.
 
     `judge` gives the figures of merit of a model. metrics.json has the first seed's, those over
     all seeds, and what is the same for each: `given` and the counts of parameters. Of the
@@ -37,11 +43,15 @@ def train_seeds(
         done = train(run, machine)
         if process_rank():
             continue
+        trained = load_model(done / MODEL)
+        figures.append(judge(trained))
         if seed == seeds[0]:
             counts = parameter_counts(run.network)
             for name in OUTPUTS:
                 link(done / name, target / name)
-        figures.append(judge(load_model(done / "model.safetensors")))
+            if record is not None:
+                said = record.model_copy(update={"figures": figures[0]})
+                save_model(target / MODEL, replace(trained, trained_on=said))
     if process_rank():
         sys.exit()
     metrics = {**over_seeds(figures), **given, **counts}

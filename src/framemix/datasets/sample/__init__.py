@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from framemix.datasets.origin import mark_drawn
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
 from framemix.datasets.sample.behaviour import MANNERS
 from framemix.datasets.sample.faces import FaceVideo
@@ -53,6 +54,8 @@ def render_sample(root: Path, settings: SampleSettings, cluster: Cluster) -> int
     tasks = [*_face_tasks(root / "rldd", settings), *_action_tasks(root / "ucf101", settings)]
     for path, _ in tasks:
         path.parent.mkdir(parents=True, exist_ok=True)
+    for dataset in ("rldd", "ucf101"):
+        mark_drawn(root / dataset)
     return sum(1 for _ in map_tasks(_render, tasks, cluster=cluster, label="render videos"))
 
 

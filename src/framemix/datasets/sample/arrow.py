@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from framemix.datasets.origin import mark_drawn
 from framemix.datasets.sample.sprites import (
     SHAPES,
     Frame,
@@ -152,6 +153,7 @@ def render_arrow(root: Path, settings: ArrowSettings, cluster: Cluster) -> None:
             for number in range(clips):
                 clip = ArrowClip(settings, subset, class_name, number)
                 tasks.append((folder / f"{number:04}.avi", clip))
+    mark_drawn(root)
     for _ in map_tasks(_write, tasks, cluster=cluster, label=f"clips of {root.name}"):
         pass
 

@@ -1,0 +1,49 @@
+"""What a model was trained on. It stands in the model's file, so that each model tells its own."""
+
+from pydantic import BaseModel, ConfigDict
+
+from framemix.datasets.origin import Origin
+
+
+class TrainedOn(BaseModel):
+    """The clips that a model has learnt from, and how it did on those that validate.
+
+    `clip_seconds` is the median length of what it saw of a train clip, `leak_share` the share of
+    the val clips whose group or subject is in train too; None where that is not known. `figures`
+    are those of metrics.json that its own stage found, of the val clips. `start` is what its first
+    weights were trained on, for one that was fine-tuned.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    videos: tuple[Origin, ...]
+    train_clips: int
+    val_clips: int
+    clip_seconds: float | None
+    leak_share: float | None
+    figures: dict[str, float | None]
+    start: "TrainedOn | None"
+
+    @property
+    def names(self) -> str:
+        """The datasets, by name."""
+        return " and ".join(origin.name for origin in self.videos)
+
+    @property
+    def drawn(self) -> str:
+        """The datasets of the rendered sample among them, by name."""
+        return " and ".join(origin.name for origin in self.videos if origin.drawn)
+
+
+def caveat(trained_on: TrainedOn | None) -> str | None:
+    """Return, in a sentence, that a model knows drawn videos alone; None where it does not."""
+    if trained_on is None:
+        return None
+    if trained_on.drawn:
+        return (
+            f"This is a model of the rendered sample ({trained_on.drawn}): it has seen drawings "
+            f"there, and is of no use on real videos or drivers."
+        )
+    if trained_on.start is not None and trained_on.start.drawn:
+        return f"Its first weights were learnt on the rendered sample ({trained_on.start.drawn})."
+    return None
