@@ -141,7 +141,7 @@ def add_names(folder: Path, video: Path) -> dict[str, int | str | None]:
     """Put `video` there under each awkward name; return what to expect by printable name."""
     for name in NAMES:
         (folder / name).write_bytes(video.read_bytes())
-    printable = {"\n": r"\x0a", "\r": r"\x0d", "\udcff": r"\xff"}
+    printable = {"\n": r"\n", "\r": r"\r", "\udcff": r"\xff"}
     return {name.translate(str.maketrans(printable)): says for name, says in NAMES.items()}
 
 

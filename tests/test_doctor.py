@@ -161,7 +161,7 @@ def test_a_file_that_no_table_can_name_is_told_with_its_reason(ucf101, tmp_path)
     (ucf101 / VIDEOS[0]).rename(ucf101 / "Archery/v_new\nline_g01_c01.avi")
     findings = examine_ucf101(ucf101, tmp_path / "none", None, lists_needed=False)
     assert bad_lines(list(findings))[1:] == [
-        f"{ucf101}/Archery/v_new\\x0aline_g01_c01.avi: its name has control characters or is not "
+        f"{ucf101}/Archery/v_new\\nline_g01_c01.avi: its name has control characters or is not "
         "UTF-8; get it anew"
     ]
 

@@ -17,6 +17,7 @@ PACKAGE = Path(framemix.__file__).parent
 # From bottom to top: each imports only those before it.
 ORDER = [
     "errors",
+    "text",
     "validation",
     "jobs",
     "tables",

@@ -22,8 +22,9 @@ class Fruit(Row):
     ripe: bool = False
 
 
-# No lone surrogates: UTF-8 has none. No carriage return: Python 3.11 to 3.12 leave it unquoted.
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=20)
+# No lone surrogates: UTF-8 has none.
+letters = st.characters(exclude_categories=["Cs"])
+texts = st.text(letters, max_size=20) | st.text(st.sampled_from("'=+-@\t\r\n,x"), max_size=4)
 fruits = st.lists(
     st.builds(Fruit, kind=texts, weight=st.floats(allow_nan=False), ripe=st.booleans()), max_size=5
 )
@@ -35,6 +36,16 @@ def test_rows_are_read_as_they_were_written(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "fruits.csv"
     write_table(path, Fruit, rows)
     assert read_table(path, Fruit) == rows
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "'=", "''-"])
+def test_no_text_begins_like_a_formula_of_a_spreadsheet(tmp_path, begin):
+    rows = [Fruit(kind=f"{begin}cmd|' /C calc'!A0", weight=-0.5)]
+    write_table(tmp_path / "t.csv", Fruit, rows)
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        _, (kind, weight, _) = csv.reader(file)
+    assert (kind, weight) == (f"'{rows[0].kind}", "-0.5")
+    assert read_table(tmp_path / "t.csv", Fruit) == rows
 
 
 def test_a_table_is_plain_utf_8_csv_with_a_header(tmp_path):

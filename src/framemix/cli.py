@@ -9,7 +9,7 @@ from framemix.benchmarks.commands import bench
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
 from framemix.jobs.atomic import FULL
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import say_error
 from framemix.project import commands as checkout
 
 app = typer.Typer(
@@ -44,18 +44,18 @@ def main() -> None:
     try:
         app()
     except FramemixError as error:
-        say(f"error: {error}", error=True)
+        say_error(str(error))
         sys.exit(1)
     except OSError as error:
         if error.filename is None and error.errno not in FULL:
             raise
         where = "" if error.filename is None else f"{error.filename}: "
-        say(f"error: {where}{error.strerror}", error=True)
+        say_error(f"{where}{error.strerror}")
         # What could not be written would be tried again as Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        say(f"error: {one_line(error)}; allowed: --device cpu", error=True)
+        say_error(f"{one_line(error)}; allowed: --device cpu")
         sys.exit(1)

@@ -1,10 +1,16 @@
-"""Reads and writes the pipeline's CSV tables: UTF-8, a header, rows checked field by field."""
+"""Reads and writes the pipeline's CSV tables: UTF-8, a header, rows checked field by field.
+
+Spreadsheets run a cell that begins like a formula. Text that does is written with an apostrophe
+before it, which they hide, and which is taken away as tables are read.
+"""
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
@@ -26,6 +32,9 @@ MaybeInt = Annotated[int | None, _EMPTY]
 
 RowType = TypeVar("RowType", bound=Row)
 
+# What begins like a formula, and what could be taken for one that was quoted here.
+FORMULA = re.compile(r"\A(?='*[=+\-@\t\r])")
+
 
 def write_table(path: Path, row_type: type[RowType], rows: Iterable[RowType]) -> None:
     """Write `rows` to `path`, which appears under its name only when complete."""
@@ -37,27 +46,40 @@ def write_table(path: Path, row_type: type[RowType], rows: Iterable[RowType]) ->
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows that nobody reads as `Row` to `path`, which appears only when complete."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        write_rows(file, [columns])
+        write_rows(file, ([row[column] for column in columns] for row in rows))
+
+
+def write_rows(file: TextIO, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows whose texts no spreadsheet runs, each line ending with a newline alone."""
+    for row in rows:
+        line = StringIO()
+        cells = [FORMULA.sub("'", cell, 1) if isinstance(cell, str) else cell for cell in row]
+        # Python 3.11 quotes a carriage return only where lines end with one.
+        csv.writer(line, lineterminator="\r\n").writerow(cells)
+        file.write(line.getvalue().removesuffix("\r\n") + "\n")
 
 
 def read_table(path: Path, row_type: type[RowType]) -> list[RowType]:
     """Return the rows of `path`. Raises DatasetError naming the line and the column."""
     if not path.is_file():
         raise DatasetError(f"{path}: no such table; run the stage that writes it")
-    columns = _columns(row_type)
+    with path.open(encoding="utf-8", newline="") as file:
+        return parse_table(file, path, row_type)
+
+
+def parse_table(lines: Iterable[str], name: object, row_type: type[RowType]) -> list[RowType]:
+    """Return the rows of the table called `name`, as `read_table` does."""
+    columns, reader = _columns(row_type), csv.DictReader(lines)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            if sorted(header) != sorted(columns):
-                raise DatasetError(
-                    f"{path}:1: columns {','.join(header)!r}; allowed: {','.join(columns)!r}"
-                )
-            return [_parse(f"{path}:{reader.line_num}", row_type, row) for row in reader]
+        header = reader.fieldnames or []
+        if sorted(header) != sorted(columns):
+            raise DatasetError(
+                f"{name}:1: columns {','.join(header)!r}; allowed: {','.join(columns)!r}"
+            )
+        return [_parse(f"{name}:{reader.line_num}", row_type, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: no table in UTF-8: {one_line(error)}") from None
+        raise DatasetError(f"{name}: no table in UTF-8: {one_line(error)}") from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -69,12 +91,16 @@ def _columns(row_type: type[Row]) -> list[str]:
     return [field.alias or name for name, field in row_type.model_fields.items()]
 
 
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
 def _parse(where: str, row_type: type[RowType], row: dict[str, str]) -> RowType:
     # DictReader puts surplus cells under None, and None into cells that are not there.
     if None in row or None in row.values():
         much = "many" if None in row else "few"
         raise DatasetError(f"{where}: too {much} cells; allowed: one for each column")
     try:
-        return row_type.model_validate(row)
+        return row_type.model_validate({column: _plain(cell) for column, cell in row.items()})
     except ValidationError as error:
         raise DatasetError(f"{where}: {explain(error, row_type)}") from None

@@ -1,7 +1,6 @@
 """Lists what is in a dataset's folder, with the reason for what cannot be read as a file."""
 
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -10,9 +9,9 @@ from pathlib import Path
 
 from framemix.datasets.origin import DRAWN
 from framemix.errors import DatasetError
+from framemix.text.names import is_utf8, printable
 from framemix.video.containers import is_macos_note
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MACOS_NOTE = "macOS's note of another file, not a video"
 VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
 
@@ -21,8 +20,8 @@ VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
 class Entry:
     """What is at a POSIX path below the root; `reason` says why it is no file, else it is empty.
 
-    Of a path that no table can hold, what is not printable is written as \\xNN. DVC fails at what
-    is not `hashable`, or waits for ever.
+    Of a path that is not printable, the escapes stand here. DVC fails at what is not `hashable`, or
+    waits for ever.
     """
 
     path: str
@@ -48,12 +47,6 @@ def require_hashable(root: Path, key: str) -> None:
             f"{key} = {root}: {stops[0].path}: {stops[0].reason}; DVC cannot hash it{more}; "
             f"move such entries out of the folder"
         )
-
-
-def printable(name: str) -> str:
-    """Return a path with all that a table cannot hold written as \\xNN."""
-    utf8 = os.fsencode(name).decode(errors="backslashreplace")
-    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", utf8)
 
 
 def commonest(reasons: Iterable[str]) -> str:
@@ -82,7 +75,7 @@ def _entry(path: Path, name: str) -> Entry:
     shown = printable(name)
     if shown != name:
         reason = "its name has control characters or is not UTF-8"
-        return Entry(shown, reason, _is_utf8(name))
+        return Entry(shown, reason, is_utf8(name))
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -94,10 +87,6 @@ def _entry(path: Path, name: str) -> Entry:
     if stat.S_ISDIR(mode):
         return Entry(name, f"a {'link to a ' if path.is_symlink() else ''}folder, not a file")
     return Entry(name, "a pipe, socket or device, not a file", hashable=False)
-
-
-def _is_utf8(name: str) -> bool:
-    return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _why(error: OSError) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framemix.errors import FramemixError
-from framemix.jobs.terminal import leave_line, say
+from framemix.jobs.terminal import leave_line, say, say_error
+from framemix.text.names import printable
 
 if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
@@ -98,7 +99,7 @@ def predict(
     results = [*predict_videos(classifier, files, sliding, limits), *unusable]
     if json or csv:
         write = as_json if json else as_csv
-        typer.echo(write(results, classifier.classes, top))
+        print(write(results, classifier.classes, top))  # typer would take escapes out of names
     else:
         say(as_text(results, classifier.classes, top))
     if note := windows_note(results, sliding):
@@ -167,7 +168,7 @@ def export(
     check = export_onnx(model, target, files)
     clips = "clips" if videos else "clips of noise"
     say(
-        f"{target}: at most {check.difference:.1e} from PyTorch's probabilities "
+        f"{printable(str(target))}: at most {check.difference:.1e} from PyTorch's probabilities "
         f"on {check.clips} {clips}"
     )
 
@@ -219,8 +220,9 @@ def explain(
     save_figure(draw_explanation(explanation), picture)
     write_film(video, film, explanation, classifier.mix, None if clip.whole else clip)
     say(
-        f"{explanation.class_name} {explanation.probability:.1%} at {clip.start:.1f} to "
-        f"{clip.end:.1f} s, {explanation.method}: {picture}, {film}"
+        f"{printable(explanation.class_name)} {explanation.probability:.1%} at {clip.start:.1f} to "
+        f"{clip.end:.1f} s, {explanation.method}: {printable(str(picture))}, "
+        f"{printable(str(film))}"
     )
 
 
@@ -299,6 +301,6 @@ def _tell_live(
 def _end_with(errors: list[str]) -> None:
     """Report what could not be used, a line each; the exit code tells that there was any."""
     for error in errors:
-        say(f"error: {error}", error=True)
+        say_error(error)
     if errors:
         raise typer.Exit(1)

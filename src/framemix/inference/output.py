@@ -1,6 +1,5 @@
 """Predictions as text for people, as JSON and as CSV."""
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,8 @@ from framemix.inference.classifier import Probabilities
 from framemix.inference.clips import SLACK, Sliding
 from framemix.inference.live import Seen
 from framemix.inference.prediction import Result
+from framemix.tables import write_rows
+from framemix.text.names import printable
 
 CSV_COLUMNS = ("video", "start_seconds", "end_seconds", "rank", "class", "probability")
 
@@ -29,10 +30,9 @@ def as_text(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
     """Return a line with each video's name, and below it one for each prediction."""
     lines = []
     for result in results:
-        lines.append(str(result.video))
+        lines.append(printable(str(result.video)))
         for said in result.predictions:
-            likely = best(classes, said.probabilities, top)
-            shares = "  ".join(f"{name} {p:.1%}" for name, p in likely)
+            shares = _shares(classes, said.probabilities, top)
             lines.append(f"{said.start:8.1f} - {said.end:5.1f} s  {shares}")
     return "\n".join(lines)
 
@@ -55,16 +55,14 @@ def as_json(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
 def as_csv(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
     """Return a row for each of the likeliest classes of each prediction."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for result in results:
-        writer.writerows(_rows(result, classes, top))
+    rows = (row for result in results for row in _rows(result, classes, top))
+    write_rows(text, [CSV_COLUMNS, *rows])
     return text.getvalue().rstrip("\n")
 
 
 def live_line(seen: Seen, classes: Sequence[str], alarm: Alarm) -> str:
     """Return what is said of a window of a live source, with the alarm where there is one."""
-    likely = "  ".join(f"{name} {p:.1%}" for name, p in best(classes, seen.probabilities, 3))
+    likely = _shares(classes, seen.probabilities, 3)
     level = "" if alarm.level is None else f"  smoothed {alarm.level:.2f}"
     state = "  ALARM" if alarm.active else ""
     skipped = f"  {seen.skipped} skipped" if seen.skipped else ""
@@ -80,6 +78,11 @@ def live_summary(latencies: Sequence[float], skipped: int) -> str:
         f"{len(latencies)} windows, {skipped} skipped; latency {1000 * median(latencies):.0f} ms "
         f"in the median, {1000 * late:.0f} ms for 95 %"
     )
+
+
+def _shares(classes: Sequence[str], probabilities: Probabilities, count: int) -> str:
+    likely = best(classes, probabilities, count)
+    return "  ".join(f"{printable(name)} {p:.1%}" for name, p in likely)
 
 
 def _plain(result: Result, classes: Sequence[str], top: int) -> dict[str, Any]:
@@ -102,4 +105,4 @@ def _rows(result: Result, classes: Sequence[str], top: int) -> Iterator[tuple[An
     for said in result.predictions:
         span = (f"{said.start:.3f}", f"{said.end:.3f}")
         for rank, (name, p) in enumerate(best(classes, said.probabilities, top), 1):
-            yield (result.video, *span, rank, name, f"{p:.6f}")
+            yield (str(result.video), *span, rank, name, f"{p:.6f}")

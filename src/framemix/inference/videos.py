@@ -7,6 +7,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from framemix.errors import VideoError
+from framemix.text.names import is_utf8, printable
 from framemix.video.containers import is_macos_note
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv", ".3gp")
@@ -41,17 +42,14 @@ def search_videos(sources: Sequence[str]) -> dict[Path, str | None]:
 
 def name_problem(name: str) -> str | None:
     """Return what is wrong with a file's name that is not UTF-8, which no decoder takes."""
-    shown = _printable(name)
-    return None if shown == name else f"{shown}: its name is not UTF-8; allowed: another name"
-
-
-def _printable(name: str) -> str:
-    return os.fsencode(name).decode(errors="backslashreplace")
+    if is_utf8(name):
+        return None
+    return f"{printable(name)}: its name is not UTF-8; allowed: another name"
 
 
 def _named_by(source: str) -> Iterator[tuple[Path, str | None]]:
     if problem := name_problem(source):
-        yield Path(_printable(source)), problem
+        yield Path(printable(source)), problem
         return
     path = Path(source)
     if has_magic(source) and not os.path.lexists(source):

@@ -11,6 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from framemix.jobs.terminal import OpenConsole, can_draw, is_terminal, say
+from framemix.text.names import printable
 
 Item = TypeVar("Item")
 
@@ -37,7 +38,7 @@ class _Label(ProgressColumn):
     """What is done; it alone is cut where the terminal is too narrow."""
 
     def render(self, task: Task) -> Text:
-        return Text(task.description, no_wrap=True, overflow="ellipsis")
+        return Text(printable(task.description), no_wrap=True, overflow="ellipsis")
 
 
 class _Pace(ProgressColumn):
@@ -128,4 +129,4 @@ def _lines(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
                 if done < total
                 else f"took {clock(now - start)}"
             )
-            print(f"{label}: {done}/{total}, {rate:.1f}/s, {left}", file=sys.stderr)
+            say(f"{printable(label)}: {done}/{total}, {rate:.1f}/s, {left}", error=True)

@@ -12,8 +12,11 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.console import Console
 
-# Rows of a Markdown table, and the row that parts its head from the others.
+from framemix.text.names import printable
+
+# Rows of a Markdown table, what parts their cells, and what parts its head from the others.
 TABLE_ROW = re.compile(r"\|.*\|")
+BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
 RULE = re.compile(r"\|[\s:|-]+\|")
 HANGING = 2  # columns by which a line's continuation is indented further
 
@@ -27,11 +30,23 @@ class OpenConsole(Console):
 
 
 def say(text: str, *, error: bool = False) -> None:
-    """Print text to stdout, or to stderr, with lines that fit where that is a terminal."""
+    """Print text to stdout, or to stderr, with lines that fit where that is a terminal.
+
+    Names in it that may have more than one line are for `printable` before they come here.
+    """
     stream = sys.stderr if error else sys.stdout
+    text = "\n".join(printable(line) for line in text.split("\n"))
+    # A terminal's encoding may lack letters of a name.
+    encoding = stream.encoding or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     if is_terminal(stream):
         text = fitted(text, Console(file=stream).width)
     print(text, file=stream, flush=True)
+
+
+def say_error(error: str) -> None:
+    """Print an error to stderr, as one line whatever is in it."""
+    say(f"error: {printable(error)}", error=True)
 
 
 def leave_line(stream: TextIO) -> None:
@@ -85,7 +100,7 @@ def _listed(rows: list[str], width: int) -> list[str]:
 
     Cells that have no value are left out.
     """
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    cells = [[cell.strip() for cell in BETWEEN_CELLS.split(row)[1:-1]] for row in rows]
     (_, *names), *body = [
         row for row, line in zip(cells, rows, strict=True) if not RULE.match(line)
     ]

@@ -16,6 +16,7 @@ from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.profiles import apply_profile
+from framemix.text.names import printable
 
 PROFILES, REPORTS = Path("profiles"), Path("reports")
 # Where the stages write: stages/paths.py, which a library cannot import. A test compares them.
@@ -113,7 +114,7 @@ def doctor(
 
         findings += examine_outputs(scratch)
     for finding in findings:
-        say(f"{'ok ' if finding.well else 'BAD'} {finding.line}")
+        say(f"{'ok ' if finding.well else 'BAD'} {printable(finding.line)}")
     raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
 
 

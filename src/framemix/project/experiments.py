@@ -5,7 +5,6 @@ the compared one, are those here now; `runtime`, and of `evaluate` all but `view
 figure. The workspace itself does not count: its settings may be newer than its figures.
 """
 
-import csv
 import json
 import re
 import subprocess
@@ -38,7 +37,7 @@ from framemix.finetuning.settings import Task
 from framemix.metrics.drowsiness import Driver, drowsiness_estimates
 from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
-from framemix.tables import RowType
+from framemix.tables import RowType, parse_table
 
 # Paper A, table 2: val and drowsy accuracy in %; parameters that a 100-class head leaves to train.
 PAPER_TABLE_2 = {
@@ -265,7 +264,7 @@ def _how_to_fill(
 def _read(experiment: Experiment, file: str, row_type: type[RowType]) -> list[RowType]:
     """Return a table of the pipeline as the experiment left it."""
     text = dvc.api.read(file, rev=experiment.revision)
-    return [row_type.model_validate(row) for row in csv.DictReader(StringIO(text))]
+    return parse_table(StringIO(text), file, row_type)
 
 
 def _experiment(entry: Mapping[str, Any]) -> Experiment:

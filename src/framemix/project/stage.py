@@ -15,7 +15,7 @@ from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.jobs.atomic import disk_errors
 from framemix.jobs.lifeline import stop_with_dvc
 from framemix.jobs.progress import end_bars
-from framemix.jobs.terminal import leave_line, say
+from framemix.jobs.terminal import leave_line, say, say_error
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -43,7 +43,7 @@ def run_stage(main: Callable[[], None]) -> None:
 
 
 def _end_with(error: str) -> None:
-    say(f"error: {error}", error=True)
+    say_error(error)
     sys.exit(1)
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
-from framemix.datasets.files import MACOS_NOTE, printable
+from framemix.datasets.files import MACOS_NOTE
 from framemix.datasets.layouts.layout import Found, Layout
 from framemix.errors import DatasetError
+from framemix.text.names import printable
 from framemix.video.containers import is_macos_note
 
 # The lists' names of the subsets. That of the test set has no labels.
