@@ -3,6 +3,7 @@
 import csv
 import sys
 import unicodedata
+from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from framemix import cli
-from framemix.text.names import printable
+from framemix.evaluation.tables import Table
+from framemix.text.names import literal, printable
 from tests.terminal import on_terminal
 from tests.test_terminal import TRACKED
 from tests.tiny_model import write_model, write_video
 
 CLEARS_SCREEN, TWO_LINES = "a\x1b[2Jb", "two\nlines"
+WILD = ("Ba$$in", "_background_", "*all*", "<b>", "&amp;", "a|b", "`x`", "[a](b)", "~~x~~", "\\|")
 
 
 @given(st.text(st.characters()))
@@ -37,6 +41,39 @@ def test_a_name_that_can_be_printed_stays_as_it_is(name: str) -> None:
 
 def test_escapes_are_those_of_python() -> None:
     assert printable("\x1b \n \r \x9b \u202e \udcff") == r"\x1b \n \r \x9b \u202e \xff"
+
+
+class Cells(HTMLParser):
+    """The text of each cell of a page's tables."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ("table", "thead", "tbody", "tr", "th", "td"), tag
+        if tag in ("th", "td"):
+            self.cells.append("")
+
+    def handle_data(self, text: str) -> None:
+        if self.cells:
+            self.cells[-1] += text.strip("\n")
+
+
+def test_a_table_in_markdown_shows_names_as_they_are() -> None:
+    rows = [[name, "1.0"] for name in (*WILD, "Jump_Rope", TWO_LINES)]
+    text = Table(["class", "top-1, %"], rows).markdown()
+    page = MarkdownIt("commonmark").enable("table").render(text)
+    shown = [cell for row in rows for cell in (printable(row[0]), row[1])]
+    assert Cells(page).cells == ["class", "top-1, %", *shown]
+    assert "| Jump_Rope | 1.0 |" in text  # as it was, where that is harmless
+
+
+@pytest.mark.parametrize("name", WILD)
+def test_a_name_in_a_line_of_markdown_is_no_markup(name: str) -> None:
+    page = MarkdownIt("commonmark").render(f"Without: {literal(name)}, {literal(name)}.")
+    assert page.count("<") == 2  # a paragraph's alone
 
 
 # Commands

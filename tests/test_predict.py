@@ -308,7 +308,7 @@ def test_the_timeline_has_the_classes_that_are_likeliest_at_some_time() -> None:
         for start, probabilities in zip((0.0, 1.0), chances, strict=True)
     ]
     (axes,) = draw_timeline(windows, list("abcdefg")).axes
-    assert [line.get_label() for line in axes.lines] == list("bcdef")
+    assert [name.get_text() for name in axes.get_legend().get_texts()] == list("bcdef")
     for line, values in zip(axes.lines, np.transpose(chances)[1:], strict=False):
         np.testing.assert_allclose(line.get_xydata(), np.c_[[1.0, 2.0], values])
     assert axes.get_xlim() == (0, 3)

@@ -99,7 +99,7 @@ def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(
         ("open('none/table.csv', 'w')", "none/table.csv: No such file or directory"),
         ("open('two\\nlines/\x1b[2J')", "two\\nlines/\\x1b[2J: No such file or directory"),
         (
-            "from framemix.errors import DatasetError; raise DatasetError('x\\r\x1b[2J: is empty\\nSee')",
+            "import framemix.errors as e; raise e.DatasetError('x\\r\x1b[2J: is empty\\nSee')",
             "x\\r\\x1b[2J: is empty\\nSee",
         ),
     ],

@@ -13,6 +13,7 @@ from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.inference.classifier import Classifier, classifier_of
 from framemix.inference.clips import Sliding, rolling_mix
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model
+from framemix.text.names import literal
 
 FPS = 30.0
 WINDOW = 5.0  # seconds: 150 frames
@@ -83,7 +84,7 @@ def table(costs: Mapping[str, LiveCost]) -> str:
 def _line(named: tuple[str, LiveCost]) -> str:
     name, cost = named
     return (
-        f"| {name} | {1000 * cost.frame:.2f} | {1000 * cost.window:.1f} "
+        f"| {literal(name)} | {1000 * cost.frame:.2f} | {1000 * cost.window:.1f} "
         f"| {1000 * cost.network:.1f} | {cost.windows_a_second:.1f} | {1000 * cost.latency:.0f} |"
     )
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import draw_explanation
-from framemix.jobs.atomic import replacing
 from framemix.metrics.drowsiness import Bin
+from framemix.text.pictures import legible, save_picture
 
 # Shapes: K classes, S segments, H height, W width.
 
@@ -44,7 +44,7 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
         _limit(axes, history)
         axes.legend(frameon=False)
     figure.supylabel("loss", fontsize=9)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _limit(axes: Axes, history: History) -> None:
@@ -71,8 +71,9 @@ def confusion_matrix(
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(classes))
-    axes.set_xticks(ticks, classes, rotation=90, fontsize=9 if few else 6)
-    axes.set_yticks(ticks, classes, fontsize=9 if few else 6)
+    names = [legible(name) for name in classes]
+    axes.set_xticks(ticks, names, rotation=90, fontsize=9 if few else 6)
+    axes.set_yticks(ticks, names, fontsize=9 if few else 6)
     axes.set(xlabel="predicted", ylabel="true")
     figure.suptitle(title, fontsize=9)
     if few:
@@ -80,7 +81,7 @@ def confusion_matrix(
             colour = "white" if shares[true, predicted] > 0.5 else "black"
             text = str(counts[true, predicted])
             axes.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=8)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 @styled
@@ -100,7 +101,7 @@ def reliability_plot(bins: Sequence[Bin], path: Path) -> None:
     below.bar(said, [one.clips for one in bins], width=0.03, color=TRAIN)
     below.set(xlabel="p(drowsy)", ylabel="clips")
     below.yaxis.get_major_locator().set_params(integer=True)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 @styled
@@ -115,25 +116,19 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
             axes.imshow(clip[segment])
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-        row[0].set_title(name, loc="left", fontsize=8)
+        row[0].set_title(legible(name), loc="left", fontsize=8)
     for axes, segment in zip(grid[-1], shown, strict=True):
         axes.set_xlabel(f"segment {segment + 1} of {segments}", fontsize=7)
     figure.suptitle(how, fontsize=9)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 @styled
 def explained(explanation: Explanation, path: Path) -> None:
     """Show what in a clip an answer draws on."""
-    _save(draw_explanation(explanation), path)
+    save_picture(draw_explanation(explanation), path)
 
 
 def _panels(figure: Figure, count: int) -> Sequence[mpl.axes.Axes]:
     panels: Sequence[mpl.axes.Axes] = figure.subplots(1, count, squeeze=False)[0]
     return panels
-
-
-def _save(figure: Figure, path: Path) -> None:
-    # Without the version of matplotlib in the file, the same picture is the same bytes.
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120, metadata={"Software": None})

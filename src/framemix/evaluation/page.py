@@ -28,6 +28,7 @@ from framemix.metrics.drowsiness import by_subject
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
 from framemix.models.trained_on import TrainedOn, caveat
+from framemix.text.names import literal, printable
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def _write(path: Path, template: str, **content: Any) -> None:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"literal": literal, "printable": printable}
     write_text(path, environment.get_template(template).render(content))
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from framemix.metrics.drowsiness import SubjectRow
 from framemix.metrics.intervals import Estimate, wilson
 from framemix.tables import MaybeFloat, MaybeInt, Row
+from framemix.text.names import literal
 
 # Paper A, table 1: val accuracy in %, epochs, minutes an epoch; parameters of its networks.
 PAPER_TABLE_1 = {
@@ -43,9 +44,9 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """Return the table in Markdown, a line a row."""
+        """Return the table in Markdown, a line a row, which shows the cells as they are."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        return "\n".join(f"| {' | '.join(map(literal, cells))} |" for cells in lines)
 
 
 class ClassRow(Row):

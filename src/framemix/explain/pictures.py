@@ -13,6 +13,7 @@ from PIL import Image
 from framemix.explain.explanation import Explanation
 from framemix.explain.links import Links, Place
 from framemix.mixing import Pixels
+from framemix.text.pictures import legible
 
 MOST_SEGMENTS = 8
 MOST_COVER = 0.65  # of the picture by the colour where relevance is highest
@@ -36,7 +37,8 @@ def draw_explanation(explanation: Explanation) -> Figure:
     labels = ("as seen", explanation.method, "strongest links")
     for axes, label in zip(grid[:, 0], labels, strict=False):
         axes.set_ylabel(label, fontsize=8)
-    figure.suptitle(f"{explanation.class_name}: {explanation.probability:.1%}", fontsize=10)
+    name = legible(explanation.class_name)
+    figure.suptitle(f"{name}: {explanation.probability:.1%}", fontsize=10)
     return figure
 
 

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from framemix.frame_mixup.intervals import Mean
-from framemix.jobs.atomic import replacing
+from framemix.text.pictures import save_picture
 
 COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
 
@@ -44,9 +44,7 @@ def direction_plot(panels: Sequence[Panel], path: Path) -> None:
         axes.minorticks_off()
         axes.legend(frameon=False, loc="lower right")
     figure.supylabel("direction told, %", fontsize=9)
-    # Without the version of matplotlib in the file, the same picture is the same bytes.
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120, metadata={"Software": None})
+    save_picture(figure, path)
 
 
 def _draw(axes: mpl.axes.Axes, line: Line) -> None:

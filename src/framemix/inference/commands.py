@@ -198,9 +198,9 @@ def explain(
     from framemix.inference.loading import say_caveat, sliding_for
     from framemix.inference.prediction import likeliest
     from framemix.inference.targets import check_target
-    from framemix.inference.timeline import save_figure
     from framemix.inference.videos import name_problem
     from framemix.models import load_model
+    from framemix.text.pictures import save_picture
 
     if problem := name_problem(str(video)):
         raise FramemixError(problem)
@@ -217,7 +217,7 @@ def explain(
         classifier, isolated_clips(video, classifier.mix, sliding, USUAL_LIMITS), class_name
     )
     explanation = explain_clip(trained, clip.mixed, class_name)
-    save_figure(draw_explanation(explanation), picture)
+    save_picture(draw_explanation(explanation), picture)
     write_film(video, film, explanation, classifier.mix, None if clip.whole else clip)
     say(
         f"{printable(explanation.class_name)} {explanation.probability:.1%} at {clip.start:.1f} to "
@@ -271,10 +271,11 @@ def _picture(
 ) -> None:
     """Draw a video's timeline, and write the video with its classes on it, where asked for."""
     from framemix.inference import overlay
-    from framemix.inference.timeline import draw_timeline, save_figure
+    from framemix.inference.timeline import draw_timeline
+    from framemix.text.pictures import save_picture
 
     if plot:
-        save_figure(draw_timeline(result.predictions, classes), plot)
+        save_picture(draw_timeline(result.predictions, classes), plot)
     if annotate:
         overlay.annotate(result.video, annotate, result.predictions, classes, top, limits)
 

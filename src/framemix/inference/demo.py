@@ -34,6 +34,8 @@ from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.terminal import leave_line, say
 from framemix.models import load_model
 from framemix.models.input import to_rgb
+from framemix.text.names import literal, printable
+from framemix.text.pictures import save_picture
 from framemix.video.reading import describe
 
 LARGEST_UPLOAD = 200 * 2**20  # bytes
@@ -74,7 +76,7 @@ class Analyser:
         except FramemixError as error:
             reason = str(error).replace(str(path), path.name)
             what = "model" if isinstance(error, ModelError) else "video"
-            return f"**This {what} cannot be used:** {reason}", None, None, None, None
+            return f"**This {what} cannot be used:** {literal(reason)}", None, None, None, None
 
     def _answer(self, path: Path) -> Answer:
         seconds = isolated(describe, path, LIMITS).seconds
@@ -103,8 +105,8 @@ class Analyser:
         explanation = explain_clip(self.model, telling.mixed, classes[self._label(said)])
         windows = "1 window" if len(predictions) == 1 else f"{len(predictions)} windows"
         return (
-            f"**{path.name}**, {windows}; below, {telling.start:.1f} to "
-            f"{telling.end:.1f} s, where {explanation.class_name} is likeliest",
+            f"**{literal(path.name)}**, {windows}; below, {telling.start:.1f} to "
+            f"{telling.end:.1f} s, where {literal(explanation.class_name)} is likeliest",
             dict(zip(classes, mean.tolist(), strict=True)),
             _picture(draw_timeline(predictions, classes)),
             _strip(telling),
@@ -200,7 +202,7 @@ def _page(gradio: Any, analyse: Analyser, clips: Sequence[Path]) -> Any:
 
 
 def _label(clip: Path) -> str:
-    return f"{clip.parent.name}/{clip.name}"
+    return printable(f"{clip.parent.name}/{clip.name}")
 
 
 def _rendered(folder: Path, classes: Sequence[str]) -> Iterator[Path]:
@@ -227,7 +229,7 @@ def _strip(clip: Clip) -> Image.Image:
 
 def _picture(figure: Figure) -> Image.Image:
     file = BytesIO()
-    figure.savefig(file, dpi=120, format="png")
+    save_picture(figure, file)
     return Image.open(file)
 
 

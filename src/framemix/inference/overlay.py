@@ -7,13 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from framemix.inference.clips import FRAMES, USUAL_LIMITS, frame_rate
 from framemix.inference.output import best
 from framemix.inference.prediction import Prediction
 from framemix.jobs.isolation import Limits, isolated, isolated_items
 from framemix.mixing import Pixels
+from framemix.text.pictures import lettered
 from framemix.video.live import live_frames
 from framemix.video.reading import describe
 from framemix.video.writing import video_writer
@@ -56,8 +57,7 @@ def write_lines(frame: Pixels, lines: Sequence[str]) -> Pixels:
     picture = Image.fromarray(frame)
     letters = max(SMALLEST_LETTERS, frame.shape[0] // 20)
     draw = ImageDraw.Draw(picture, "RGBA")
-    font = ImageFont.load_default(letters)
-    text, margin = "\n".join(lines), letters // 2
+    (text, font), margin = lettered(lines, letters), letters // 2
     left, upper, right, lower = draw.multiline_textbbox((margin, margin), text, font=font)
     draw.rectangle((left - margin, upper - margin, right + margin, lower + margin), fill=SHADE)
     draw.multiline_text((margin, margin), text, font=font, fill=TEXT)

@@ -1,13 +1,12 @@
 """The picture of a timeline: what a model says of a video, second by second."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from framemix.inference.prediction import Prediction
-from framemix.jobs.atomic import replacing
+from framemix.text.pictures import legible
 
 MOST_LINES = 5  # more cannot be told apart
 
@@ -23,16 +22,13 @@ def draw_timeline(predictions: Sequence[Prediction], classes: Sequence[str]) -> 
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     axes = figure.add_subplot()
     for k in shown:
-        axes.plot(seconds, probabilities[:, k], marker=".", label=classes[k])
+        axes.plot(seconds, probabilities[:, k], marker=".", label=str(k))
     window = predictions[0].end - predictions[0].start
     axes.set(xlabel=f"seconds (middle of a window of {window:.1f} s)", ylabel="probability")
     axes.set(ylim=(-0.02, 1.02), xlim=(0, predictions[-1].end))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend = axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    # Not as labels: a legend leaves out those that begin with an underscore.
+    for text, k in zip(legend.get_texts(), shown, strict=True):
+        text.set_text(legible(classes[k]))
     return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a picture; the same figure is the same bytes."""
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120, metadata={"Software": None})
