@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,14 +30,18 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def served(folder: Path, model: Path, *arguments: object) -> Iterator[str]:
-    """Serve the demo; yield its address. `folder` gets uploads and connections.txt."""
+def served(folder: Path, model: Path, *arguments: object, **env: str) -> Iterator[str]:
+    """Serve the demo; yield its address. `folder` gets connections.txt, and tmp with uploads.
+
+    It is ended as a system does that shuts down.
+    """
+    (folder / "tmp").mkdir(exist_ok=True)
     code = WATCHED.format(log=str(folder / "connections.txt"))
     server = subprocess.Popen(
         [sys.executable, "-c", code, "demo", str(model), "--port", "0", *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "GRADIO_TEMP_DIR": str(folder / "uploads")},
+        env={**os.environ, "TMPDIR": str(folder / "tmp"), **env},
     )
     try:
         assert server.stdout is not None
@@ -44,8 +49,12 @@ def served(folder: Path, model: Path, *arguments: object) -> Iterator[str]:
         assert found
         yield found.group(1)
     finally:
-        server.kill()
-        server.wait()
+        server.terminate()
+        try:
+            code = server.wait(timeout=60)
+        finally:
+            server.kill()
+    assert code == 128 + signal.SIGTERM
 
 
 class Visit:

@@ -1,12 +1,18 @@
 """The demo page, in a real browser: a video is dropped, the result appears, nothing leaks."""
 
+import asyncio
+import json
 import re
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from secrets import token_hex
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -14,6 +20,8 @@ import pytest
 from framemix.errors import FramemixError, ModelError
 from framemix.inference.clips import USUAL_LIMITS, Sliding
 from framemix.inference.demo import Analyser, serve
+from framemix.inference.extras import load_extra
+from framemix.inference.guard import Guard, delete_older, is_open
 from framemix.inference.loading import load_classifier
 from framemix.inference.prediction import predict_videos
 from tests.browser import Visit, chromium, served
@@ -34,12 +42,41 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Elsewhere:
+    """Another place: a server that counts who connects to it."""
+
+    def __init__(self) -> None:
+        self.visits = 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        Thread(target=self._count, daemon=True).start()
+
+    def _count(self) -> None:
+        while True:
+            visitor, _ = self.socket.accept()
+            self.visits += 1
+            visitor.close()
+
+
 @pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
+def elsewhere() -> Elsewhere:
+    return Elsewhere()
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path, elsewhere: Elsewhere) -> Iterator[str]:
+    """The demo, where proxies are set, after another one that was killed."""
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
+    dead = folder / "tmp/framemix-demo-dead"
+    (dead / "uploads").mkdir(parents=True)
+    (dead / ".lock").touch()
+    (dead / "uploads/face.mp4").write_bytes(b"someone")
+    proxies = {f"{kind}_proxy": elsewhere.address for kind in ("http", "https")}
+    proxies["all_proxy"] = "socks5://127.0.0.1:9"
     arguments = (folder / "offered.mp4", "--window", 4)
-    with served(folder, folder / "model.safetensors", *arguments) as address:
+    with served(folder, folder / "model.safetensors", *arguments, **proxies) as address:
         yield address
+    assert list((folder / "tmp").iterdir()) == []  # neither uploads nor pictures
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +129,9 @@ def test_a_clip_can_be_clicked(visit: Visit) -> None:
 
 
 def test_neither_page_nor_server_asks_anything_of_another_place(
-    visit: Visit, address: str, folder: Path
+    visit: Visit, address: str, folder: Path, elsewhere: Elsewhere
 ) -> None:
+    before = len((folder / "connections.txt").read_text().splitlines())
     visit.page.get_by_role("button", name="offered.mp4").click()
     visit.pictures()
     time.sleep(2)  # for what is fetched late
@@ -102,8 +140,9 @@ def test_neither_page_nor_server_asks_anything_of_another_place(
     policy = visit.page.request.get(address).headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert not [text for text in visit.complaints if "Content Security Policy" in text]
-    lines = (folder / "connections.txt").read_text().splitlines()
+    lines = (folder / "connections.txt").read_text().splitlines()[before:]
     assert not [line for line in lines if not re.search("127.0.0.1|localhost|::1|0.0.0.0", line)]
+    assert elsewhere.visits == 0
 
 
 def test_another_kind_of_file_is_refused(visit: Visit, folder: Path) -> None:
@@ -111,6 +150,168 @@ def test_another_kind_of_file_is_refused(visit: Visit, folder: Path) -> None:
     visit.page.get_by_text(re.compile("invalid file type", re.IGNORECASE)).first.wait_for(
         timeout=30_000
     )
+
+
+# What others send
+
+
+def ask(
+    address: str, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, str]:
+    """Return the status and the text of an answer."""
+    connection = HTTPConnection(urlsplit(address).netloc, timeout=60)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, given)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("localhost:1", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:1", 200),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example:7860", 403),
+        ("192.168.0.1", 403),
+        ("[", 403),
+        ("", 403),
+    ],
+)
+def test_a_page_is_answered_under_its_own_name_alone(address: str, name: str, status: int) -> None:
+    assert ask(address, "GET", "/", Host=name)[0] == status
+
+
+def test_a_form_of_another_site_is_refused(address: str) -> None:
+    for origin in ("http://evil.example", "null"):
+        status, reason = ask(address, "POST", "/gradio_api/upload", b"", Origin=origin)
+        assert status == 403
+        assert reason.startswith("Origin: ")
+    assert ask(address, "GET", "/", Origin="http://localhost:1")[0] == 200
+
+
+def answer_to(address: str, file: dict[str, Any]) -> str:
+    """Return what the server says, as it says it, to a file that the page has uploaded."""
+    config = json.loads(ask(address, "GET", "/config")[1])
+    (upload,) = [one for one in config["dependencies"] if one["targets"][0][1] == "upload"]
+    session = token_hex(4)
+    call = {"data": [file], "fn_index": upload["id"], "session_hash": session}
+    kind = {"Content_Type": "application/json"}
+    asked = ask(address, "POST", "/gradio_api/queue/join", json.dumps(call).encode(), **kind)
+    assert asked[0] == 200
+    said = ask(address, "GET", f"/gradio_api/queue/data?session_hash={session}")[1]
+    return re.sub(r'(":) ', r"\1", said)
+
+
+def uploaded(address: str, content: bytes) -> Path:
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+    kind = {"Content_Type": "multipart/form-data; boundary=x"}
+    body = part + content + b"\r\n--x--\r\n"
+    status, answer = ask(address, "POST", "/gradio_api/upload", body, **kind)
+    assert status == 200
+    return Path(*json.loads(answer))
+
+
+def test_an_uploaded_video_is_answered_with_pictures_that_lie_beside_it(
+    address: str, folder: Path
+) -> None:
+    path = uploaded(address, (folder / "long.mp4").read_bytes())
+    said = answer_to(address, {"path": str(path), "meta": {"_type": "gradio.FileData"}})
+    assert '"success":true' in said
+    assert "**a.mp4**, 5 windows" in said
+    pictures = set(re.findall(r'"path":"([^"]+\.png)"', said))
+    assert len(pictures) == 3
+    for picture in pictures:
+        assert Path(picture).is_relative_to(path.parents[1])
+        assert ask(address, "GET", f"/gradio_api/file={picture}")[0] == 200
+
+
+@pytest.mark.parametrize("key", ["path", "url"])
+def test_a_url_in_place_of_a_file_is_not_fetched(
+    address: str, elsewhere: Elsewhere, key: str
+) -> None:
+    for url in (f"{elsewhere.address}/a.mp4", "http://example.com/a.mp4"):
+        file = {"path": "a.mp4", "meta": {"_type": "gradio.FileData"}, key: url}
+        assert '"success":false' in answer_to(address, file)
+        assert ask(address, "GET", f"/gradio_api/file={url}")[0] != 200
+    assert elsewhere.visits == 0
+
+
+def test_uploads_lie_where_nobody_else_looks(address: str, folder: Path) -> None:
+    file = uploaded(address, b"someone else")
+    assert file.read_bytes() == b"someone else"
+    (private,) = (folder / "tmp").iterdir()  # that of the killed demo is gone
+    assert private in file.parents
+    assert private.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "reason"),
+    [
+        ("upload", {"Content_Length": "999000000"}, 413, "953 MB; allowed: at most 201 MB"),
+        ("upload", {"Transfer_Encoding": "chunked"}, 411, "allowed: one with Content-Length"),
+        ("queue/join", {"Content_Length": "9000000"}, 413, "9 MB; allowed: at most 1 MB"),
+    ],
+)
+def test_what_is_too_large_is_refused_before_it_comes(
+    address: str, path: str, headers: dict[str, str], status: int, reason: str
+) -> None:
+    answer = ask(address, "POST", f"/gradio_api/{path}", None, **headers)
+    assert answer == (status, answer[1])
+    assert reason in answer[1]
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Guard:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        (tmp_path / scope["path"].strip("/").replace("/", "-")).write_bytes(bytes(60))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    return Guard(app, host="0.0.0.0", folder=tmp_path)
+
+
+def status_of(guard: Guard, host: str = "localhost", length: int = 60) -> int:
+    headers = [(b"host", host.encode()), (b"content-length", b"%d" % length)]
+    scope = {"type": "http", "path": "/upload", "headers": headers}
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(guard(scope, None, send))
+    status: int = sent[0]["status"]
+    return status
+
+
+def test_all_uploads_together_have_a_limit(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framemix.inference.guard.MOST_UPLOADS", 100)
+    assert [status_of(guard), status_of(guard)] == [200, 413]
+    delete_older(tmp_path, 60)
+    assert status_of(guard) == 413
+    delete_older(tmp_path, -1)  # those of a second to come
+    assert status_of(guard) == 200
+
+
+def test_a_page_for_the_network_is_answered_under_addresses_and_the_machines_name(
+    guard: Guard,
+) -> None:
+    own = socket.gethostname().lower()
+    assert {status_of(guard, host) for host in ("192.168.0.1:80", "[fe80::1]", own)} == {200}
+    assert status_of(guard, "evil.example") == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("0.0.0.0", True), ("::", True), ("192.168.0.1", True), ("box.lan", True)]
+    + [(host, False) for host in ("127.0.0.1", "::1", "localhost", "127.1.2.3")],
+)
+def test_an_address_that_others_can_reach_is_told_from_this_machines(
+    host: str, expected: bool
+) -> None:
+    assert is_open(host) == expected
 
 
 def test_an_answer_names_no_folder_of_this_machine(folder: Path) -> None:
@@ -151,6 +352,18 @@ def test_a_port_that_is_taken_is_told(folder: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(FramemixError, match=f"--port {port}: the page cannot be served there"):
             serve(folder / "model.safetensors", [], host="127.0.0.1", port=port, window=5.0)
+
+
+@pytest.mark.parametrize("package", ["gradio", "onnxruntime"])
+def test_a_package_that_is_there_but_broken_is_not_called_missing(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{package}.py").write_text("import socksio_that_is_not_here")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    with pytest.raises(ModelError, match=f"{package} cannot be loaded: No module named") as caught:
+        load_extra(package, extra="demo", what="demo")
+    assert "not installed" not in str(caught.value)
 
 
 def test_without_the_extra_the_command_says_what_to_install(

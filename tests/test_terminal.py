@@ -203,12 +203,15 @@ def test_ctrl_c_ends_watching_with_a_summary(folder: Path) -> None:
     assert "skipped; latency" in shown.lines[-1]
 
 
-def test_the_demo_starts_and_ends_with_ctrl_c(folder: Path) -> None:
+def test_the_demo_starts_and_ends_with_ctrl_c(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     shown = on_terminal(
-        [*FRAMEMIX, "demo", MODEL, "videos/01.mp4", "--port", "0"],
+        [*FRAMEMIX, "demo", MODEL, "--port", "0", "--host", "0.0.0.0"],
         folder,
-        ctrl_c_after="Ctrl-C",
+        env={"TMPDIR": str(tmp_path)},
+        ctrl_c_after="network",
     )
     assert shown.code in (0, 130)
     assert_readable(shown)
+    assert "warning: --host 0.0.0.0: anyone on the network can use the page" in shown.text
+    assert list(tmp_path.iterdir()) == []

@@ -1,17 +1,15 @@
 """A local web page around a model: drop a video, see what the model sees of it and says.
 
-Nothing leaves the machine: no telemetry, no fonts or scripts from elsewhere, and a policy with
-every answer by which browsers refuse any.
+Nothing leaves the machine: no telemetry, no fonts or scripts from elsewhere.
 """
 
 import os
 import sys
-import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -21,16 +19,27 @@ from PIL import Image
 
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
 from framemix.datasets.sample.faces import FaceVideo
-from framemix.errors import FramemixError, ModelError, VideoError
+from framemix.errors import FramemixError, VideoError
 from framemix.explain.explanation import explain_clip
 from framemix.explain.pictures import draw_explanation
 from framemix.inference.classifier import Probabilities, classifier_of
 from framemix.inference.clips import Clip, isolated_clips
+from framemix.inference.extras import load_extra
+from framemix.inference.guard import (
+    KEPT,
+    LARGEST_UPLOAD,
+    Guard,
+    delete_older,
+    is_open,
+    offline,
+    private_folder,
+)
 from framemix.inference.loading import live_sliding, say_caveat
 from framemix.inference.prediction import Prediction, predict_clips
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import SUFFIXES
 from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.lifeline import cleaning_up
 from framemix.jobs.terminal import leave_line, say
 from framemix.models import load_model
 from framemix.models.input import to_rgb
@@ -38,12 +47,9 @@ from framemix.text.names import literal, printable
 from framemix.text.pictures import save_picture
 from framemix.video.reading import describe
 
-LARGEST_UPLOAD = 200 * 2**20  # bytes
 LONGEST_VIDEO = 600.0  # seconds
 LIMITS = Limits(seconds=60, memory_mb=2048, names=(None, None))
-KEPT = 600  # seconds that an upload stays on the disk
-# Gradio's scripts are inline; nothing may come from another place.
-POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'"
+SWEEP = 60  # seconds from one look for old uploads to the next
 INTRODUCTION = """# framemix
 Drop a video, or click a clip below it: what the model says of it, what it sees of it, and what of
 that its answer draws on. Research code, not a safety device."""
@@ -118,15 +124,21 @@ def serve(
     model: Path, clips: Sequence[Path], *, host: str, port: int, window: float | None
 ) -> None:
     """Serve the page until Ctrl-C. Raises ModelError without the extra, or for the model."""
-    gradio = _gradio()
-    analyse = Analyser(model, window)
-    with tempfile.TemporaryDirectory() as folder:
-        offered = clips or list(_rendered(Path(folder), analyse.classifier.classes))
+    with cleaning_up(), private_folder() as folder:
+        uploads = folder / "uploads"
+        gradio = _gradio(uploads)
+        analyse = Analyser(model, window)
+        offered = clips or list(_rendered(folder, analyse.classifier.classes))
         page = _page(gradio, analyse, offered)
         try:
-            url = _launch(page, gradio, host, port)
-            say(f"serving {model} at {url}; Ctrl-C ends it")
-            Event().wait()
+            url = _launch(page, gradio, host, port, uploads)
+            say(f"serving {printable(str(model))} at {url}; Ctrl-C ends it")
+            if is_open(host):
+                say(f"warning: --host {host}: anyone on the network can use the page")
+            with offline():
+                while True:
+                    time.sleep(SWEEP)
+                    delete_older(uploads, KEPT)
         except KeyboardInterrupt:
             leave_line(sys.stdout)
         finally:
@@ -134,18 +146,19 @@ def serve(
             page.close(verbose=False)
 
 
-def _launch(page: Any, gradio: Any, host: str, port: int) -> str:
+def _launch(page: Any, gradio: Any, host: str, port: int, uploads: Path) -> str:
     """Serve the page beside this thread, and return its address."""
+    guard = {"host": host.lower(), "folder": uploads}
     try:
         _, url, _ = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port or None,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
             max_file_size=LARGEST_UPLOAD,
             theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-            app_kwargs={"middleware": [(_Guard, (), {})], "docs_url": None, "redoc_url": None},
+            app_kwargs={"middleware": [(Guard, (), guard)], "docs_url": None, "redoc_url": None},
             footer_links=[],
             ssr_mode=False,
             enable_monitoring=False,
@@ -160,22 +173,18 @@ def _launch(page: Any, gradio: Any, host: str, port: int) -> str:
     return str(url)
 
 
-def _gradio() -> Any:
-    # Before the import, which reads it.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
-        import gradio
-    except ImportError:
-        raise ModelError(
-            "demo: needs packages that are not installed; run: pip install 'framemix[demo]'"
-        ) from None
-    return gradio
+def _gradio(uploads: Path) -> Any:
+    # Before the import, which reads them. It asks its own page, which no proxy can reach.
+    os.environ |= {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": str(uploads),
+        "no_proxy": "*",
+    }
+    return load_extra("gradio", extra="demo", what="demo")
 
 
 def _page(gradio: Any, analyse: Analyser, clips: Sequence[Path]) -> Any:
-    with gradio.Blocks(
-        title="framemix", analytics_enabled=False, delete_cache=(KEPT, KEPT)
-    ) as page:
+    with gradio.Blocks(title="framemix", analytics_enabled=False) as page:
         gradio.Markdown(INTRODUCTION)
         with gradio.Row():
             with gradio.Column():
@@ -231,19 +240,3 @@ def _picture(figure: Figure) -> Image.Image:
     file = BytesIO()
     save_picture(figure, file)
     return Image.open(file)
-
-
-class _Guard:
-    """Adds the policy to every answer of the server."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def guarded(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", POLICY.encode())
-                message["headers"] = [*message["headers"], policy]
-            await send(message)
-
-        await self.app(scope, receive, guarded)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from framemix.errors import ModelError
 from framemix.inference.classifier import classifier_of, mix_of
 from framemix.inference.clips import USUAL_LIMITS, isolated_clips
+from framemix.inference.extras import load_extra
 from framemix.inference.onnx_file import (
     CLASSES_KEY,
     INPUT,
@@ -76,13 +76,8 @@ class _Whole(nn.Module):
 
 
 def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 (torch's exporter needs it)
-    except ImportError:
-        raise ModelError(
-            "export: needs packages that are not installed; run: pip install 'framemix[export]'"
-        ) from None
+    onnx = load_extra("onnx", extra="export", what="export")
+    load_extra("onnxscript", extra="export", what="export")  # torch's exporter needs it
     # Two clips: an example of one would fix the batch at one.
     example = torch.stack([clip, clip])
     # It warns of torchvision's operators, which nothing here needs.

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, Json, ValidationError
 
 from framemix.errors import ModelError, one_line, some_of
 from framemix.inference.classifier import Classifier, Probabilities, mix_of
+from framemix.inference.extras import load_extra
 from framemix.mixing import Pixels
 from framemix.models.trained_on import TrainedOn
 from framemix.validation import explain
@@ -36,6 +37,8 @@ class Metadata(BaseModel):
 
 def load_onnx(path: Path) -> Classifier:
     """Return the classifier in an ONNX file. Raises ModelError, naming the file."""
+    for package in ("onnx", "onnxruntime"):
+        load_extra(package, extra="export", what=str(path))
     try:
         session = _session(path)
         metadata = _metadata(session)
@@ -55,13 +58,9 @@ def load_onnx(path: Path) -> Classifier:
 
 
 def _session(path: Path) -> "InferenceSession":
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError:
-        raise ModelError(
-            "needs packages that are not installed; run: pip install 'framemix[export]'"
-        ) from None
+    import onnx
+    import onnxruntime
+
     if not path.is_file():
         raise ModelError("no such model file")
     options = onnxruntime.SessionOptions()

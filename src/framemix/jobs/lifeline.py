@@ -3,9 +3,12 @@
 import ctypes
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import psutil
 
@@ -44,6 +47,22 @@ def stop_with_dvc() -> None:
     if "DVC_STAGE" in os.environ:
         ancestors = (p for p in psutil.Process().parents() if p.name() not in SHELLS)
         _watch(next(ancestors, None), lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+@contextmanager
+def cleaning_up() -> Iterator[None]:
+    """Have SIGTERM and a terminal that closes end this process as an error does: it cleans up."""
+    asked = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _exit) for number in asked}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _watch(process: psutil.Process | None, on_death: Callable[[], None]) -> None:
