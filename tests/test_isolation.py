@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import resource
 import select
 import shutil
@@ -122,6 +123,35 @@ def test_a_subprocess_of_other_limits_is_not_used_again():
     assert isolated(identity, Path("a.avi"), Limits(30, 256))
     with pytest.raises(VideoError, match=r"^b\.avi: decoding took more than 0\.5 s"):
         isolated(dawdle, Path("b.avi"), Limits(0.5, 256))
+
+
+CONFINED = """
+from pathlib import Path
+from framemix.errors import FramemixError, VideoError
+from framemix.jobs.isolation import Limits, isolated
+from test_isolation import misbehave
+
+for name in ("good", "hoard", "abort"):
+    try:
+        print(isolated(misbehave, Path(name), Limits(30, 100_000)))
+    except FramemixError as error:
+        print(type(error) is not VideoError, error)
+"""
+
+
+def confined(kilobytes: int) -> subprocess.CompletedProcess[str]:
+    """Run what isolates in a shell that allows each process so much memory."""
+    command = f"ulimit -v {kilobytes}; exec {sys.executable} -c '{CONFINED}'"
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    env = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True)
+
+
+def test_no_file_is_blamed_for_the_memory_that_a_shell_denies():
+    good, hoard, abort = confined(4_000_000).stdout.splitlines()
+    assert good == "good"
+    assert re.match(r"True decoding needs more than the \d+ MB of memory that `ulimit -v`", hoard)
+    assert re.match(r"True the decoder crashed \(SIGABRT\), maybe as `ulimit -v` leaves", abort)
 
 
 @pytest.mark.parametrize("what", ["hang", "hoard"])

@@ -1,10 +1,12 @@
 """`framemix watch`: what users may rely on while a video comes in."""
 
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import av
@@ -285,6 +287,34 @@ def test_a_source_that_cannot_be_opened_is_one_line(source: str, message: str, h
     done = run(here / "model.safetensors", source)
     assert done.exit_code == 1
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_a_stream_that_falls_silent_is_one_line_that_says_so(
+    share: float, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framemix.video.live.PATIENCE", 1.0)
+    noise = np.random.default_rng(0).integers(0, 256, (60, 48, 64, 3), np.uint8)
+    with video_writer(tmp_path / "a.avi", width=64, height=48, fps=FPS, codec="xvid") as write:
+        for frame in noise:
+            write(frame)
+    content = (tmp_path / "a.avi").read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def send_a_part() -> None:
+            visitor, _ = server.accept()
+            part = content[: int(share * len(content))]
+            visitor.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + part)
+            ended.wait()
+            visitor.close()
+
+        ended = Event()
+        Thread(target=send_a_part).start()
+        source = f"http://127.0.0.1:{server.getsockname()[1]}/a.avi"
+        done = run(here / "model.safetensors", source, "--window", 1)
+        ended.set()
+    assert done.exit_code == 1
+    assert str(done.exception) == f"{source}: sent nothing for 1 s"
 
 
 def test_a_source_shorter_than_the_window_is_told(here: Path) -> None:

@@ -6,15 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import IO, Any
 
 import pytest
 
 from framemix.errors import DatasetError, FramemixError
 from framemix.jobs import scratch
-from framemix.jobs.cluster import Cluster
+from framemix.jobs.cluster import Cluster, map_tasks
 from framemix.jobs.scratch import Unit, finished, link, locked, scratch_root
 
 # Another run: holds the lock for a moment, and writes a file just before it lets go.
@@ -320,6 +322,30 @@ def test_a_second_run_waits_for_the_lock_and_says_which(tmp_path, capsys):
         with locked(lock):
             assert done.exists()
     assert capsys.readouterr().err == f"waiting for another run that holds {lock}\n"
+
+
+def take(lock: Path) -> None:
+    lock.with_name("asked").touch()
+    with locked(lock):
+        pass
+
+
+def test_a_worker_that_waits_for_a_lock_says_so_where_its_run_is_looked_at(tmp_path, capsys):
+    lock = tmp_path / "two\nlines.lock"
+
+    def hold_until_asked(held: IO[str]) -> None:
+        with held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            while not (tmp_path / "asked").exists():
+                time.sleep(0.05)
+            time.sleep(0.5)
+
+    holder = Thread(target=hold_until_asked, args=[lock.open("w")])
+    holder.start()
+    assert list(map_tasks(take, [lock], cluster=Cluster(1), label="lock")) == [None]
+    holder.join()
+    waiting = f"waiting for another run that holds {tmp_path}/two\\nlines.lock"
+    assert capsys.readouterr().err.splitlines()[0] == waiting
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # A data stage whose units take a minute each.
 STAGE = """
-import time
+import multiprocessing, time
 from functools import partial
 from pathlib import Path
 from framemix.jobs.cluster import Cluster
@@ -23,6 +23,8 @@ from framemix.project.stage import run_stage
 def work(folder):
     (folder / "begun").touch()
     time.sleep(60)
+
+multiprocessing.current_process()._config["semprefix"] = "/" + Path.cwd().name
 
 def main():
     scratch = Path("scratch").resolve()
@@ -52,11 +54,32 @@ def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all)
         assert time.monotonic() < deadline
         time.sleep(0.05)
     workers = psutil.Process(stage.pid).children(recursive=True)
+    assert list(Path("/dev/shm").glob(f"sem.{tmp_path.name}-*"))
     (os.killpg if to_all else os.kill)(stage.pid, number)
     _, printed = stage.communicate(timeout=20)
     assert stage.returncode == 128 + number
     assert printed == (f"stopped by {number.name}: finished work is kept, run again to resume\n")
     assert psutil.wait_procs(workers, timeout=5)[1] == []
+    assert list(Path("/dev/shm").glob(f"sem.{tmp_path.name}-*")) == []
+
+
+@pytest.mark.parametrize("kind", ["checkout", "TMPDIR"])
+def test_a_data_stage_where_paths_are_no_utf_8_is_one_line_and_waits_for_nothing(tmp_path, kind):
+    folder = tmp_path / "caf\udce9\n"
+    folder.mkdir()
+    here = folder if kind == "checkout" else tmp_path
+    (here / "stage.py").write_text(STAGE)
+    done = subprocess.run(
+        [sys.executable, "stage.py"],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    what = "the project" if kind == "checkout" else "TMPDIR"
+    path = f"{tmp_path}/caf\\xe9\\n: not UTF-8; allowed for {what}: a path that is"
+    assert (done.returncode, done.stderr) == (1, f"error: {path}\n")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from PIL import Image
 
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
 from framemix.datasets.sample.faces import FaceVideo
-from framemix.errors import FramemixError, VideoError
+from framemix.errors import FramemixError, ModelError, VideoError
 from framemix.explain.explanation import explain_clip
 from framemix.explain.pictures import draw_explanation
 from framemix.inference.classifier import Probabilities, classifier_of

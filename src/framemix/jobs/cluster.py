@@ -7,17 +7,21 @@ import logging
 import multiprocessing.forkserver
 import os
 import platform
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from framemix.errors import ClusterError
-from framemix.jobs.fingerprint import package_fingerprint
+from framemix.jobs.fingerprint import PACKAGE, package_fingerprint
 from framemix.jobs.progress import track
 from framemix.jobs.terminal import say
+from framemix.text.names import is_utf8
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -35,7 +39,10 @@ ON_ONE_MACHINE = {
     "distributed.worker.multiprocessing-method": "forkserver",
 }
 # Dask sets these for its workers, but forked ones come with a numpy that has been loaded.
+QUIET_TRACKER = "ignore:resource_tracker"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+_of_task = threading.local()
 
 
 @dataclass(frozen=True)
@@ -54,16 +61,19 @@ def map_tasks(
     Function, tasks and results must pickle. An exception of the function is raised here, and
     tasks that have not begun are dropped. The task of a worker that dies is done by another.
     Raises ClusterError when the scheduler cannot be reached, a worker runs other code, or a
-    task ends worker after worker.
+    task ends worker after worker, and where a path that dask sends about is not UTF-8.
     """
     if not tasks:
         return
+    _require_utf8()
     with _connected(cluster, len(tasks)) as client:
         from distributed.protocol.pickle import dumps
 
         # In bytes, so that a worker with other code finds that out before it needs the code.
         calls = [dumps((function, task)) for task in tasks]
-        futures = client.map(_run, calls, versions=_versions(), pure=False)
+        topic = f"framemix {client.id}"  # of what its tasks say to people
+        client.subscribe_topic(topic, lambda event: say(event[1], error=True))
+        futures = client.map(_run, calls, versions=_versions(), topic=topic, pure=False)
         yield from track(
             _results(futures, label, cluster),
             total=len(tasks),
@@ -100,11 +110,33 @@ def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
             yield client
 
 
+def _require_utf8() -> None:
+    # Dask's messages cannot hold other bytes: it waits for ever, or ends in a traceback.
+    places = {"the project": Path.cwd(), "framemix": PACKAGE, "TMPDIR": Path(gettempdir())}
+    for what, place in places.items():
+        if not is_utf8(str(place)):
+            raise ClusterError(f"{place}: not UTF-8; allowed for {what}: a path that is")
+
+
+def say_to_client(text: str) -> None:
+    """Print to stderr: in a task to that of its client, maybe on another machine."""
+    topic = getattr(_of_task, "topic", None)
+    if topic is None:
+        say(text, error=True)
+    else:
+        from distributed import get_worker
+
+        get_worker().log_event(topic, text)
+
+
 def _start_fork_server() -> None:
     """Start what workers are forked from: with dask loaded, and for numpy of one thread."""
     multiprocessing.forkserver.set_forkserver_preload(["distributed"])
     for name, value in ONE_THREAD.items():  # as dask does when its workers start, to stay
         os.environ.setdefault(name, value)
+    # What deletes the semaphores of a run that was stopped need not say so.
+    given = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (given, QUIET_TRACKER)))
     multiprocessing.forkserver.ensure_running()
 
 
@@ -148,7 +180,7 @@ def _results(futures: "Sequence[Future[Any]]", label: str, cluster: Cluster) -> 
         ) from None
 
 
-def _run(call: bytes, versions: dict[str, str]) -> Any:
+def _run(call: bytes, versions: dict[str, str], topic: str) -> Any:
     """Do one task in a worker of the client's code and libraries. Raises ClusterError."""
     from distributed import get_worker
     from distributed.protocol.pickle import loads
@@ -164,6 +196,7 @@ def _run(call: bytes, versions: dict[str, str]) -> Any:
             "allowed: the code and libraries of the client on every worker"
         )
     function, task = loads(call)
+    _of_task.topic = topic
     return function(task)
 
 

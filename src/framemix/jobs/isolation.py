@@ -22,7 +22,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from framemix.errors import VideoError
+from framemix.errors import FramemixError, VideoError
 from framemix.jobs.lifeline import die_with
 
 Result = TypeVar("Result")
@@ -35,6 +35,7 @@ WASTEFUL = "MALLOC_TRIM_THRESHOLD_"
 SERVE = "from framemix.jobs.isolation import serve; serve({fd}, {parent}, {memory_mb})"
 
 LENGTH = struct.Struct("=Q")
+ULIMIT = "`ulimit -v`"  # what a shell lets each of its processes map, in kilobytes
 
 _of_thread = threading.local()
 # In this process: a number for each iteration that is begun.
@@ -60,7 +61,8 @@ def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Resu
 
     `work` and its result must pickle. Raises VideoError when the subprocess breaks a limit or
     dies: the file is only blamed for what it does in a fresh one, since what came before may
-    have left damage behind.
+    have left damage behind. Raises FramemixError where it cannot be the file's fault: the
+    subprocess does not start, or this process itself may have less memory than the limit.
     """
     # Not the thread's again until it has answered: an interrupt may come at any point.
     child: _Child | None = vars(_of_thread).pop("child", None)
@@ -73,6 +75,8 @@ def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Resu
         child.end()
     try:
         return _Child(work, limits).run(work, file)
+    except _ConfinedError as broken:
+        raise FramemixError(str(broken)) from None
     except _BrokenError as broken:
         raise VideoError(f"{file}: {broken}") from None
 
@@ -112,6 +116,10 @@ class _BrokenError(Exception):
     """The subprocess is gone; says why."""
 
 
+class _ConfinedError(_BrokenError):
+    """It is gone, maybe for what this process itself is denied."""
+
+
 class _Child:
     """A subprocess that works on one file at a time."""
 
@@ -129,7 +137,7 @@ class _Child:
                 process_group=0,
             )
         _send(self.channel, work)
-        self.ready = False
+        self.memory_mb: int | None = None  # that it may take; None until it is ready
 
     def run(self, work: Callable[[Path], Result], file: Path) -> Result:
         """Return `work(file)`, or raise what it raised, and be the thread's for the next file.
@@ -137,8 +145,8 @@ class _Child:
         Raises _BrokenError.
         """
         try:
-            if not self.ready:  # loading libraries is not decoding
-                self.ready = _receive(self.channel)
+            if self.memory_mb is None:  # loading libraries is not decoding
+                self.memory_mb = _receive(self.channel)
                 self.channel.settimeout(self.limits.seconds)
             _send(self.channel, (work, file))
             result, error = _receive(self.channel)
@@ -147,19 +155,39 @@ class _Child:
             limit = _named(f"{self.limits.seconds:g} s", self.limits.names[0])
             raise _BrokenError(f"decoding took more than {limit}") from None
         except (EOFError, ConnectionError):
-            raise _BrokenError(f"the decoder crashed ({self.end()})") from None
+            raise self._crashed(self.end()) from None
         except BaseException:
             self.end()  # its answer would be taken for the next file's
             raise
         if isinstance(error, MemoryError):
             self.end()  # gives back what it holds
-            limit = _named(f"{self.limits.memory_mb} MB", self.limits.names[1])
-            raise _BrokenError(f"decoding needs more than {limit}")
+            raise self._out_of_memory()
         _of_thread.child = self
         if error is not None:
             raise error
         value: Result = result
         return value
+
+    def _crashed(self, how: str) -> _BrokenError:
+        if self.memory_mb is None:
+            limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+            cause = "" if limit == resource.RLIM_INFINITY else f"; {ULIMIT} is {limit // 1024}"
+            return _ConfinedError(f"the decoder does not start ({how}){cause}")
+        if self.memory_mb < self.limits.memory_mb:
+            return _ConfinedError(
+                f"the decoder crashed ({how}), maybe as {ULIMIT} leaves it {self.memory_mb} MB of "
+                f"memory; allowed: unlimited, or so that {self.limits.memory_mb} MB are left"
+            )
+        return _BrokenError(f"the decoder crashed ({how})")
+
+    def _out_of_memory(self) -> _BrokenError:
+        if self.memory_mb is not None and self.memory_mb < self.limits.memory_mb:
+            return _ConfinedError(
+                f"decoding needs more than the {self.memory_mb} MB of memory that {ULIMIT} leaves; "
+                f"allowed: unlimited, or so that {self.limits.memory_mb} MB are left"
+            )
+        limit = _named(f"{self.limits.memory_mb} MB", self.limits.names[1])
+        return _BrokenError(f"decoding needs more than {limit}")
 
     def end(self) -> str:
         """Kill the subprocess and what it started; return how it ended if it had already."""
@@ -176,9 +204,8 @@ def serve(fd: int, parent: int, memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     channel = socket.socket(fileno=fd)
     _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out
-    _limit_memory(memory_mb)
     with suppress(EOFError, ConnectionError):  # the other end may close at any point
-        _send(channel, True)
+        _send(channel, _limit_memory(memory_mb))
         while True:
             work, file = _receive(channel)
             try:
@@ -196,11 +223,14 @@ def _environment() -> dict[str, str]:
     return {**kept, **FRUGAL, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def _limit_memory(megabytes: int) -> None:
-    """Let this process map so much more than it has mapped."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + megabytes * 2**20
+def _limit_memory(megabytes: int) -> int:
+    """Let this process map so much more than it has mapped, or what it may: return that."""
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit, own = mapped + megabytes * 2**20, resource.getrlimit(resource.RLIMIT_AS)[0]
+    if own != resource.RLIM_INFINITY and own < limit:
+        return (own - mapped) // 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return megabytes
 
 
 def _send(channel: socket.socket, message: Any) -> None:

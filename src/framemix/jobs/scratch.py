@@ -20,8 +20,8 @@ from typing import IO, Any
 
 from framemix.errors import DatasetError
 from framemix.jobs.atomic import disk_errors, replacing
-from framemix.jobs.cluster import Cluster, map_tasks
-from framemix.jobs.terminal import say
+from framemix.jobs.cluster import Cluster, map_tasks, say_to_client
+from framemix.text.names import printable
 
 # Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
 # would take minutes to read whole, where a stage needs seconds of it.
@@ -174,7 +174,7 @@ def _lock(lock: IO[str], file: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say(f"waiting for another run that holds {file}", error=True)
+        say_to_client(f"waiting for another run that holds {printable(str(file))}")
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 

@@ -1,5 +1,6 @@
 """What every pipeline stage does around its work."""
 
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from framemix.jobs.atomic import disk_errors
 from framemix.jobs.lifeline import stop_with_dvc
 from framemix.jobs.progress import end_bars
 from framemix.jobs.terminal import leave_line, say, say_error
+
+RESOURCE_TRACKER = multiprocessing.resource_tracker.__name__
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -75,6 +78,8 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     # Workers have only unfinished units, which are made anew: nobody need wait for them.
     for worker in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            worker.kill()
+            # That which deletes their semaphores ends by itself when they are all gone.
+            if not any(RESOURCE_TRACKER in word for word in worker.cmdline()):
+                worker.kill()
     # At once: pools wait for their tasks, and say at length that workers are gone.
     os._exit(128 + signum)

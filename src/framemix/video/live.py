@@ -79,7 +79,7 @@ def opened_live(
     elif source.startswith("/dev/"):
         how["format"] = "v4l2"
     try:
-        with av.open(f"file:{source}" if is_file else source, **how) as container:
+        with _opened(f"file:{source}" if is_file else source, how) as container:
             stream = video_stream(container, source)
             stream.thread_count = 1  # threads hold frames back
             fps = frame_rate(stream) or USUAL_RATE
@@ -92,6 +92,8 @@ def opened_live(
                 else _at_rate(frames, fps, longest_gap=LONGEST_GAP)
             )
             yield LiveSource(fps, _paced(at_rate) if paced and is_file else at_rate)
+    except (TimeoutError, av.error.ExitError):  # the latter is how PyAV ends what takes longer
+        raise VideoError(f"{source}: sent nothing for {PATIENCE:g} s") from None
     except av.error.FFmpegError as error:
         raise VideoError(f"{source}: cannot be watched: {error.strerror}") from None
 
@@ -102,6 +104,18 @@ def live_frames(path: Path, *, size: tuple[int, int]) -> Iterator[LiveFrame]:
     # One by one: decord would decode frames of full size ahead, to the last.
     with opened_live(str(path), **how, paced=False) as live:
         yield from live.frames
+
+
+def _opened(source: str, how: dict[str, Any]) -> InputContainer:
+    """Open a source. Raises TimeoutError, for ffmpeg calls it invalid where a header stays away."""
+    begun = time.monotonic()
+    try:
+        container: InputContainer = av.open(source, **how)
+    except av.error.FFmpegError as error:
+        if "timeout" in how and time.monotonic() - begun >= PATIENCE:
+            raise TimeoutError from error
+        raise
+    return container
 
 
 def _clocked(
