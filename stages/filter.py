@@ -11,7 +11,7 @@ from framemix.datasets.origin import origin_of
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
-from framemix.project.stage import run_stage
+from framemix.project.stage import require_data, run_stage
 from framemix.tables import write_json, write_table
 from stages.paths import UCF101_ORIGIN, VIDEOS
 
@@ -19,6 +19,7 @@ from stages.paths import UCF101_ORIGIN, VIDEOS
 def main() -> None:
     params, key = load_params(), "data.ucf101"
     root = params.data.ucf101
+    require_data(root, key)
     require_hashable(root, key)
     videos = list_clips(
         find_videos([UCF101], root, key),

@@ -10,7 +10,7 @@ from framemix.datasets.splits import split_drivers, without_drowsy_val
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
-from framemix.project.stage import run_stage
+from framemix.project.stage import require_data, run_stage
 from framemix.tables import write_json, write_table
 from stages.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
 
@@ -18,6 +18,7 @@ from stages.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
 def main() -> None:
     params, key = load_params(), "data.rldd"
     root = params.data.rldd
+    require_data(root, key)
     require_hashable(root, key)
     clips = cut_clips(
         find_videos([RLDD], root, key),

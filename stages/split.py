@@ -4,7 +4,7 @@ from framemix.datasets.clips import Clip
 from framemix.datasets.splits import split_videos
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
-from framemix.project.stage import run_stage
+from framemix.project.stage import require_data, run_stage
 from framemix.tables import read_table, write_json, write_table
 from stages.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
 
@@ -12,6 +12,8 @@ from stages.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
 def main() -> None:
     params = load_params()
     videos = read_table(VIDEOS, Clip)
+    if params.split.strategy.startswith("official"):
+        require_data(params.data.ucf101_lists, "data.ucf101_lists")
     rows, figures = split_videos(videos, params.split, params.data.ucf101_lists)
     write_table(UCF101_SPLIT, Clip, rows)
     write_json(UCF101_SPLIT_FIGURES, figures)

@@ -21,6 +21,7 @@ from tests.pipeline import Project
 
 PARAMS: dict[str, Any] = {
     "seed": 0,
+    "data": {"ucf101": "data/sample/ucf101", "rldd": "/somewhere/rldd", "ucf101_lists": "lists"},
     "split": {"rldd": "subject", "seed": 0},
     "finetune": {"mode": "all", "task": "alert_drowsy", "epochs": 2},
     "evaluate": {"batch_size": 4},
@@ -90,6 +91,14 @@ def test_table2_has_each_modes_experiment_above_the_paper() -> None:
     assert "finetune.mode=spatial_temporal_fc,fc'" in text
     assert "finetune.task=drowsy_class" in text
     assert "The paper's rows are of UCF101's 99 classes and drowsy drivers as one more" in text
+
+
+@pytest.mark.parametrize("table", [lambda e: table2(e, "drowsy_class"), folds_table])
+def test_commands_come_with_the_data_that_queued_experiments_would_lack(table: Any) -> None:
+    assert "`data` must be absolute, but for the sample's.\n" in table(Experiments(PARAMS, []))
+    linked = PARAMS | {"data": PARAMS["data"] | {"rldd": "data/raw/rldd/link"}}
+    text = table(Experiments(linked, []))
+    assert text.endswith("Not absolute yet: data.rldd = data/raw/rldd/link.\n")
 
 
 def test_no_command_is_shown_when_every_mode_is_there() -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from framemix.errors import DatasetError
+from framemix.project.stage import require_data
+
 ROOT = Path(__file__).resolve().parents[1]
 # A data stage whose units take a minute each.
 STAGE = """
@@ -139,3 +142,22 @@ def test_a_small_gpu_and_a_file_that_cannot_be_written_are_one_line(tmp_path, wo
         text=True,
     )
     assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+
+
+def test_data_that_an_experiments_copy_lacks_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc/tmp/exps/tmp1234"
+    (copy / "data/raw/ucf101").mkdir(parents=True)
+    (copy / "data/raw/ucf101/README.md").touch()  # which Git tracks
+    monkeypatch.chdir(copy)
+    for root in (Path("data/raw/ucf101"), Path("data/raw/gone")):
+        with pytest.raises(DatasetError) as caught:
+            require_data(root, "data.ucf101")
+        assert str(caught.value).startswith(f"data.ucf101 = {root}: not in this experiment's copy")
+        assert str(caught.value).endswith("; allowed: an absolute path")
+        require_data(copy / root, "data.ucf101")  # the layout says what is wrong there
+    (copy / "data/raw/ucf101/Archery").mkdir()
+    require_data(Path("data/raw/ucf101"), "data.ucf101")
+    monkeypatch.chdir(tmp_path)
+    require_data(Path("data/raw/gone"), "data.ucf101")

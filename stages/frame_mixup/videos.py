@@ -9,7 +9,7 @@ from framemix.datasets.splits import require_sides, split_the_rest
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
-from framemix.project.stage import run_stage
+from framemix.project.stage import require_data, run_stage
 from framemix.tables import write_json, write_table
 from stages.paths import STUDY_ORIGINS, STUDY_VIDEOS
 
@@ -20,6 +20,7 @@ def main() -> None:
     cells = {"short": study.cells, "long": study.long_cells}
     for name, root in study.data:
         key = f"frame_mixup.data.{name}"
+        require_data(root, key)
         listed = list_clips(
             find_videos(LABELLED, root, key),
             root,

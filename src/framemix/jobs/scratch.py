@@ -129,9 +129,15 @@ def scratch_root(configured: Path | None) -> Path:
     A relative one is in the checkout, not in the copies below .dvc/tmp where experiments run.
     """
     here = Path.cwd()
+    return (copied_from(here) or here) / (
+        os.environ.get("FRAMEMIX_SCRATCH") or configured or ".scratch"
+    )
+
+
+def copied_from(here: Path) -> Path | None:
+    """Return the checkout that `here` is a copy of, for a queued experiment; else None."""
     copies = [parent for parent in here.parents if parent.parts[-3:] == (".dvc", "tmp", "exps")]
-    checkout = copies[0].parents[2] if copies else here
-    return checkout / (os.environ.get("FRAMEMIX_SCRATCH") or configured or ".scratch")
+    return copies[0].parents[2] if copies else None
 
 
 def link(source: Path, target: Path) -> None:

@@ -56,6 +56,7 @@ POOLED = (
     "Where one model scores higher than another whatever the clip, that moves them, mostly down. "
     "Accuracies rank nothing."
 )
+SAMPLE = "data/sample/"  # which DVC tracks
 METRICS_FILE = "reports/metrics.json"
 FIGURES_FILE, DRIVERS_FILE = "reports/estimates.csv", "reports/drivers.csv"
 # DVC's name for an experiment: the commit that it started from, then its own name.
@@ -160,7 +161,10 @@ def table2(experiments: Experiments, task: Task) -> str:
         "most val clips learnt in pretraining. Drowsy accuracy counts no false alarm; the AUROC "
         f"beside it weighs drowsy clips against alert ones. {KEPT_EPOCH}",
         *_how_to_fill(
-            [f"finetune.task={task}", f"'finetune.mode={','.join(missing)}'"], missing, others
+            [f"finetune.task={task}", f"'finetune.mode={','.join(missing)}'"],
+            missing,
+            others,
+            experiments.params["data"],
         ),
     ]
     return "\n\n".join(paragraphs) + "\n"
@@ -197,7 +201,9 @@ def folds_table(experiments: Experiments) -> str:
         *([KEPT_EPOCH] if pooled else []),
         *([POOLED] if len(drivers) > 1 else []),
         *([f"Not run to their end: {', '.join(sorted(waiting))}."] if waiting else []),
-        *_how_to_fill([f"'split.rldd={','.join(missing)}'"], missing, others),
+        *_how_to_fill(
+            [f"'split.rldd={','.join(missing)}'"], missing, others, experiments.params["data"]
+        ),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -247,7 +253,10 @@ def _cell(estimate: Estimate | None) -> str:
 
 
 def _how_to_fill(
-    changes: Sequence[str], missing: Sequence[str], others: Sequence[str]
+    changes: Sequence[str],
+    missing: Sequence[str],
+    others: Sequence[str],
+    data: Mapping[str, str],
 ) -> list[str]:
     if not missing:
         return []
@@ -257,8 +266,20 @@ def _how_to_fill(
     commands = f"{run}\ndvc queue start"
     return [
         f"Without an experiment at the settings of params.yaml: {', '.join(missing)}. {stale}"
-        f"To run them:\n\n```sh\n{commands}\n```"
+        f"To run them:\n\n```sh\n{commands}\n```",
+        f"They run in copies of what Git and DVC track: paths in params.yaml's `data` must be "
+        f"absolute, but for the sample's.{_left_behind(data)}",
     ]
+
+
+def _left_behind(data: Mapping[str, str]) -> str:
+    """Return which data will not come along; lists are of no use to most splits."""
+    relative = [
+        f"data.{key} = {path}"
+        for key, path in data.items()
+        if key != "ucf101_lists" and not Path(path).is_absolute() and not path.startswith(SAMPLE)
+    ]
+    return f" Not absolute yet: {', '.join(relative)}." if relative else ""
 
 
 def _read(experiment: Experiment, file: str, row_type: type[RowType]) -> list[RowType]:

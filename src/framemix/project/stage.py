@@ -12,10 +12,11 @@ from types import FrameType
 
 import psutil
 
-from framemix.errors import FramemixError, is_out_of_memory, one_line
+from framemix.errors import DatasetError, FramemixError, is_out_of_memory, one_line
 from framemix.jobs.atomic import disk_errors
 from framemix.jobs.lifeline import stop_with_dvc
 from framemix.jobs.progress import end_bars
+from framemix.jobs.scratch import copied_from
 from framemix.jobs.terminal import leave_line, say, say_error
 
 RESOURCE_TRACKER = multiprocessing.resource_tracker.__name__
@@ -43,6 +44,20 @@ def run_stage(main: Callable[[], None]) -> None:
         if not is_out_of_memory(error):
             raise
         _end_with(f"{one_line(error)}; allowed: a smaller batch_size, or more parts: accumulate")
+
+
+def require_data(root: Path, key: str) -> None:
+    """Raise DatasetError where data below the checkout did not come along with its copy.
+
+    `dvc exp run --queue` and `--temp` copy what Git and DVC track.
+    """
+    if copied_from(Path.cwd()) is None or root.is_absolute():
+        return
+    if not root.is_dir() or all(path.name == "README.md" for path in root.iterdir()):
+        raise DatasetError(
+            f"{key} = {root}: not in this experiment's copy of the checkout, which has only what "
+            f"Git and DVC track; allowed: an absolute path"
+        )
 
 
 def _end_with(error: str) -> None:
