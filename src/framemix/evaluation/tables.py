@@ -197,8 +197,8 @@ def table1_note(rows: Mapping[str, TrainedRow], lead: Estimate | None) -> str:
     return (
         f"Better here: {named}, on {top1.clips} val clips of {top1.clusters} groups.{_lead(lead)} "
         f"Leak share: val clips that have a sibling of the same group in train. The paper's rows "
-        f"are of UCF101, split at random; from scratch on groups that training never saw, that "
-        f"gives 40-50 %. The paper's minutes are of one Quadro RTX 8000, ours of: "
+        f"are of UCF101, split at random; published results from scratch on groups that training "
+        f"never saw are 40-50 %. The paper's minutes are of one Quadro RTX 8000, ours of: "
         f"{', '.join(sorted({row.device for row in rows.values()}))}."
     )
 

@@ -129,7 +129,8 @@ def parts_of(
 def redrawn(data: FinetuneData) -> FinetuneData:
     """Split UCF101 4:1 at random anew, so that most val clips were pretrained on.
 
-    Paper A's jump from 77.8 % (table 1) to 95 % (table 2) is what this gives.
+    That would explain paper A's jump from 77.8 % (table 1) to 95 % (table 2): four fifths of the
+    val clips were learnt, and 0.8 x 100 % + 0.2 x 77.8 % are 95.6 %.
     """
     classes = [video.class_name for video in data.ucf101_split]
     subsets = random_split(classes, folds=5, fold=0, seed=REDRAW_SEED)
