@@ -14,7 +14,7 @@ from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import Origin
 from framemix.datasets.splits import random_split
-from framemix.errors import ModelError, StoreError
+from framemix.errors import DatasetError, ModelError, StoreError
 from framemix.finetuning.data import FinetuneData, task_of
 from framemix.finetuning.finetune import finetune, redrawn, starting_network
 from framemix.finetuning.settings import FinetuneSettings, Task
@@ -344,6 +344,15 @@ def test_auroc_is_over_all_pairs_of_a_drowsy_and_an_alert_val_clip(
     ]
     assert len(pairs) == 16
     assert metrics["drowsy_vs_alert_auroc"] == pytest.approx(sum(pairs) / 16, abs=1e-6)
+
+
+def test_drivers_without_a_state_of_the_task_on_a_side_are_refused(
+    data: FinetuneData, source: Path, tmp_path: Path
+) -> None:
+    """As where they were divided for another task."""
+    split = [clip.model_copy(update={"subset": "train"}) for clip in data.rldd_split]
+    with pytest.raises(DatasetError, match=r"^finetune\.task = alert_drowsy: no alert val clip; "):
+        run(source, replace(data, rldd_split=split), tmp_path, settings("fc", "alert_drowsy"))
 
 
 def test_without_drowsy_val_clips_their_metrics_are_null(
