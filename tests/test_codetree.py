@@ -24,17 +24,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def stages() -> dict[str, dict]:
-    pipeline, study = (
-        yaml.safe_load((ROOT / file).read_text())["stages"]
-        for file in ("dvc.yaml", "pipelines/frame_mixup.yaml")
-    )
-    definitions = pipeline | {f"frame_mixup.{name}": stage for name, stage in study.items()}
+    definitions = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for file in sorted((ROOT / "pipelines").glob("*.yaml")):
+        beside = yaml.safe_load(file.read_text())["stages"]
+        definitions |= {f"{file.stem}.{name}": stage for name, stage in beside.items()}
     return {name: stage.get("do", stage) for name, stage in definitions.items()}
 
 
 STAGES = stages()
 STUDY_DATA_STAGES = [f"frame_mixup.{name}" for name in ("sample", "videos", "mix")]
-DATA_STAGES = ("sample", "filter", "split", "resize", "mix", *STUDY_DATA_STAGES)
+YOUR_DATA_STAGES = [f"your_videos.{name}" for name in ("videos", "split", "mix")]
+DATA_STAGES = ("sample", "filter", "split", "resize", "mix", *STUDY_DATA_STAGES, *YOUR_DATA_STAGES)
 
 
 def script_of(stage: dict) -> Path:

@@ -22,7 +22,7 @@ from framemix.explain.pictures import draw_explanation
 from framemix.inference.overlay import write_lines
 from framemix.inference.prediction import Prediction
 from framemix.inference.timeline import MOST_LINES, draw_timeline
-from framemix.text.pictures import legible, save_picture
+from framemix.pictures.lettering import legible, save_picture
 
 NOWHERE = "\U0010fffd"  # a letter that no font has
 NAMES = (

@@ -190,7 +190,7 @@ def group_split(
     return ["val" if key in validating else "train" for key in zip(scopes, groups, strict=True)]
 
 
-def classes_without(subset: Subset, classes: Sequence[str], subsets: Sequence[Subset]) -> list[str]:
+def classes_without(subset: str, classes: Sequence[str], subsets: Sequence[str]) -> list[str]:
     """Return the classes that have no clip in `subset`."""
     present = {c for c, s in zip(classes, subsets, strict=True) if s == subset}
     return sorted(set(classes) - present)

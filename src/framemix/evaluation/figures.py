@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import draw_explanation
 from framemix.metrics.drowsiness import Bin
-from framemix.text.pictures import legible, save_picture
+from framemix.pictures.lettering import legible, save_picture
 
 # Shapes: K classes, S segments, H height, W width.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from framemix.datasets.splits import SplitSettings
 from framemix.evaluation.judging import Evaluation
@@ -51,7 +51,7 @@ def write_page(
     `note` is table 1's.
     """
     tuned = evaluations["finetuned"]
-    _write(
+    write_filled(
         target / "index.html",
         "page.html.jinja",
         parts=[_part(name, evaluation) for name, evaluation in evaluations.items()],
@@ -59,13 +59,13 @@ def write_page(
         table1_note=note,
         subjects=subjects_table(by_subject(tuned.drivers or [])),
         settings=_settings(tuned, circumstances),
-        pictures={file.stem: _data_uri(file) for file in sorted(target.glob("*.png"))},
+        pictures=pictures_of(target),
     )
 
 
 def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, path: Path) -> None:
     """Write the model's card in Markdown: data, figures, intended use and limits."""
-    _write(
+    write_filled(
         path,
         "card.md.jinja",
         part=_part(name, evaluation),
@@ -87,9 +87,12 @@ def as_yaml(value: Any) -> str:
     return str(value)
 
 
-def _write(path: Path, template: str, **content: Any) -> None:
+def write_filled(
+    path: Path, template: str, package: str = "framemix.evaluation", **content: Any
+) -> None:
+    """Write a template of `package`, which may use those of this one, filled with `content`."""
     environment = Environment(
-        loader=PackageLoader("framemix.evaluation"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("framemix.evaluation")]),
         autoescape=lambda name: bool(name and name.endswith("html.jinja")),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -117,7 +120,7 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
     """Return the run's settings by the names of params.yaml."""
     split, mix = circumstances.split, MixSettings.model_validate(evaluation.model.mix)
     settings = {
-        **_videos(evaluation.model.trained_on),
+        **described(evaluation.model.trained_on),
         **{f"mix.{key}": as_yaml(value) for key, value in mix.model_dump().items()},
         "evaluate.views": str(evaluation.views),
         "split.strategy": split.strategy,
@@ -139,7 +142,7 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
     }
 
 
-def _videos(trained_on: TrainedOn | None) -> dict[str, str]:
+def described(trained_on: TrainedOn | None) -> dict[str, str]:
     """Return what a model's own record says of the videos that it has learnt from."""
     if trained_on is None:
         return {"trained on": "not recorded"}
@@ -147,12 +150,17 @@ def _videos(trained_on: TrainedOn | None) -> dict[str, str]:
     if trained_on.clip_seconds is not None:
         of += f", {trained_on.clip_seconds:g} s in the median"
     start = trained_on.start
-    begun = {} if start is None else {"its first weights on": _videos(start)["trained on"]}
+    begun = {} if start is None else {"its first weights on": described(start)["trained on"]}
     return {"trained on": of, **begun}
 
 
 def _share(fraction: float | None) -> str:
     return NONE if fraction is None else f"{percent(fraction)} %"
+
+
+def pictures_of(folder: Path) -> dict[str, str]:
+    """Return the pictures in a folder by their names, each as an address that holds it."""
+    return {file.stem: _data_uri(file) for file in sorted(folder.glob("*.png"))}
 
 
 def _data_uri(picture: Path) -> str:

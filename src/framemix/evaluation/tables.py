@@ -25,13 +25,19 @@ METRICS = {
     "top1": "top-1, %",
     "top5": "top-5, %",
     "mean_class_accuracy": "mean-class accuracy, %",
+    "auroc": "AUROC",
     "drowsy_accuracy": "drowsy accuracy (paper A), %",
     "drowsy_vs_alert_accuracy": "drowsy or alert: accuracy, %",
     "drowsy_vs_alert_auroc": "drowsy or alert: AUROC",
     "sensitivity_at_95_specificity": "drowsy or alert: sensitivity at 95 % specificity, %",
     "calibration_error": "drowsy or alert: calibration error (ECE)",
 }
-OF_VAL = ("top1", "top5", "mean_class_accuracy")  # of the task's val clips, the others of drivers
+OF_VAL = (
+    "top1",
+    "top5",
+    "mean_class_accuracy",
+    "auroc",
+)  # of the task's val clips, the others of drivers
 NONE = "–"
 OVER_SEEDS = ("_mean", "_std")
 

@@ -13,7 +13,7 @@ from PIL import Image
 from framemix.explain.explanation import Explanation
 from framemix.explain.links import Links, Place
 from framemix.mixing import Pixels
-from framemix.text.pictures import legible
+from framemix.pictures.lettering import legible
 
 MOST_SEGMENTS = 8
 MOST_COVER = 0.65  # of the picture by the colour where relevance is highest

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from framemix.frame_mixup.intervals import Mean
-from framemix.text.pictures import save_picture
+from framemix.pictures.lettering import save_picture
 
 COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
 

@@ -200,7 +200,7 @@ def explain(
     from framemix.inference.targets import check_target
     from framemix.inference.videos import name_problem
     from framemix.models import load_model
-    from framemix.text.pictures import save_picture
+    from framemix.pictures.lettering import save_picture
 
     if problem := name_problem(str(video)):
         raise FramemixError(problem)
@@ -272,7 +272,7 @@ def _picture(
     """Draw a video's timeline, and write the video with its classes on it, where asked for."""
     from framemix.inference import overlay
     from framemix.inference.timeline import draw_timeline
-    from framemix.text.pictures import save_picture
+    from framemix.pictures.lettering import save_picture
 
     if plot:
         save_picture(draw_timeline(result.predictions, classes), plot)

@@ -43,8 +43,8 @@ from framemix.jobs.lifeline import cleaning_up
 from framemix.jobs.terminal import leave_line, say
 from framemix.models import load_model
 from framemix.models.input import to_rgb
+from framemix.pictures.lettering import save_picture
 from framemix.text.names import literal, printable
-from framemix.text.pictures import save_picture
 from framemix.video.reading import describe
 
 LONGEST_VIDEO = 600.0  # seconds

@@ -14,7 +14,7 @@ from framemix.inference.output import best
 from framemix.inference.prediction import Prediction
 from framemix.jobs.isolation import Limits, isolated, isolated_items
 from framemix.mixing import Pixels
-from framemix.text.pictures import lettered
+from framemix.pictures.lettering import lettered
 from framemix.video.live import live_frames
 from framemix.video.reading import describe
 from framemix.video.writing import video_writer

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from framemix.inference.prediction import Prediction
-from framemix.text.pictures import legible
+from framemix.pictures.lettering import legible
 
 MOST_LINES = 5  # more cannot be told apart
 

@@ -29,6 +29,7 @@ from framemix.models.config import NonLocalSettings, ViViTSettings
 from framemix.pretraining.settings import PretrainSettings
 from framemix.training.settings import Seed
 from framemix.validation import Folder, explain
+from framemix.your_videos.settings import YourVideos
 
 PARAMS = Path("params.yaml")
 # YAML 1.2, pure: DVC writes 1e-05, which is text in YAML 1.1.
@@ -108,6 +109,7 @@ class Params(BaseModel):
     finetune: FinetuneSettings
     evaluate: EvaluateSettings
     frame_mixup: FrameMixupSettings
+    your_videos: YourVideos
     runtime: RuntimeSettings
 
     @model_validator(mode="after")
@@ -143,11 +145,13 @@ class Params(BaseModel):
 
     def _check_networks(self) -> None:
         """The networks can be built, for clips as they are mixed."""
-        study = self.frame_mixup
+        study, yours = self.frame_mixup, self.your_videos
+        chosen = f"your_videos.train.models.{yours.train.architecture}"
         for section, model, mixed, mix in (
             ("pretrain.vivit.model", self.pretrain.vivit.model, "mix", self.mix),
             ("pretrain.nonlocal.model", self.pretrain.nonlocal_.model, "mix", self.mix),
             ("frame_mixup.train.model", study.train.model, "frame_mixup.mix", study.mix),
+            (chosen, yours.train.chosen.model, "your_videos.mix", yours.mix),
         ):
             if isinstance(model, ViViTSettings):
                 _check_patches(section, model, mixed, mix)
@@ -180,6 +184,7 @@ class Params(BaseModel):
             ("pretrain.nonlocal", self.pretrain.nonlocal_),
             ("finetune", self.finetune),
             ("frame_mixup.train", self.frame_mixup.train),
+            ("your_videos.train", self.your_videos.train),
         ):
             for key, limit in (("accumulate", "batch_size"), ("warmup_epochs", "epochs")):
                 value, most = getattr(recipe, key), getattr(recipe, limit)

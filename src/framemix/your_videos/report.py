@@ -1,0 +1,255 @@
+"""What the model of someone's own videos is worth: tables, pictures, the page and its card.
+
+All of it is about clips that the model was not trained on: the test clips where there are any, by
+which nothing was chosen; else the val clips, by which the kept epoch was.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from framemix.datasets.clips import Clip, clip_name
+from framemix.datasets.groups import leak_share
+from framemix.evaluation.figures import confusion_matrix, loss_curves, mixed_frames
+from framemix.evaluation.judging import Evaluation
+from framemix.evaluation.page import described, pictures_of, write_filled
+from framemix.evaluation.tables import (
+    ClassRow,
+    Figure,
+    by_metric,
+    class_rows,
+    classes_table,
+    estimates_table,
+    figures_of,
+    percent,
+    value_of,
+)
+from framemix.metrics.intervals import Estimate, auroc, estimate
+from framemix.mixing import Pixels
+from framemix.models import TrainedModel, load_model
+from framemix.models.input import to_rgb
+from framemix.models.trained_on import caveat
+from framemix.store import MixedStore
+from framemix.tables import Row, write_json, write_table
+from framemix.training.data import Example, examples_of, labels_of
+from framemix.training.prediction import predict
+from framemix.your_videos.figures import roc_curve
+from framemix.your_videos.settings import YourReport
+
+MODEL = "your_videos"
+PACKAGE = "framemix.your_videos"
+
+
+class PredictionRow(Row):
+    """What the model predicts for a held-out clip; `probability` is that of its own class."""
+
+    clip: str
+    group: str
+    true: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The model's predictions for the held-out clips of `subset`; rows of `split` by clip."""
+
+    evaluation: Evaluation
+    subset: str
+    split: dict[str, Clip]
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, a label is a name's place."""
+        return self.evaluation.model.classes
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        """All metrics with their intervals, and the leak share."""
+        own = dict(self.evaluation.own_metrics)
+        if self.subset == "test":  # those of its own stage are of val
+            own = {key: own[key] for key in ("parameters", "trainable_parameters")}
+        own.pop("top5", None)
+        others = {**own, "leak_share": self.evaluation.leak_share}
+        return figures_of(MODEL, [*self.evaluation.estimates, *self._auroc()], others)
+
+    def _auroc(self) -> list[Estimate]:
+        if len(self.classes) != 2:
+            return []
+        probabilities = self.evaluation.probabilities[:, 1].numpy()
+        positive = self.evaluation.labels.numpy() == 1
+        found = estimate("auroc", auroc(probabilities, positive), self.evaluation.clusters)
+        return [found] if found else []
+
+    @property
+    def rows(self) -> list[PredictionRow]:
+        """One row per held-out clip."""
+        told = self.evaluation
+        return [
+            PredictionRow(
+                clip=example.row.clip,
+                group=self.split[example.row.clip].group,
+                true=self.classes[example.label],
+                predicted=self.classes[int(probabilities.argmax())],
+                probability=round(float(probabilities[example.label]), 6),
+            )
+            for example, probabilities in zip(told.examples, told.probabilities, strict=True)
+        ]
+
+
+def write_report(
+    folder: Path,
+    store: MixedStore,
+    split: Sequence[Clip],
+    settings: YourReport,
+    *,
+    device: torch.device,
+    target: Path,
+    metrics: Path,
+) -> list[Figure]:
+    """Judge the model in `folder`; write to `target`, its card into `folder`, `metrics` for DVC.
+
+    Returns the rows of estimates.csv.
+    """
+    judged = _judge(folder, store, split, settings, device)
+    target.mkdir(parents=True, exist_ok=True)
+    rows = class_rows(MODEL, judged.evaluation.confusion, judged.classes)
+    write_table(target / "estimates.csv", Figure, judged.figures)
+    write_table(target / "classes.csv", ClassRow, rows)
+    write_table(target / "predictions.csv", PredictionRow, judged.rows)
+    _draw(judged, settings.pictured_clips, target)
+    figures = by_metric(judged.figures, MODEL)
+    shown = {key: value_of(figures, key) for key in ("top1", "mean_class_accuracy", "auroc")}
+    write_json(metrics, {**shown, "leak": value_of(figures, "leak_share")})
+    content = _content(judged, rows, split)
+    write_filled(folder / "README.md", "card.md.jinja", PACKAGE, **content)
+    write_filled(
+        target / "index.html", "page.html.jinja", PACKAGE, pictures=pictures_of(target), **content
+    )
+    return judged.figures
+
+
+def _judge(
+    folder: Path,
+    store: MixedStore,
+    split: Sequence[Clip],
+    settings: YourReport,
+    device: torch.device,
+) -> Judged:
+    subset = "test" if any(clip.subset == "test" for clip in split) else "val"
+    clips = [clip for clip in split if clip.subset == subset]
+    examples = examples_of(store, [clip_name(clip) for clip in clips])
+    model = load_model(folder / "model.safetensors")
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    evaluation = Evaluation(
+        model=model,
+        views=settings.views,
+        examples=examples,
+        probabilities=_predict(model, examples, settings, device),
+        labels=labels_of(examples),
+        clusters=[clip.group or clip.video for clip in clips],
+        leak_share=_leak(split, subset),
+        drivers=None,
+        drivers_leak_share=None,
+        history=history,
+        timing=json.loads((folder / "timing.json").read_text(encoding="utf-8")),
+        own_metrics=json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+    )
+    return Judged(evaluation, subset, {clip_name(clip): clip for clip in split})
+
+
+def _predict(
+    model: TrainedModel, examples: Sequence[Example], settings: YourReport, device: torch.device
+) -> torch.Tensor:
+    size, views = settings.batch_size, settings.views
+    return predict(model, examples, batch_size=size, device=device, views=views)
+
+
+def _leak(split: Sequence[Clip], subset: str) -> float | None:
+    """Return the share of held-out clips whose group is in train; None without groups."""
+    clips = [clip for clip in split if clip.subset in ("train", subset)]
+    if not all(clip.group for clip in clips):
+        return None
+    sides = ["val" if clip.subset == subset else "train" for clip in clips]
+    share = leak_share([clip.group for clip in clips], sides)
+    return None if share is None else round(share, 6)
+
+
+def _draw(judged: Judged, count: int, target: Path) -> None:
+    evaluation, classes = judged.evaluation, judged.classes
+    top1 = evaluation.top1
+    title = f"top-1 {percent(top1.value)} % of {top1.clips} {judged.subset} clips"
+    confusion_matrix(evaluation.confusion, classes, title, target / "confusion.png")
+    loss_curves({"your videos": evaluation.history}, target / "loss_curves.png")
+    firsts = {example.label: example for example in reversed(evaluation.examples)}
+    clips = {classes[label]: _rgb(firsts[label]) for label in sorted(firsts)[:count]}
+    mixed_frames(clips, "one clip of each class, as the network sees it", target / "mixed.png")
+    if wrong := _wrong(judged, count):
+        mixed_frames(
+            wrong, "clips that it predicts wrongly, the surest first", target / "wrong.png"
+        )
+    if len(classes) == 2:
+        scores = evaluation.probabilities[:, 1].numpy()
+        roc_curve(scores, evaluation.labels.numpy() == 1, classes[1], target / "roc.png")
+
+
+def _wrong(judged: Judged, count: int) -> dict[str, Pixels]:
+    """Return the wrong predictions that the model is surest of, by what they show."""
+    told = judged.evaluation
+    best, labels = told.probabilities.argmax(1), told.labels
+    surest = told.probabilities.max(1).values.numpy()
+    wrong = np.flatnonzero((best != labels).numpy())
+    chosen = sorted(wrong.tolist(), key=lambda place: -surest[place])[:count]
+    return {
+        f"{told.examples[place].row.clip}: {judged.classes[int(labels[place])]}, "
+        f"predicted {judged.classes[int(best[place])]} ({surest[place]:.0%})": _rgb(
+            told.examples[place]
+        )
+        for place in chosen
+    }
+
+
+def _rgb(example: Example) -> Pixels:
+    """Return a clip as uint8 (S, H, W, 3), however it is stored."""
+    clip: Pixels = to_rgb(torch.from_numpy(example.store.read([example.row])))[0].numpy()
+    return clip
+
+
+def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) -> dict[str, Any]:
+    model, sides = judged.evaluation.model, [clip.subset for clip in split]
+    figures = by_metric(judged.figures, MODEL)
+    return {
+        "caveat": caveat(model.trained_on),
+        "subset": judged.subset,
+        "estimates": estimates_table(figures),
+        "classes": classes_table(rows),
+        "settings": {
+            **described(model.trained_on),
+            "network": model.config.architecture,
+            "classes": str(len(judged.classes)),
+            "clips": ", ".join(f"{side} {sides.count(side)}" for side in ("train", "val", "test")),
+            "groups": _groups(split),
+            "leak share": _share(value_of(figures, "leak_share")),
+        },
+        "leak": value_of(figures, "leak_share"),
+        "parameters": f"{figures['parameters'].value:,.0f}",
+        "two_classes": len(judged.classes) == 2,
+        "wrong": bool(_wrong(judged, 1)),
+    }
+
+
+def _groups(split: Sequence[Clip]) -> str:
+    groups = {clip.group for clip in split}
+    return "not known" if "" in groups else str(len(groups))
+
+
+def _share(value: float | None) -> str:
+    return "not known: clips come without groups" if value is None else f"{percent(value)} %"

@@ -1,0 +1,120 @@
+"""Trains the chosen network on someone's own clips, from its first weights or from a model."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from framemix.datasets.clips import Clip
+from framemix.datasets.origin import Origin
+from framemix.errors import ModelError
+from framemix.metrics.accuracy import classification_metrics
+from framemix.metrics.seeds import Figures
+from framemix.models import TrainedModel, build_model, load_model
+from framemix.models.vivit import ViViT
+from framemix.pretraining.pretrain import pretrain
+from framemix.store import MixedStore
+from framemix.training.data import class_names, labels_of, split_examples
+from framemix.training.prediction import predict
+from framemix.training.record import Part, trained_on
+from framemix.training.run import Machine, Run
+from framemix.training.seeds import train_seeds
+from framemix.your_videos.settings import YourTraining
+
+# The last layer of a ViViT, and of a ResNet: it knows other classes.
+HEADS = ("head.", "fc.")
+
+
+def train(
+    store: MixedStore,
+    split: Sequence[Clip],
+    settings: YourTraining,
+    *,
+    origin: Origin,
+    target: Path,
+    machine: Machine,
+    views: int,
+) -> Figures:
+    """Train the network, once a seed; write to `target` and return its metrics on the val clips."""
+    if settings.start is None:
+        return pretrain(
+            store,
+            split,
+            settings.chosen,
+            seeds=settings.seeds,
+            target=target,
+            machine=machine,
+            views=views,
+            origin=origin,
+        )
+    source = load_model(settings.start)
+    _check(source, store, settings)
+    classes = class_names(store)
+    config = source.config.model_copy(update={"num_classes": len(classes)})
+    train_clips, val_clips = (split_examples(store, split, side) for side in ("train", "val"))
+    weights = hashlib.blake2b(Path(settings.start).read_bytes()).hexdigest()
+
+    def start(seed: int) -> Run:
+        torch.manual_seed(seed)
+        network = build_model(config)
+        _take_weights(network, source.network)
+        _freeze(network, settings)
+        return Run(
+            network=network,
+            config=config,
+            classes=classes,
+            train=train_clips,
+            val=val_clips,
+            settings=settings.chosen,
+            seed=seed,
+            origin={"weights": weights, "mode": settings.mode},
+        )
+
+    def judge(trained: TrainedModel) -> Figures:
+        size, device = settings.batch_size, machine.device
+        probabilities = predict(trained, val_clips, batch_size=size, device=device, views=views)
+        return classification_metrics(probabilities, labels_of(val_clips))
+
+    clips = [clip for clip in split if clip.subset in ("train", "val")]
+    record = trained_on([Part(origin, clips, "dataset")], store.settings, source.trained_on)
+    return train_seeds(start, settings.seeds, judge, {}, target, machine, record)
+
+
+def _check(source: TrainedModel, store: MixedStore, settings: YourTraining) -> None:
+    """Raise ModelError unless the model to start from is of the architecture and the mixing."""
+    if source.config.architecture != settings.architecture:
+        raise ModelError(
+            f"your_videos.train.start = {settings.start}: is of architecture "
+            f"{source.config.architecture}; allowed: your_videos.train.architecture = "
+            f"{source.config.architecture}, or another start"
+        )
+    mix = store.settings.model_dump(mode="json")
+    if other := [key for key in mix if mix[key] != source.mix.get(key)]:
+        wanted = ", ".join(f"your_videos.mix.{key} = {source.mix.get(key)!r}" for key in other)
+        raise ModelError(
+            f"your_videos.train.start = {settings.start}: was trained on clips mixed otherwise; "
+            f"allowed: {wanted}"
+        )
+
+
+def _take_weights(network: nn.Module, source: nn.Module) -> None:
+    """Give a network the weights of another of its kind, all but those of the last layer."""
+    known = source.state_dict().items()
+    kept = {name: weight for name, weight in known if not name.startswith(HEADS)}
+    network.load_state_dict({**network.state_dict(), **kept})
+
+
+def _freeze(network: nn.Module, settings: YourTraining) -> None:
+    """Make just the parts trainable that `mode` says."""
+    if isinstance(network, ViViT):
+        network.freeze_for(settings.mode)
+    elif settings.mode == "fc":
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith(HEADS))
+    elif settings.mode != "all":
+        raise ModelError(
+            f"your_videos.train.mode = {settings.mode}: allowed with "
+            f"your_videos.train.architecture = {settings.architecture}: all, fc"
+        )

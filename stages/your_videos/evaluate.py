@@ -1,0 +1,38 @@
+"""Judges the model of someone's own videos on held-out clips; writes its report and card."""
+
+from framemix.datasets.clips import Clip
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import run_stage
+from framemix.store import MixedStore
+from framemix.tables import read_table
+from stages.paths import YOUR_METRICS, YOUR_MIXED, YOUR_MODEL, YOUR_REPORTS, YOUR_SPLIT
+
+
+def main() -> None:
+    params = load_params()
+    # Loaded only now: it takes seconds, and a wrong setting is reported at once.
+    from framemix.devices import resolve_device
+    from framemix.evaluation.tables import METRICS, interval, shown
+    from framemix.your_videos.report import write_report
+
+    figures = write_report(
+        YOUR_MODEL,
+        MixedStore(YOUR_MIXED),
+        read_table(YOUR_SPLIT, Clip),
+        params.your_videos.evaluate,
+        device=resolve_device(params.runtime.device),
+        target=YOUR_REPORTS,
+        metrics=YOUR_METRICS,
+    )
+    for row in figures:
+        if row.clips is not None:
+            say(
+                f"{METRICS[row.metric]}: {shown(row.metric, row.value)} "
+                f"(95 % interval {interval(row)}) of {row.clips} clips"
+            )
+    say(f"all tables and pictures: {YOUR_REPORTS}/index.html")
+
+
+if __name__ == "__main__":
+    run_stage(main)

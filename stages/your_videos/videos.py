@@ -1,0 +1,41 @@
+"""Lists someone's own labelled videos and checks that they can be decoded."""
+
+from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.intake import list_clips
+from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.registry import LABELLED
+from framemix.datasets.origin import origin_of
+from framemix.jobs.scratch import scratch_root
+from framemix.jobs.terminal import say
+from framemix.project.params import load_params
+from framemix.project.stage import require_data, run_stage
+from framemix.tables import write_json, write_table
+from stages.paths import YOUR_ORIGIN, YOUR_TABLE
+
+
+def main() -> None:
+    params, key = load_params(), "your_videos.data"
+    yours = params.your_videos
+    require_data(yours.data, key)
+    clips = list_clips(
+        find_videos(LABELLED, yours.data, key),
+        yours.data,
+        yours.videos,
+        keys=(key, "your_videos.videos"),
+        scratch=scratch_root(params.runtime.scratch) / "your_videos_list",
+        cluster=params.runtime.cluster,
+        limits=params.runtime.limits,
+        label="list your videos",
+    )
+    YOUR_TABLE.parent.mkdir(parents=True, exist_ok=True)
+    write_table(YOUR_TABLE, Clip, clips)
+    write_json(YOUR_ORIGIN, origin_of(yours.data).model_dump())
+    kept = sum(clip.kept for clip in clips)
+    say(
+        f"kept {kept} clips of {len(class_labels(clips))} classes, "
+        f"rejected {len(clips) - kept} (see {YOUR_TABLE})"
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)
