@@ -135,8 +135,9 @@ def _start_fork_server() -> None:
     for name, value in ONE_THREAD.items():  # as dask does when its workers start, to stay
         os.environ.setdefault(name, value)
     # What deletes the semaphores of a run that was stopped need not say so.
-    given = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (given, QUIET_TRACKER)))
+    given = os.environ.get("PYTHONWARNINGS", "")
+    if QUIET_TRACKER not in given:
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (given, QUIET_TRACKER)))
     multiprocessing.forkserver.ensure_running()
 
 
