@@ -27,10 +27,9 @@ def main() -> None:
     )
     for row in figures:
         if row.clips is not None:
-            say(
-                f"{METRICS[row.metric]}: {shown(row.metric, row.value)} "
-                f"(95 % interval {interval(row)}) of {row.clips} clips"
-            )
+            name, _, unit = METRICS[row.metric].partition(",")
+            value = f"{shown(row.metric, row.value)}{unit}"
+            say(f"{name}: {value} of {row.clips} clips (95 % interval {interval(row)})")
     say(f"all tables and pictures: {YOUR_REPORTS}/index.html")
 
 

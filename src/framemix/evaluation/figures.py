@@ -116,10 +116,13 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
             axes.imshow(clip[segment])
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-        row[0].set_title(legible(name), loc="left", fontsize=8)
+        # No title: a long one would push the first column aside.
+        above = {"va": "bottom", "fontsize": 8, "transform": row[0].transAxes}
+        row[0].text(0, 1.04, legible(name), **above).set_in_layout(False)
     for axes, segment in zip(grid[-1], shown, strict=True):
         axes.set_xlabel(f"segment {segment + 1} of {segments}", fontsize=7)
-    figure.suptitle(how, fontsize=9)
+    figure.suptitle(f"{how}\n", fontsize=9)
+    figure.set_layout_engine("constrained", hspace=0.2)
     save_picture(figure, path)
 
 

@@ -36,7 +36,8 @@ def split_clips(clips: Sequence[Clip], settings: YourSplit) -> tuple[list[Clip],
 
     Clips that the dataset calls test stay so, whatever divides the others: nothing is chosen by
     them. Where subsets are given without a val one, a part of train validates, by group. A clip
-    without a group is a group of its own. Raises DatasetError where a side would be empty.
+    without a group is a group of its own; where none has one, clips are divided at random within
+    each class. Raises DatasetError where a side would be empty.
     """
     kept = [clip for clip in clips if clip.kept]
     free = [place for place, clip in enumerate(kept) if _is_free(clip, kept, settings)]
@@ -64,7 +65,7 @@ def _is_free(clip: Clip, kept: Sequence[Clip], settings: YourSplit) -> bool:
 def _sides(clips: Sequence[Clip], settings: YourSplit) -> Sequence[str]:
     chosen = {"folds": settings.folds, "fold": settings.fold, "seed": settings.seed}
     classes = [clip.class_name for clip in clips]
-    if settings.by == "random":
+    if settings.by == "random" or not any(clip.group for clip in clips):
         return random_split(classes, **chosen)
     groups = [clip.group or clip.video for clip in clips]
     if clips and settings.folds > (there := len(set(groups))):
