@@ -304,7 +304,7 @@ def test_all_networks_see_the_same_clips_and_mixes_differ_in_nothing_else() -> N
             0,
             2,
             DatasetError,
-            r"videos: no such folder; allowed: a folder with <Class>/v_<Class>",
+            r"videos: no such folder or file; allowed: a folder with <Class>/v_<Class>",
         ),
         (2, 150, 3, DatasetError, "--folds = 3: the videos have 2 groups"),
         (2, 149, 2, VideoError, "v_Hop_g01_c01.avi: 149 frames; allowed: at least 150"),

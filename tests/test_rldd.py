@@ -374,7 +374,8 @@ def test_a_missing_or_empty_root_names_the_param_and_what_is_expected(tmp_path, 
     if present:
         root.mkdir()
         (root / present).write_text("put UTA-RLDD here\n")
-    problem = "no video of a class in it" if present else "no such folder"
+    there = "no video of a class in it, but 1 .md files"
+    problem = there if present else "no such folder or file"
     with pytest.raises(DatasetError) as caught:
         cut(root, tmp_path)
     assert str(caught.value) == (

@@ -139,6 +139,7 @@ def test_what_cannot_be_used_is_a_row_with_a_reason(
 def test_a_list_that_is_none_is_named_with_what_it_should_be(
     tmp_path: Path, name: str, content: bytes
 ) -> None:
+    (tmp_path / V1).mkdir()
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DatasetError, match=rf"{name}: no list of videos; allowed: .*id;label"):
         find_videos(LABELLED, tmp_path, "data")
@@ -172,7 +173,7 @@ def test_any_folder_of_classes_is_a_dataset(subsets: tuple[str, ...], tmp_path: 
     for subset in subsets or ("",):
         for number in range(5):
             write_video(root / subset / f"Up/{number}.avi", 8)
-        write_video(root / subset / "Up/below/0.avi", 8)
+        (root / subset / "0.avi").touch()
     (root / "README").write_text("about")
     (root / subsets[0] / "README" if subsets else root / "NOTES").write_text("about")
     rows = table(root, tmp_path)
@@ -196,7 +197,7 @@ def test_what_is_rejected_takes_no_place_in_a_subset(tmp_path: Path) -> None:
 def test_a_folder_without_videos_is_refused_in_one_line(there: bool, tmp_path: Path) -> None:
     if there:
         (tmp_path / "none").mkdir()
-    with pytest.raises(DatasetError, match=r"none: no .*; allowed: Something-Something V1 or V2"):
+    with pytest.raises(DatasetError, match=r"none: no .*; allowed: .*Something-Something V1 or V2"):
         table(tmp_path / "none", tmp_path)
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from framemix.datasets.origin import DRAWN
 from framemix.errors import DatasetError
 from framemix.text.names import is_utf8, printable
-from framemix.video.containers import is_macos_note
+from framemix.video.containers import SUFFIXES, is_macos_note
 
 MACOS_NOTE = "macOS's note of another file, not a video"
-VIDEO_SUFFIXES = {".avi", ".mov", ".mp4", ".m4v", ".mkv", ".wmv", ".3gp"}
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,17 @@ def _walk(root: Path) -> Iterator[Entry]:
         names = [
             name
             for name in folders
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES or (Path(folder) / name).is_symlink()
+            if name.lower().endswith(SUFFIXES) or (Path(folder) / name).is_symlink()
         ]
         for name in [*names, *(file for file in files if file != DRAWN)]:
             path = Path(folder) / name
-            yield _entry(path, path.relative_to(root).as_posix())
+            yield entry_at(path, path.relative_to(root).as_posix())
     for error in unreadable:
         yield Entry(printable(Path(error.filename).relative_to(root).as_posix()), _why(error))
 
 
-def _entry(path: Path, name: str) -> Entry:
+def entry_at(path: Path, name: str) -> Entry:
+    """Return what is at `path`, called `name` below the root; a folder is a reason."""
     shown = printable(name)
     if shown != name:
         reason = "its name has control characters or is not UTF-8"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.files import commonest
-from framemix.datasets.layouts.layout import Found
+from framemix.datasets.layouts.layout import Found, folder_of
 from framemix.errors import DatasetError, VideoError, reason_of
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.fingerprint import code_fingerprint
@@ -45,28 +45,29 @@ def list_clips(
     limits: Limits,
     label: str,
 ) -> list[Clip]:
-    """Return a row for each video that was `found` below `root`, in order of their paths.
+    """Return a row for each video that was `found` in `root`, in order of their paths.
 
     A video is kept when all of its frames can be decoded and there are at least
     `settings.min_frames`. Raises DatasetError when none is kept; `keys` are those of params.yaml
     for `root` and for the section of `settings`.
     """
+    folder = folder_of(root).absolute()
     units = [
         Unit(
             folder=scratch,
-            make=partial(_inspect_all, root.absolute(), rows, settings.min_frames, limits),
+            make=partial(_inspect_all, folder, rows, settings.min_frames, limits),
             settings={
                 "videos": [row.model_dump() for row in rows],
                 "min_frames": settings.min_frames,
                 **asdict(limits),
             },
-            files=[file for row in rows for file in video_files(root.absolute() / row.video)],
+            files=[file for row in rows for file in video_files(folder / row.video)],
             code=code_fingerprint(__file__),
         )
         for rows in _batches([clip_of(one) for one in found if not one.reason])
     ]
     with finished(scratch, units, cluster=cluster, label=label) as done:
-        clips = [clip for folder in done for clip in read_table(folder / ROWS, Clip)]
+        clips = [clip for unit in done for clip in read_table(unit / ROWS, Clip)]
     clips += [clip_of(one) for one in found if one.reason]
     _require_kept(clips, settings.min_frames, f"{keys[0]} = {root}", keys[1])
     return sorted(clips, key=lambda clip: clip.video)

@@ -37,7 +37,6 @@ from framemix.inference.guard import (
 from framemix.inference.loading import live_sliding, say_caveat
 from framemix.inference.prediction import Prediction, predict_clips
 from framemix.inference.timeline import draw_timeline
-from framemix.inference.videos import SUFFIXES
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.lifeline import cleaning_up
 from framemix.jobs.terminal import leave_line, say
@@ -45,6 +44,7 @@ from framemix.models import load_model
 from framemix.models.input import to_rgb
 from framemix.pictures.lettering import save_picture
 from framemix.text.names import literal, printable
+from framemix.video.containers import SUFFIXES
 from framemix.video.reading import describe
 
 LONGEST_VIDEO = 600.0  # seconds

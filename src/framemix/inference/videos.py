@@ -8,9 +8,7 @@ from pathlib import Path
 
 from framemix.errors import VideoError
 from framemix.text.names import is_utf8, printable
-from framemix.video.containers import is_macos_note
-
-SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv", ".3gp")
+from framemix.video.containers import SUFFIXES, is_macos_note
 
 
 def find_videos(sources: Sequence[str]) -> list[Path]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from framemix.errors import VideoError
 
+# How files of videos end, in lower case.
+SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv", ".3gp")
 # Options of ffmpeg. Its own probing looks further than the first bytes.
 ONLY_ITSELF = {"format_whitelist": "avi,mov,matroska,asf", "protocol_whitelist": "file"}
 # What follows the length of the first atom of an MP4 or MOV file.

@@ -1,25 +1,59 @@
-"""Folders of classes: `<root>/[<train|val|test>/]<Class>/<video>`, whatever files are called."""
+"""Folders of classes: `<root>/[<train|val|test>/]<Class>/.../<video>`, with any names of files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from framemix.datasets.files import list_entries
-from framemix.datasets.layouts.layout import Found, Layout
-
-SUBSETS = ("train", "val", "test")
+from framemix.datasets.layouts.layout import SUBSETS, Found, Layout, is_video_name
+from framemix.video.containers import SUFFIXES
 
 
 def find(root: Path) -> Iterator[Found]:
     """Yield every file; where there are folders of subsets, all of its videos are in these."""
-    divided = any((root / subset).is_dir() for subset in SUBSETS)
-    for entry in list_entries(root):
+    entries = list_entries(root)
+    divided = _is_divided([entry.path for entry in entries if not entry.reason])
+    for entry in entries:
         parts = entry.path.split("/")
-        if len(parts) == 2 + divided and (not divided or parts[0] in SUBSETS):
-            subset = parts[0] if divided else ""
-            yield Found(entry.path, parts[-2], subset=subset, reason=entry.reason)
-        else:
+        subset = _side(parts[0]) if divided else ""
+        if len(parts) < 2 + divided or (divided and not subset):
             reason = entry.reason or "not [<train|val|test>/]<Class>/<video>"
             yield Found(entry.path, reason=reason)
+        else:
+            reason = entry.reason or _why_no_video(parts[-1])
+            yield Found(entry.path, parts[divided], subset=subset, reason=reason)
 
 
-FOLDERS = Layout("a folder with [<train|val|test>/]<Class>/<video> files", find)
+def notices(root: Path, found: Sequence[Found]) -> Iterator[str]:
+    """Yield what Hugging Face's VideoFolder would see otherwise: its class is the last folder."""
+    usable = [one for one in found if not one.reason]
+    last = {Path(one.video).parent.name for one in usable}
+    if any(Path(one.video).parent.name != one.label for one in usable):
+        first = {one.label for one in usable}
+        yield (
+            f"classes are the first folders: {len(first)}; the last ones above the files, which "
+            f"Hugging Face's VideoFolder takes, would be {len(last)}"
+        )
+
+
+def _is_divided(paths: Sequence[str]) -> bool:
+    """Return whether folders are of subsets: what is called train may be a class, of locomotives.
+
+    Then its videos lie just in it, beside other classes.
+    """
+    tops = [(_side(parts[0]), len(parts)) for path in paths if len(parts := path.split("/")) > 1]
+    deep = any(side and depth > 2 for side, depth in tops)
+    return deep or (bool(tops) and all(side for side, _ in tops))
+
+
+def _side(folder: str) -> str:
+    return SUBSETS.get(folder.lower(), "")
+
+
+def _why_no_video(name: str) -> str:
+    """Return why a file is not tried: what it holds decides where its name does not say."""
+    if is_video_name(name) or not Path(name).suffix:
+        return ""
+    return f"its name does not end like a video's ({', '.join(SUFFIXES)})"
+
+
+FOLDERS = Layout("a folder with [<train|val|test>/]<Class>/<video> files", find, notices=notices)

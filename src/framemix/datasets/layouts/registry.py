@@ -1,7 +1,22 @@
-"""The layouts of labelled videos: which one a folder has is seen from what is in it."""
+"""The layouts of labelled videos: which one a folder or list has is seen from what is in it."""
 
+from framemix.datasets.layouts.csv_file import CSV_FILE
 from framemix.datasets.layouts.folders import FOLDERS
+from framemix.datasets.layouts.hmdb51 import HMDB51
+from framemix.datasets.layouts.kinetics import KINETICS
+from framemix.datasets.layouts.metadata import METADATA
+from framemix.datasets.layouts.mmaction import MMACTION
 from framemix.datasets.layouts.something_something import SOMETHING_SOMETHING
+from framemix.datasets.layouts.ucf101 import UCF101
 
-# The first that fits a folder is its layout; any folder could be one of classes.
-LABELLED = (SOMETHING_SOMETHING, FOLDERS)
+# The first that fits is taken: lists before names of files. Any folder could be one of classes.
+LABELLED = (
+    CSV_FILE,
+    METADATA,
+    KINETICS,
+    HMDB51,
+    MMACTION,
+    SOMETHING_SOMETHING,
+    UCF101,
+    FOLDERS,
+)

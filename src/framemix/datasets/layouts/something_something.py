@@ -20,6 +20,7 @@ from framemix.video.containers import is_macos_note
 
 # The lists' names of the subsets. That of the test set has no labels.
 LISTED = {"train": "train", "validation": "val"}
+VERSIONS = ("v1", "v2")
 
 
 class ListedVideo(BaseModel):
@@ -42,17 +43,25 @@ def find(root: Path) -> Iterator[Found]:
     lists = _lists(root)
     version, suffix = ("v1", "") if lists[0][1].suffix == ".csv" else ("v2", ".webm")
     folder = root / f"20bn-something-something-{version}"
-    unlisted = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    listed: set[str] = set()
     for subset, path in lists:
         for number, label in _labels(path):
             name = f"{number}{suffix}"
-            reason = "" if name in unlisted else "no such folder or file"
-            unlisted.discard(name)
+            reason = "" if name in there else "no such folder or file"
+            listed.add(name)
             reason = reason if label else "no label"
             yield Found(f"{folder.name}/{name}", label, subset=subset, reason=reason)
-    for name in unlisted:
+    for name in there - listed:
         reason = MACOS_NOTE if is_macos_note(name) else "in no list with labels"
         yield Found(f"{folder.name}/{printable(name)}", reason=reason)
+
+
+def _fits(root: Path) -> bool:
+    """Return whether lists are those: anybody may call one train.csv."""
+    folders = any((root / f"20bn-something-something-{version}").is_dir() for version in VERSIONS)
+    lists = _lists(root) if root.is_dir() else []
+    return bool(lists) and (folders or "something-something" in lists[0][1].name)
 
 
 def _lists(root: Path) -> list[tuple[str, Path]]:
@@ -80,6 +89,4 @@ def _labels(path: Path) -> list[tuple[str, str]]:
     return [(number, label.strip()) for number, _, label in (line.partition(";") for line in lines)]
 
 
-SOMETHING_SOMETHING = Layout(
-    "Something-Something V1 or V2 with its lists", find, fits=lambda root: bool(_lists(root))
-)
+SOMETHING_SOMETHING = Layout("Something-Something V1 or V2 with its lists", find, fits=_fits)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from framemix.datasets.files import list_entries
-from framemix.datasets.layouts.layout import Found, Layout
+from framemix.datasets.layouts.layout import Found, Layout, is_video_name
 
 NAME = re.compile(
     r"(?P<class>[^/]+)/v_[^/]+_(?P<group>g\d+)_c\d+\.avi",
@@ -28,4 +28,10 @@ def find(root: Path) -> Iterator[Found]:
             yield Found(entry.path, folder if slash else "", reason=reason)
 
 
-UCF101 = Layout("a folder with <Class>/v_<Class>_gNN_cNN.avi files", find)
+def _fits(root: Path) -> bool:
+    """Return whether all videos are named so: the groups of others would be unknown."""
+    videos = [e.path for e in list_entries(root) if not e.reason and is_video_name(e.path)]
+    return bool(videos) and all(NAME.fullmatch(video) for video in videos)
+
+
+UCF101 = Layout("a folder with <Class>/v_<Class>_gNN_cNN.avi files", find, _fits)

@@ -1,0 +1,38 @@
+"""Hugging Face's VideoFolder with labels in a list: metadata.csv has columns file_name and label.
+
+It lies in the folder, or one in each folder of a side (train, val, test).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from framemix.datasets.layouts.csv_file import COLUMNS, listed_in
+from framemix.datasets.layouts.delimited import has_columns
+from framemix.datasets.layouts.layout import SUBSETS, Found, Layout, unlisted
+
+NAME = "metadata.csv"
+
+
+def find(root: Path) -> Iterator[Found]:
+    """Yield what the lists name."""
+    for path in _lists(root):
+        subset = "" if path.parent == root else SUBSETS[path.parent.name.lower()]
+        yield from listed_in(path, root, subset)
+
+
+def _lists(root: Path) -> list[Path]:
+    """Return the folder's list and those of its sides; a metadata.csv of something else is none."""
+    sides = [path for path in root.glob(f"*/{NAME}") if path.parent.name.lower() in SUBSETS]
+    return [
+        path
+        for path in (root / NAME, *sorted(sides))
+        if has_columns(path, COLUMNS, "path", "label")
+    ]
+
+
+METADATA = Layout(
+    "a folder with metadata.csv (file_name, label)",
+    find,
+    fits=lambda root: bool(_lists(root)),
+    notices=unlisted,
+)
