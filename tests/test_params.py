@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -301,16 +302,33 @@ def test_every_key_must_be_there(path):
     assert error_of(changed(path, MISSING)).startswith(f"{path}: missing")
 
 
-@pytest.mark.parametrize("written", [".inf", "-.inf", ".nan", "1e400"])
-@pytest.mark.parametrize("path", ["pretrain.vivit.learning_rate", "resize.fps", "mix.size.0"])
-def test_numbers_are_finite(tmp_path, written, path):
-    number = "NUMBER" if path != "mix.size.0" else ["NUMBER", 80]
-    text = yaml.safe_dump(changed(path.removesuffix(".0"), number)).replace("NUMBER", written)
+def leaves(content: Any, *above: str) -> Iterator[str]:
+    """The keys that hold values, and the places in lists, as `section.key.0`."""
+    pairs = enumerate(content) if isinstance(content, list) else content.items()
+    for key, value in pairs:
+        if isinstance(value, dict | list):
+            yield from leaves(value, *above, str(key))
+        else:
+            yield ".".join((*above, str(key)))
+
+
+@pytest.mark.parametrize("written", [".inf", "-.inf", ".nan"])
+def test_what_is_no_finite_number_is_refused_by_every_key(written):
+    value = float(written.replace(".", ""))
+    for path in leaves(BASE):
+        content = copy.deepcopy(BASE)
+        *sections, key = (int(part) if part.isdigit() else part for part in path.split("."))
+        reduce(getitem, sections, content)[key] = value
+        assert error_of(content).startswith(f"{path} = {written}: allowed: ")
+    assert error_of(changed("finetune.clip_norm", value)).endswith("allowed: a finite number")
+
+
+@pytest.mark.parametrize("written", [".nan", "1e400"])
+def test_a_number_that_yaml_makes_infinite_is_refused(tmp_path, written):
+    text = yaml.safe_dump(changed("resize.fps", "NUMBER")).replace("NUMBER", written)
     (tmp_path / "params.yaml").write_text(text)
-    with pytest.raises(ParamsError) as caught:
+    with pytest.raises(ParamsError, match=r"yaml: resize\.fps = \.(nan|inf): allowed: a finite"):
         load_params(tmp_path / "params.yaml")
-    value = float(written.replace(".", "", 1))
-    assert str(caught.value).endswith(f"params.yaml: {path} = {value}: allowed: finite numbers")
 
 
 @pytest.mark.parametrize("content", [None, [], "mix"])

@@ -4,11 +4,12 @@ The line has which key, which value, what is allowed.
 """
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticKnownError
 
@@ -26,6 +27,12 @@ PLAIN = {
     "string_type": "text",
     "tuple_type": "a list",
 }
+
+
+class Settings(BaseModel):
+    """What is chosen: known keys alone, numbers that are finite, and nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _integer(value: Any) -> Any:
@@ -70,6 +77,8 @@ def shown(value: Any) -> str:
     """Return a value as YAML has it, on one line; a text in quotes."""
     if isinstance(value, str):
         return repr(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return re.sub("inf|nan", r".\g<0>", str(value))
     return json.dumps(value, ensure_ascii=False, default=repr)
 
 

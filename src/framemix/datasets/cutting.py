@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from framemix.datasets.clips import STATES, Clip, clip_file
 from framemix.datasets.files import commonest
@@ -24,7 +24,7 @@ from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.scratch import Unit, finished, link
 from framemix.tables import read_table, write_table
-from framemix.validation import Integer
+from framemix.validation import Integer, Settings
 from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine
 from framemix.video.writing import cut_clip
 
@@ -34,10 +34,8 @@ ROUNDED = 0.001
 ROWS = "clips.csv"
 
 
-class ResizeSettings(BaseModel):
+class ResizeSettings(Settings):
     """Which clips are cut, and how long they are (params.yaml: resize)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     states: list[Annotated[Literal[0, 5, 10], Integer]] = Field(min_length=1)
     orientation: Literal["landscape", "any"]

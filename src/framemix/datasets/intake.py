@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.files import commonest
@@ -19,6 +19,7 @@ from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.scratch import Unit, finished
 from framemix.tables import read_table, write_table
+from framemix.validation import Settings
 from framemix.video.reading import VideoInfo, examine, video_files
 
 # Of one class. One that changes has so many decoded again; UCF101's largest class has 167.
@@ -26,10 +27,8 @@ VIDEOS_A_UNIT = 200
 ROWS = "clips.csv"
 
 
-class FilterSettings(BaseModel):
+class FilterSettings(Settings):
     """Which videos are kept (params.yaml: filter)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_frames: int = Field(ge=1)
 

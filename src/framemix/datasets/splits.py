@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from framemix.datasets.clips import Clip, Subset
 from framemix.datasets.groups import Scope, clusters_of, leak_share
 from framemix.errors import DatasetError
+from framemix.validation import Settings
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -28,10 +29,8 @@ FOLDS = tuple(f"fold{number}" for number in range(1, 6))  # UTA-RLDD's own folds
 OFFICIAL_LISTS: dict[str, Subset] = {"trainlist": "train", "testlist": "val"}
 
 
-class SplitSettings(BaseModel):
+class SplitSettings(Settings):
     """How clips are divided (params.yaml: split)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Literal["random", "group", "official1", "official2", "official3"]
     group_scope: Scope

@@ -1,12 +1,12 @@
 """What the report shows (params.yaml: evaluate)."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from framemix.validation import Settings
 
 
-class EvaluateSettings(BaseModel):
+class EvaluateSettings(Settings):
     """How models are evaluated and pictured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_size: int = Field(ge=1)
     views: int = Field(ge=1)

@@ -4,17 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict
-
 from framemix.mixing import Method, MixSettings, Window
+from framemix.validation import Settings
 
 Videos = Literal["short", "long"]
 
 
-class StudyMix(BaseModel):
+class StudyMix(Settings):
     """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     segments: int
     window: Literal["all"] | Window

@@ -7,7 +7,7 @@ stages compute from them is in modules that they import, and so depend on.
 from collections import Counter
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from framemix.datasets.intake import FilterSettings
 from framemix.datasets.sample.arrow import ArrowSettings
@@ -15,7 +15,7 @@ from framemix.frame_mixup.cells import StudyMix, mix_settings, parse_cell
 from framemix.mixing import MixSettings
 from framemix.pretraining.settings import PretrainModel
 from framemix.training.settings import Seed
-from framemix.validation import Folder, explain
+from framemix.validation import Folder, Settings, explain
 
 
 def _is_cell(name: str) -> str:
@@ -26,10 +26,8 @@ def _is_cell(name: str) -> str:
 CellName = Annotated[str, AfterValidator(_is_cell)]
 
 
-class StudyData(BaseModel):
+class StudyData(Settings):
     """Where the short and the long videos are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     short: Folder
     long: Folder
@@ -41,19 +39,15 @@ class StudyVideos(FilterSettings):
     folds: int = Field(ge=2)
 
 
-class StudySample(BaseModel):
+class StudySample(Settings):
     """The two sets of videos that are rendered."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     short: ArrowSettings
     long: ArrowSettings
 
 
-class FrameMixupSettings(BaseModel):
+class FrameMixupSettings(Settings):
     """The study: its videos, its grid of cells, and the recipe that all of them are trained by."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: StudyData
     sample: StudySample

@@ -19,9 +19,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from framemix.errors import MixingError
+from framemix.validation import Settings
 
 # Shapes: F frames in the window, S segments, a frames of a segment that are mixed,
 # H height, W width, C channels.
@@ -45,19 +46,15 @@ Frames = Annotated[int, Field(ge=1, le=MOST_FRAMES)]
 Side = Annotated[int, Field(ge=2, le=MOST_PIXELS)]
 
 
-class Window(BaseModel):
+class Window(Settings):
     """A stretch of `frames` frames at the start or in the centre of the video."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     frames: Frames
     at: Literal["start", "centre"]
 
 
-class MixSettings(BaseModel):
+class MixSettings(Settings):
     """How a video becomes a mixed clip (params.yaml: mix)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Method
     segments: Frames

@@ -8,9 +8,9 @@ place of its first weights, which a trained network no longer needs.
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from framemix.validation import Integer
+from framemix.validation import Integer, Settings
 
 AttentionScheme = Literal[
     "spatio_temporal",
@@ -37,11 +37,7 @@ Classes = Annotated[int, Field(gt=0, le=10**6)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ViViTSettings(_Model):
+class ViViTSettings(Settings):
     """What a user chooses of a `ViViT`; patch sizes in pixels and in frames."""
 
     architecture: Literal["vivit"] = "vivit"
@@ -66,7 +62,7 @@ class ViViTConfig(ViViTSettings):
     num_classes: Classes
 
 
-class ImageWeights(_Model):
+class ImageWeights(Settings):
     """A torchvision ResNet's state dict to start from; null: random weights.
 
     A file or a URL. Its SHA-256 may be given whole here or, as torchvision does, by its first eight
@@ -88,7 +84,7 @@ class ImageWeights(_Model):
         return self.weights_sha256 or (named[1] if named else None)
 
 
-class _ResNetSizes(_Model):
+class _ResNetSizes(Settings):
     depth: Annotated[Depth, Integer]
     width: Width
     dropout: DropoutRate

@@ -3,10 +3,11 @@
 Free of torch, so that stages that do not train can check params.yaml at no cost.
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from framemix.models.config import ModelSettings, NonLocalSettings, ViViTSettings
 from framemix.training.settings import TrainingSettings
+from framemix.validation import Settings
 
 
 class PretrainModel(TrainingSettings):
@@ -27,10 +28,8 @@ class PretrainNonLocal(PretrainModel):
     model: NonLocalSettings
 
 
-class PretrainSettings(BaseModel):
+class PretrainSettings(Settings):
     """Pretraining, a section a network."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     vivit: PretrainViViT
     nonlocal_: PretrainNonLocal = Field(alias="nonlocal")

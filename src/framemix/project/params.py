@@ -1,13 +1,12 @@
 """The only reader of params.yaml: checks every key and value, and how they fit together."""
 
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
@@ -28,7 +27,7 @@ from framemix.mixing import MixSettings
 from framemix.models.config import NonLocalSettings, ViViTSettings
 from framemix.pretraining.settings import PretrainSettings
 from framemix.training.settings import Seed
-from framemix.validation import Folder, explain
+from framemix.validation import Folder, Settings, explain
 from framemix.your_videos.settings import YourVideos
 
 PARAMS = Path("params.yaml")
@@ -36,23 +35,19 @@ PARAMS = Path("params.yaml")
 PLAIN = YAML(typ="safe", pure=True)
 
 
-class DataSettings(BaseModel):
+class DataSettings(Settings):
     """Where the datasets are."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ucf101: Folder
     rldd: Folder
     ucf101_lists: Folder
 
 
-class RuntimeSettings(BaseModel):
+class RuntimeSettings(Settings):
     """The machine. No stage lists these: they change how fast a result comes, not which.
 
     (But for a file that the machine cannot cope with: it is rejected, with the limit named.)
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     workers: int = Field(ge=1)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -93,10 +88,8 @@ class RuntimeSettings(BaseModel):
         return self
 
 
-class Params(BaseModel):
+class Params(Settings):
     """All of params.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seeds: tuple[Seed, ...] = Field(min_length=1)
     data: DataSettings
@@ -269,8 +262,6 @@ def load_params(path: Path = PARAMS) -> Params:
 
 def parse_params(content: Any, path: Path) -> Params:
     """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
-    for key, value in _infinite(content):
-        raise ParamsError(f"{path}: {key} = {value}: allowed: finite numbers")
     try:
         # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
         return Params.model_validate_json(json.dumps(content, default=str), strict=True)
@@ -300,12 +291,3 @@ def _twice(path: Path, error: DuplicateKeyError) -> str:
     key = re.search(r'duplicate key "(.*?)" with', error.problem)
     where = f"{path}:{error.problem_mark.line + 1}"
     return f"{where}: {key[1] if key else error.problem}: stands twice; allowed: every key once"
-
-
-def _infinite(value: Any, *keys: Any) -> Iterator[tuple[str, float]]:
-    """Yield key and value of each .inf and .nan: not every number has bounds that forbid them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield ".".join(map(str, keys)), value
-    inner = value.items() if isinstance(value, Mapping) else ()
-    for key, part in enumerate(value) if isinstance(value, list) else inner:
-        yield from _infinite(part, *keys, key)

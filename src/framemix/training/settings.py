@@ -5,20 +5,20 @@ Free of torch, so that stages that do not train can check params.yaml at no cost
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from framemix.validation import Settings
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
 Sampling = Literal["uniform", "balanced"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-class AugmentSettings(BaseModel):
+class AugmentSettings(Settings):
     """Random changes to a training clip, drawn once a clip so that motion stays intact.
 
     `mixup` and `cutmix` blend pairs of clips; they are the alpha of Beta(alpha, alpha), 0 is off.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     shift: float = Field(ge=0, le=0.5)
     flip: bool
@@ -28,10 +28,8 @@ class AugmentSettings(BaseModel):
     cutmix: float = Field(ge=0)
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Settings):
     """One training run. A step is over `batch_size` clips, however they are spread and cut up."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(ge=1)
     patience: int | None = Field(ge=1)

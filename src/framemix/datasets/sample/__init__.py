@@ -7,13 +7,14 @@ settings give the same bytes, whatever the number of workers.
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from framemix.datasets.origin import mark_drawn
 from framemix.datasets.sample.actions import ACTIONS, ActionVideo
 from framemix.datasets.sample.behaviour import MANNERS
 from framemix.datasets.sample.faces import FaceVideo
 from framemix.jobs.cluster import Cluster, map_tasks
+from framemix.validation import Settings
 
 # A class with no video long enough; UCF101 has two.
 SHORT_CLASS = "Hop"
@@ -27,10 +28,8 @@ PORTRAIT_SUBJECT, ROTATED_SUBJECT = 4, 5
 Task = tuple[Path, ActionVideo | FaceVideo]
 
 
-class SampleSettings(BaseModel):
+class SampleSettings(Settings):
     """How large the sample is, and which random one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(ge=0, lt=2**32)
     groups: int = Field(ge=1, le=99, description="groups of clips a UCF101 class")

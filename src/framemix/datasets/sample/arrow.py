@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from framemix.datasets.origin import mark_drawn
 from framemix.datasets.sample.sprites import (
@@ -30,6 +30,7 @@ from framemix.datasets.sample.sprites import (
     to_frame,
 )
 from framemix.jobs.cluster import Cluster, map_tasks
+from framemix.validation import Settings
 from framemix.video.writing import video_writer
 
 SIDE, FPS = 64, 25
@@ -47,10 +48,8 @@ SPREAD = 7
 Scene = list[tuple[Sprite, float, float]]
 
 
-class ArrowSettings(BaseModel):
+class ArrowSettings(Settings):
     """How many clips of each class the subsets have; half of them have `frames` frames."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(ge=0, lt=2**32)
     train: int = Field(ge=1)
