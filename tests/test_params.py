@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from framemix.cli import app
 from framemix.errors import ParamsError
-from framemix.project.params import load_params, parse_params
+from framemix.project.params import Params, load_params, parse_params
 from framemix.project.profiles import apply_profile
 from framemix.validation import shown
 
@@ -120,6 +121,93 @@ def test_every_key_is_explained_where_it_first_stands():
         above = line if line.lstrip().startswith("#") else ""
     assert unexplained == []
     assert {"seeds", "learning_rate", "decode_timeout"} <= explained
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The types of settings that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]
+
+
+def is_section(annotation: Any) -> bool:
+    """Whether nothing but settings of their own can stand there."""
+    parts = get_args(annotation)
+    return all(map(is_section, parts)) if parts else annotation in models_in(annotation)
+
+
+def settings_types(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A type of settings and all that are in it."""
+    yield model
+    for field in model.model_fields.values():
+        for inner in models_in(field.annotation):
+            yield from settings_types(inner)
+
+
+@pytest.mark.parametrize("model", dict.fromkeys(settings_types(Params)), ids=lambda m: m.__name__)
+def test_every_setting_says_in_a_line_what_it_is(model):
+    """A section says it in its type's docstring."""
+    assert model.__doc__
+    values = {
+        name: field.description
+        for name, field in model.model_fields.items()
+        if not is_section(field.annotation)
+    }
+    silent = [name for name, said in values.items() if not said or len(said) > 80 or "\n" in said]
+    assert silent == []
+
+
+def choices_of(annotation: Any) -> set[str]:
+    """The words that a value may be, as YAML has them, however deep they are named."""
+    if get_origin(annotation) is Literal:
+        return {str(value) for value in get_args(annotation)}
+    words = [choices_of(part) for part in get_args(annotation)]
+    for model in models_in(annotation) if not get_args(annotation) else []:
+        words += [choices_of(field.annotation) for field in model.model_fields.values()]
+    return set().union(
+        *words, *({"true", "false"} for part in get_args(annotation) if part is bool)
+    )
+
+
+def commented_keys(text: str) -> Iterator[tuple[list[str], str]]:
+    """Each key of params.yaml, with the sections it is in, and the comment above and behind it."""
+    path: list[str] = []
+    above = ""
+    for line in text.splitlines():
+        if found := re.match(r"( *)(\w+):(?: [^#]*)?(?:# (.*))?$", line):
+            path = [*path[: len(found[1]) // 2], found[2]]
+            yield list(path), f"{above} {found[3] or ''}".strip()
+        above = f"{above} {line.strip(' #')}" if line.lstrip().startswith("#") else ""
+
+
+def choices_at(path: list[str]) -> set[str]:
+    """The words that the value at `path` may be; none where it may be any number, say."""
+    models = [Params]
+    for key in path:
+        fields = [
+            field
+            for model in models
+            for name, field in model.model_fields.items()
+            if key == (field.alias or name)
+        ]
+        assert fields, path
+        models = [model for field in fields for model in models_in(field.annotation)]
+    values = [field.annotation for field in fields if not is_section(field.annotation)]
+    return set().union(*map(choices_of, values))
+
+
+def test_where_comments_list_choices_they_are_those_that_are_allowed():
+    """All of them where a key first stands; each after a bar, where there are bars."""
+    known, wrong = set(), []
+    for path, comment in commented_keys((ROOT / "params.yaml").read_text()):
+        choices = choices_at(path)
+        listed = re.findall(r"\| *(\w+)", comment)
+        if choices and (listed or path[-1] not in known):
+            if choices - set(re.findall(r"\w+", comment)) or set(listed) - choices:
+                wrong.append(f"{'.'.join(path)}: {sorted(choices)}, not {comment!r}")
+            known.add(path[-1])
+    assert wrong == []
+    assert {"method", "depth", "resident", "states", "architecture"} <= known
 
 
 # Errors

@@ -23,6 +23,7 @@ from framemix.benchmarks.made import store_of, whole_video
 from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.benchmarks.turns import Comparison, Cost, Task, speeds, table, take_turns
 from framemix.errors import ModelError
+from framemix.mixing.frames import PixelFormat
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD
 from framemix.models.config import FinetuneMode, ViViTConfig
 from framemix.models.vivit import ViViT, load_vit_pytorch_state_dict
@@ -36,7 +37,6 @@ from framemix.training.settings import AugmentSettings, TrainingSettings
 # Shapes: B clips, T frames, H height, W width.
 
 Precision = Literal["fp32", "bf16"]
-PixelFormat = Literal["rgb24", "yuv420p"]
 PIXEL_FORMATS: tuple[PixelFormat, ...] = ("rgb24", "yuv420p")
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PEER = "vit-pytorch"

@@ -37,11 +37,13 @@ ROWS = "clips.csv"
 class ResizeSettings(Settings):
     """Which clips are cut, and how long they are (params.yaml: resize)."""
 
-    states: list[Annotated[Literal[0, 5, 10], Integer]] = Field(min_length=1)
-    orientation: Literal["landscape", "any"]
-    frames: int = Field(ge=1)
-    fps: float = Field(gt=0)
-    clips: Annotated[int, Field(ge=1)] | None
+    states: list[Annotated[Literal[0, 5, 10], Integer]] = Field(
+        min_length=1, description="0 alert, 5 low vigilant, 10 drowsy"
+    )
+    orientation: Literal["landscape", "any"] = Field(description="of the videos that are cut")
+    frames: int = Field(ge=1, description="length of a clip, frames")
+    fps: float = Field(gt=0, description="of a clip, frames a second")
+    clips: Annotated[int, Field(ge=1)] | None = Field(description="of a state at most; null: all")
 
 
 @dataclass(frozen=True)

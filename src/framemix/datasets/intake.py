@@ -30,7 +30,7 @@ ROWS = "clips.csv"
 class FilterSettings(Settings):
     """Which videos are kept (params.yaml: filter)."""
 
-    min_frames: int = Field(ge=1)
+    min_frames: int = Field(ge=1, description="decoded frames that a kept video has at least")
 
 
 def list_clips(

@@ -32,12 +32,16 @@ OFFICIAL_LISTS: dict[str, Subset] = {"trainlist": "train", "testlist": "val"}
 class SplitSettings(Settings):
     """How clips are divided (params.yaml: split)."""
 
-    strategy: Literal["random", "group", "official1", "official2", "official3"]
-    group_scope: Scope
-    folds: int = Field(ge=2)
-    fold: int = Field(ge=0)
-    seed: int = Field(ge=0)
-    rldd: Literal["subject", "random", "fold1", "fold2", "fold3", "fold4", "fold5"]
+    strategy: Literal["random", "group", "official1", "official2", "official3"] = Field(
+        description="how UCF101's clips are divided"
+    )
+    group_scope: Scope = Field(description="in which a gNN is one group")
+    folds: int = Field(ge=2, description="parts that take turns in validating")
+    fold: int = Field(ge=0, description="the part that validates, from 0")
+    seed: int = Field(ge=0, description="of what is drawn into the parts")
+    rldd: Literal["subject", "random", "fold1", "fold2", "fold3", "fold4", "fold5"] = Field(
+        description="how UTA-RLDD's clips are divided"
+    )
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "SplitSettings":

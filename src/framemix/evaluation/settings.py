@@ -8,6 +8,6 @@ from framemix.validation import Settings
 class EvaluateSettings(Settings):
     """How models are evaluated and pictured."""
 
-    batch_size: int = Field(ge=1)
-    views: int = Field(ge=1)
-    pictured_clips: int = Field(ge=1)
+    batch_size: int = Field(ge=1, description="clips at a time")
+    views: int = Field(ge=1, description="variants of a val clip whose probabilities are averaged")
+    pictured_clips: int = Field(ge=1, description="clips of each dataset that are pictured")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from framemix.models.config import FinetuneMode
 from framemix.training.settings import TrainingSettings
@@ -15,11 +15,11 @@ TemporalStart = Literal["keep", "reinit"]
 class FinetuneSettings(TrainingSettings):
     """Fine-tuning of ViViT on UTA-RLDD: which part is trained, on which classes."""
 
-    mode: FinetuneMode
-    task: Task
-    head: HeadStart
-    temporal: TemporalStart
-    split: Literal["shared", "redrawn"]
+    mode: FinetuneMode = Field(description="the parts that are trained")
+    task: Task = Field(description="the classes that are told apart")
+    head: HeadStart = Field(description="what the last layer starts from")
+    temporal: TemporalStart = Field(description="what the temporal layers start from")
+    split: Literal["shared", "redrawn"] = Field(description="UCF101's, as in pretraining or not")
 
     @model_validator(mode="after")
     def _fits_together(self) -> "FinetuneSettings":

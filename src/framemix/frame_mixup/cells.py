@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
-from framemix.mixing import Method, MixSettings, Window
+from framemix.mixing import Method, MixSettings
+from framemix.mixing.frames import Fit, PixelFormat, Segments, Size, Stretch
 from framemix.validation import Settings
 
 Videos = Literal["short", "long"]
@@ -13,11 +14,11 @@ Videos = Literal["short", "long"]
 class StudyMix(Settings):
     """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names."""
 
-    segments: int
-    window: Literal["all"] | Window
-    size: tuple[int, int]
-    fit: Literal["squeeze", "crop", "pad"]
-    pixel_format: Literal["rgb24", "yuv420p"]
+    segments: Segments
+    window: Stretch
+    size: Size
+    fit: Fit
+    pixel_format: PixelFormat
 
 
 def parse_cell(name: str) -> tuple[Method, Literal["all"] | int]:

@@ -29,14 +29,14 @@ CellName = Annotated[str, AfterValidator(_is_cell)]
 class StudyData(Settings):
     """Where the short and the long videos are."""
 
-    short: Folder
-    long: Folder
+    short: Folder = Field(description="folder of the short videos")
+    long: Folder = Field(description="folder of the long videos")
 
 
 class StudyVideos(FilterSettings):
     """Which videos are kept, and how those are divided that no subset is given for."""
 
-    folds: int = Field(ge=2)
+    folds: int = Field(ge=2, description="parts, one of which validates")
 
 
 class StudySample(Settings):
@@ -52,12 +52,14 @@ class FrameMixupSettings(Settings):
     data: StudyData
     sample: StudySample
     videos: StudyVideos
-    reversed_classes: list[tuple[str, str]]
-    cells: list[CellName]
-    seeds: list[Seed] = Field(min_length=1)
-    repeated_cells: list[CellName]
-    more_seeds: list[Seed]
-    long_cells: list[CellName]
+    reversed_classes: list[tuple[str, str]] = Field(
+        description="pairs of classes that are each other's time reversal"
+    )
+    cells: list[CellName] = Field(description="ways to mix the short videos")
+    seeds: list[Seed] = Field(min_length=1, description="of all cells")
+    repeated_cells: list[CellName] = Field(description="cells that are trained with more seeds")
+    more_seeds: list[Seed] = Field(description="of the repeated cells")
+    long_cells: list[CellName] = Field(description="ways to mix the long videos")
     mix: StudyMix
     train: PretrainModel
 

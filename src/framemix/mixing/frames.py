@@ -49,21 +49,30 @@ Side = Annotated[int, Field(ge=2, le=MOST_PIXELS)]
 class Window(Settings):
     """A stretch of `frames` frames at the start or in the centre of the video."""
 
-    frames: Frames
-    at: Literal["start", "centre"]
+    frames: Frames = Field(description="length in frames")
+    at: Literal["start", "centre"] = Field(description="where in the video it lies")
+
+
+Segments = Annotated[Frames, Field(description="mixed frames of a clip")]
+Stretch = Annotated[Literal["all"] | Window, Field(description="the part of a video that is mixed")]
+Size = Annotated[tuple[Side, Side], Field(description="height and width, pixels")]
+Fit = Annotated[Literal["squeeze", "crop", "pad"], Field(description="how frames get that size")]
+PixelFormat = Annotated[Literal["rgb24", "yuv420p"], Field(description="what a store holds")]
 
 
 class MixSettings(Settings):
     """How a video becomes a mixed clip (params.yaml: mix)."""
 
-    method: Method
-    segments: Frames
-    frames_per_segment: Literal["all"] | Frames
-    window: Literal["all"] | Window
-    variants: int = Field(ge=1, le=MOST_VARIANTS)
-    size: tuple[Side, Side]
-    fit: Literal["squeeze", "crop", "pad"]
-    pixel_format: Literal["rgb24", "yuv420p"]
+    method: Method = Field(description="how the frames of a segment become one")
+    segments: Segments
+    frames_per_segment: Literal["all"] | Frames = Field(
+        description="frames mixed of each segment, from its middle"
+    )
+    window: Stretch
+    variants: int = Field(ge=1, le=MOST_VARIANTS, description="windows stored of each clip")
+    size: Size
+    fit: Fit
+    pixel_format: PixelFormat
 
     @model_validator(mode="after")
     def _colour_planes_fit(self) -> "MixSettings":

@@ -33,32 +33,32 @@ Width = Annotated[int, Field(gt=0, le=2**14)]  # values of a token, or channels
 Hidden = Annotated[int, Field(gt=0, le=2**18)]
 Heads = Annotated[int, Field(gt=0, le=2**10)]
 Blocks = Annotated[int, Field(gt=0, le=256)]
-Classes = Annotated[int, Field(gt=0, le=10**6)]
+Classes = Annotated[int, Field(gt=0, le=10**6, description="that are told apart")]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ViViTSettings(Settings):
     """What a user chooses of a `ViViT`; patch sizes in pixels and in frames."""
 
-    architecture: Literal["vivit"] = "vivit"
-    attention: AttentionScheme
-    tokeniser: Tokeniser
-    image_patch_size: Side
-    frame_patch_size: Frames
-    dim: Width
-    spatial_depth: Blocks
-    temporal_depth: Blocks
-    heads: Heads
-    dim_head: Width
-    mlp_dim: Hidden
-    dropout: DropoutRate
+    architecture: Literal["vivit"] = Field("vivit", description="which network it is")
+    attention: AttentionScheme = Field(description="which tokens attend to which")
+    tokeniser: Tokeniser = Field(description="how frames become tokens")
+    image_patch_size: Side = Field(description="side of a patch, pixels")
+    frame_patch_size: Frames = Field(description="length of a patch, frames of the mixed clip")
+    dim: Width = Field(description="values of a token")
+    spatial_depth: Blocks = Field(description="blocks within a frame patch")
+    temporal_depth: Blocks = Field(description="blocks over frame patches")
+    heads: Heads = Field(description="of each attention")
+    dim_head: Width = Field(description="values of a head")
+    mlp_dim: Hidden = Field(description="hidden units of a block's MLP")
+    dropout: DropoutRate = Field(description="share of activations that training leaves out")
 
 
 class ViViTConfig(ViViTSettings):
     """All of a `ViViT`: with what its data decide, `image_size` as (height, width)."""
 
-    image_size: tuple[Side, Side]
-    frames: Frames
+    image_size: tuple[Side, Side] = Field(description="height and width of a frame, pixels")
+    frames: Frames = Field(description="of a mixed clip")
     num_classes: Classes
 
 
@@ -69,8 +69,11 @@ class ImageWeights(Settings):
     digits in the file's name; a URL needs one of the two.
     """
 
-    weights: str | None
-    weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+    weights: str | None = Field(description="a file or a URL; null: random weights")
+    weights_sha256: str | None = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="whole, in hexadecimal digits; null: as its name says",
+    )
 
     @property
     def is_url(self) -> bool:
@@ -85,16 +88,16 @@ class ImageWeights(Settings):
 
 
 class _ResNetSizes(Settings):
-    depth: Annotated[Depth, Integer]
-    width: Width
-    dropout: DropoutRate
+    depth: Annotated[Depth, Integer] = Field(description="layers")
+    width: Width = Field(description="channels of the first stage")
+    dropout: DropoutRate = Field(description="share that training leaves out before the last layer")
 
 
 class _NonLocalSizes(_ResNetSizes):
-    architecture: Literal["nonlocal"] = "nonlocal"
-    pairwise: Pairwise
-    nonlocal_blocks: Annotated[NonLocalBlocks, Integer]
-    subsample: bool
+    architecture: Literal["nonlocal"] = Field("nonlocal", description="which network it is")
+    pairwise: Pairwise = Field(description="how alike two positions are")
+    nonlocal_blocks: Annotated[NonLocalBlocks, Integer] = Field(description="how many there are")
+    subsample: bool = Field(description="whether blocks look at a quarter of the positions")
 
 
 class NonLocalSettings(ImageWeights, _NonLocalSizes):
@@ -108,7 +111,7 @@ class NonLocalConfig(_NonLocalSizes):
 
 
 class _FrameNetSizes(_ResNetSizes):
-    architecture: Literal["tsn", "tsm", "i3d"]
+    architecture: Literal["tsn", "tsm", "i3d"] = Field(description="which network it is")
 
 
 class FrameNetSettings(ImageWeights, _FrameNetSizes):

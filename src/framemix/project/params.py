@@ -31,6 +31,7 @@ from framemix.validation import Folder, Settings, explain
 from framemix.your_videos.settings import YourVideos
 
 PARAMS = Path("params.yaml")
+DAY = 24 * 60 * 60  # seconds
 # YAML 1.2, pure: DVC writes 1e-05, which is text in YAML 1.1.
 PLAIN = YAML(typ="safe", pure=True)
 
@@ -38,9 +39,9 @@ PLAIN = YAML(typ="safe", pure=True)
 class DataSettings(Settings):
     """Where the datasets are."""
 
-    ucf101: Folder
-    rldd: Folder
-    ucf101_lists: Folder
+    ucf101: Folder = Field(description="folder of UCF101's classes")
+    rldd: Folder = Field(description="folder of UTA-RLDD's folds")
+    ucf101_lists: Folder = Field(description="folder of UCF101's official splits")
 
 
 class RuntimeSettings(Settings):
@@ -49,15 +50,17 @@ class RuntimeSettings(Settings):
     (But for a file that the machine cannot cope with: it is rejected, with the limit named.)
     """
 
-    workers: int = Field(ge=1)
-    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    devices: int = Field(ge=1)
-    num_nodes: int = Field(ge=1)
-    resident: Literal["auto"] | bool
-    scheduler: str | None
-    scratch: Folder | None
-    decode_timeout: float = Field(gt=0, le=86400)  # a day
-    decode_memory_mb: int = Field(ge=1, le=2**30)  # more than any machine has
+    workers: int = Field(ge=1, description="processes that decode, threads that read clips")
+    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="what networks run on")
+    devices: int = Field(ge=1, description="devices that train together on each node")
+    num_nodes: int = Field(ge=1, description="machines that train together")
+    resident: Literal["auto"] | bool = Field(
+        description="whether the device's memory has all clips"
+    )
+    scheduler: str | None = Field(description="address of a dask cluster; null: this machine")
+    scratch: Folder | None = Field(description="folder; null: .scratch in the checkout")
+    decode_timeout: float = Field(gt=0, le=DAY, description="seconds for one file")
+    decode_memory_mb: int = Field(ge=1, le=2**30, description="MiB for one file")
 
     @field_validator("scheduler")
     @classmethod
@@ -91,7 +94,7 @@ class RuntimeSettings(Settings):
 class Params(Settings):
     """All of params.yaml."""
 
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="networks are trained once for each")
     data: DataSettings
     sample: SampleSettings
     filter: FilterSettings

@@ -20,30 +20,30 @@ class AugmentSettings(Settings):
     `mixup` and `cutmix` blend pairs of clips; they are the alpha of Beta(alpha, alpha), 0 is off.
     """
 
-    shift: float = Field(ge=0, le=0.5)
-    flip: bool
-    brightness: float = Field(ge=0, le=1)
-    contrast: float = Field(ge=0, le=1)
-    mixup: float = Field(ge=0)
-    cutmix: float = Field(ge=0)
+    shift: float = Field(ge=0, le=0.5, description="most that a clip moves, share of its sides")
+    flip: bool = Field(description="whether half of the clips are mirrored")
+    brightness: float = Field(ge=0, le=1, description="most change, deviations of ImageNet")
+    contrast: float = Field(ge=0, le=1, description="most change, as a share")
+    mixup: float = Field(ge=0, description="alpha of two clips' shares; 0: off")
+    cutmix: float = Field(ge=0, description="alpha of the area cut from another clip; 0: off")
 
 
 class TrainingSettings(Settings):
     """One training run. A step is over `batch_size` clips, however they are spread and cut up."""
 
-    epochs: int = Field(ge=1)
-    patience: int | None = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    accumulate: int = Field(ge=1)
-    sampling: Sampling
-    optimizer: Literal["adamw", "sgd"]
-    learning_rate: float = Field(gt=0)
-    layer_decay: float = Field(gt=0, le=1)
-    weight_decay: float = Field(ge=0)
-    warmup_epochs: float = Field(ge=0)
-    schedule: Literal["cosine", "constant"]
-    label_smoothing: float = Field(ge=0, lt=1)
-    clip_norm: float | None = Field(gt=0)
-    ema_decay: float | None = Field(gt=0, lt=1)
-    precision: Precision
+    epochs: int = Field(ge=1, description="passes over the training clips")
+    patience: int | None = Field(ge=1, description="epochs without a better one; null: any")
+    batch_size: int = Field(ge=1, description="clips a step, on all devices together")
+    accumulate: int = Field(ge=1, description="parts of a step that are computed in turn")
+    sampling: Sampling = Field(description="whether clips or classes are equally likely")
+    optimizer: Literal["adamw", "sgd"] = Field(description="AdamW, or SGD of momentum 0.9")
+    learning_rate: float = Field(gt=0, description="the highest, after the warm-up")
+    layer_decay: float = Field(gt=0, le=1, description="a depth's rate by the next one's; 1: off")
+    weight_decay: float = Field(ge=0, description="of matrices and kernels")
+    warmup_epochs: float = Field(ge=0, description="epochs in which the rate rises; 0: none")
+    schedule: Literal["cosine", "constant"] = Field(description="after the warm-up")
+    label_smoothing: float = Field(ge=0, lt=1, description="share of a label for all classes")
+    clip_norm: float | None = Field(gt=0, description="highest norm of the gradient; null: any")
+    ema_decay: float | None = Field(gt=0, lt=1, description="decay of averaged weights; null: none")
+    precision: Precision = Field(description="auto: bf16 where the device has it")
     augment: AugmentSettings

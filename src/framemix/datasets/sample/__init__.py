@@ -31,9 +31,9 @@ Task = tuple[Path, ActionVideo | FaceVideo]
 class SampleSettings(Settings):
     """How large the sample is, and which random one."""
 
-    seed: int = Field(ge=0, lt=2**32)
-    groups: int = Field(ge=1, le=99, description="groups of clips a UCF101 class")
-    clips_per_group: int = Field(ge=1, le=90)
+    seed: int = Field(ge=0, lt=2**32, description="another one draws another corpus")
+    groups: int = Field(ge=1, le=99, description="groups of clips of each UCF101 class")
+    clips_per_group: int = Field(ge=1, le=90, description="full-length clips of a group")
     frames: int = Field(ge=10, le=3000, description="of the shortest full-length UCF101 clip")
     subjects: int = Field(ge=1, le=99, description="people in UTA-RLDD, three videos each")
     seconds: float = Field(ge=1, le=600, description="length of a UTA-RLDD video")

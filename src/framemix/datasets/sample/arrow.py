@@ -51,11 +51,11 @@ Scene = list[tuple[Sprite, float, float]]
 class ArrowSettings(Settings):
     """How many clips of each class the subsets have; half of them have `frames` frames."""
 
-    seed: int = Field(ge=0, lt=2**32)
-    train: int = Field(ge=1)
-    val: int = Field(ge=1)
-    test: int = Field(ge=1)
-    frames: int = Field(ge=1)
+    seed: int = Field(ge=0, lt=2**32, description="another one draws other videos")
+    train: int = Field(ge=1, description="train videos of each class")
+    val: int = Field(ge=1, description="val videos of each class")
+    test: int = Field(ge=1, description="test videos of each class")
+    frames: int = Field(ge=1, description="of half of the videos; the others have some more")
 
 
 @dataclass(frozen=True)
