@@ -1,6 +1,7 @@
 """What users may rely on when a network starts from image weights: they fit, or one line."""
 
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -222,6 +223,21 @@ def test_urls_that_cannot_be_trusted_or_reached_are_one_clear_line(
     offline = "http://127.0.0.1:1/resnet50-11ad3fa6.pth"
     expect_error(offline, r"cannot be downloaded \(.*refused.*; allowed: a URL that this .*a file$")
     assert not list((tmp_path / "torch").rglob("*.partial"))
+
+
+def test_a_server_that_stops_sending_is_one_line_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("framemix.pretraining.image_weights.TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        begun = b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\nPK"
+        with ThreadPoolExecutor(1) as pool:
+            answered = pool.submit(lambda: (one := server.accept()[0]).sendall(begun) or one)
+            address = f"http://127.0.0.1:{server.getsockname()[1]}/resnet-00112233.pth"
+            expect_error(address, r"cannot be downloaded \(timed out\); allowed: a URL that this")
+            answered.result().close()
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
 def test_a_disk_that_is_full_is_told_and_not_taken_for_an_address_that_is_not_reached(

@@ -641,6 +641,24 @@ def test_a_date_that_does_not_exist_is_one_line(tmp_path):
         load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mix: {2024-01-01: 3}", r"mix\.2024-01-01: unknown key; allowed: method, "),
+        ("mix:\n  ? [1, 2]\n  : 3", r"mix\.1,2: unknown key; allowed: method, "),
+        ("mix: {window: &a [*a]}", "a value holds itself"),
+        (f"mix: {'[' * 3000}", "not YAML: "),
+    ],
+)
+def test_what_yaml_has_and_params_have_not_is_one_line(tmp_path, target, text, message):
+    whole = (ROOT / "params.yaml").read_text().partition("\nmix:")[0]
+    (tmp_path / "odd.yaml").write_text(f"{whole}\n{text}\n")
+    for read in (load_params, lambda odd: apply_profile(odd, target)):
+        with pytest.raises(ParamsError, match=f"odd.yaml: {message}") as caught:
+            read(tmp_path / "odd.yaml")
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["mix: [1", "mix:\n\tmethod: none", "a: b: c"])
 def test_broken_yaml_is_one_line(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)

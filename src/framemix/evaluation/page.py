@@ -1,11 +1,13 @@
 """The report as one page without outside requests, and the card of each model."""
 
 import base64
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from framemix.datasets.splits import SplitSettings
@@ -80,11 +82,9 @@ def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, 
 
 def as_yaml(value: Any) -> str:
     """Return a setting as params.yaml has it, in one line."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {as_yaml(one)}' for key, one in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(as_yaml, value))}]"
-    return str(value)
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf)
+    # Behind a text or a number YAML marks the document's end.
+    return text.strip().removesuffix("...").strip()
 
 
 def write_filled(

@@ -53,6 +53,7 @@ def _local(source: ImageWeights) -> Path:
 
 
 def _download(url: str, path: Path) -> None:
+    # Not torch.hub.download_url_to_file: it would wait for ever for a server that stops sending.
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (

@@ -1,12 +1,12 @@
 """The only reader of params.yaml: checks every key and value, and how they fit together."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticSerializationError, to_json
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
@@ -267,7 +267,7 @@ def parse_params(content: Any, path: Path) -> Params:
     """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
     try:
         # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
-        return Params.model_validate_json(json.dumps(content, default=str), strict=True)
+        return Params.model_validate_json(_json(content), strict=True)
     except ValidationError as error:
         raise ParamsError(f"{path}: {explain(error, Params)}") from None
 
@@ -276,17 +276,25 @@ def read_yaml(reader: YAML, path: Path) -> Any:
     """Return the mapping in `path`. Raises ParamsError in one line where there is none."""
     try:
         content = reader.load(path)
+        _json(content)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file") from None
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
     except DuplicateKeyError as error:
         raise ParamsError(_twice(path, error)) from None
-    except (YAMLError, ValueError) as error:  # ValueError: of a date like 2024-13-45
+    except PydanticSerializationError:
+        raise ParamsError(f"{path}: a value holds itself (& and * of one name)") from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2024-13-45
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
         raise ParamsError(f"{path}: not a mapping of keys to values")
     return content
+
+
+def _json(content: Any) -> bytes:
+    """Return YAML's content as JSON: dates, whatever they are the key or value of, as text."""
+    return to_json(content, fallback=str, inf_nan_mode="constants", bytes_mode="base64")
 
 
 def _twice(path: Path, error: DuplicateKeyError) -> str:

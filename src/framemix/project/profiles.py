@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
@@ -66,4 +67,4 @@ def _flow(value: Any) -> Any:
 
 
 def _flat(value: Any) -> str:
-    return json.dumps(value, default=str)
+    return json.dumps(to_jsonable_python(value, fallback=str))
