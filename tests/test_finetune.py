@@ -19,7 +19,7 @@ from framemix.finetuning.data import FinetuneData, task_of
 from framemix.finetuning.finetune import finetune, redrawn, starting_network
 from framemix.finetuning.settings import FinetuneSettings, Task
 from framemix.metrics.accuracy import classification_metrics, parameter_counts
-from framemix.metrics.seeds import over_seeds
+from framemix.metrics.seeds import OverSeeds, SeedFigure, by_figure, over_seeds
 from framemix.models import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -284,7 +284,13 @@ def test_of_several_seeds_the_deviation_is_a_samples_and_what_one_lacks_has_neit
         {"top1": 0.7, "auroc": 0.9, "clips": 3},
     ]
     expected = {"top1_mean": 0.6, "top1_std": 0.1, "auroc_mean": None, "auroc_std": None}
-    assert over_seeds(seeds) == seeds[0] | expected
+    summary = over_seeds(seeds)
+    assert summary == seeds[0] | expected
+    assert by_figure(summary) == {
+        "top1": SeedFigure(0.5, OverSeeds(0.6, 0.1)),
+        "auroc": SeedFigure(0.5),
+        "clips": SeedFigure(3),
+    }
 
 
 @pytest.mark.parametrize("mode", list(TRAINABLE))

@@ -25,11 +25,11 @@ from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.cells import parse_cell, training_runs
 from framemix.frame_mixup.classes import judged, partners, require_pairs, with_reversals
 from framemix.frame_mixup.figures import Line, Panel, _draw
-from framemix.frame_mixup.intervals import Mean, difference_of, mean_of
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
 from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
+from framemix.metrics.means import Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_frames
 from framemix.mixing.files import mix_video
 from framemix.models import TrainedModel, build_model, normalise

@@ -12,22 +12,27 @@ from torchmetrics.functional.classification import (
 )
 
 from framemix.metrics.accuracy import classification_metrics
-from framemix.metrics.intervals import (
+from framemix.metrics.intervals import Estimate, estimate, wilson
+from framemix.metrics.measures import (
+    Measure,
     Statistic,
     auroc,
     calibration_error,
-    estimate,
-    estimate_class_mean,
-    estimate_share,
+    class_mean_measure,
     mean_class_accuracy,
     sensitivity_at,
     share,
-    wilson,
+    share_measure,
 )
 
 
 def figure(statistic: Statistic, weights: list[float]) -> float:
     return float(statistic(np.array([weights], dtype=float))[0])
+
+
+def by_bootstrap(statistic: Statistic, clusters: list[str]) -> Estimate | None:
+    """The estimate of a figure of which nothing but its value for any weights is known."""
+    return estimate(Measure("figure", statistic, len(clusters)), clusters)
 
 
 # Newcombe 1998 (81 of 263, 15 of 148, 0 of 20, 1 of 29), Statistics in Medicine 17, table I.
@@ -152,7 +157,7 @@ def test_a_class_that_a_resample_lacks_does_not_move_the_mean_of_the_classes() -
 def test_the_mean_of_the_classes_is_as_sure_as_top1_where_classes_are_equally_large() -> None:
     # All taken for the first class: resamples of clips say nothing about the mean.
     labels, clusters = np.repeat(np.arange(4), 4), [str(i) for i in range(16)]
-    found = estimate_class_mean("mean_class_accuracy", labels == 0, labels, clusters)
+    found = estimate(class_mean_measure("mean_class_accuracy", labels == 0, labels), clusters)
     assert found is not None
     assert (found.value, found.interval) == (0.25, "Wilson of clips")
     assert (found.low, found.high) == pytest.approx(wilson(4, 16), abs=1e-6)
@@ -161,7 +166,7 @@ def test_the_mean_of_the_classes_is_as_sure_as_top1_where_classes_are_equally_la
 def test_small_classes_make_the_mean_of_the_classes_less_sure() -> None:
     labels = np.array([0] * 38 + [1] * 2)
     hits, clusters = labels == 0, [str(i) for i in range(40)]
-    found = estimate_class_mean("mean_class_accuracy", hits, labels, clusters)
+    found = estimate(class_mean_measure("mean_class_accuracy", hits, labels), clusters)
     assert found is not None
     clips = 4 / (1 / 38 + 1 / 2)
     assert (found.low, found.high) == pytest.approx(wilson(clips / 2, clips), abs=1e-6)
@@ -179,7 +184,7 @@ def test_bootstrap_of_clusters_of_one_clip_agrees_with_wilson(
     seed: int, clips: int, chance: float
 ) -> None:
     hits = np.random.default_rng(seed).random(clips) < chance
-    found = estimate("top1", share(hits), [str(i) for i in range(clips)])
+    found = by_bootstrap(share(hits), [str(i) for i in range(clips)])
     assert found is not None
     low, high = wilson(hits.sum(), clips)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.06)
@@ -188,8 +193,10 @@ def test_bootstrap_of_clusters_of_one_clip_agrees_with_wilson(
 def test_alike_clips_of_a_cluster_tell_no_more_than_one_of_them() -> None:
     generator = np.random.default_rng(0)
     right = generator.random(60) < 0.6
-    once = estimate_share("top1", right, [str(i) for i in range(60)])
-    tenfold = estimate_share("top1", np.repeat(right, 10), [str(i // 10) for i in range(600)])
+    once = estimate(share_measure("top1", right), [str(i) for i in range(60)])
+    tenfold = estimate(
+        share_measure("top1", np.repeat(right, 10)), [str(i // 10) for i in range(600)]
+    )
     assert once is not None
     assert tenfold is not None
     assert tenfold.value == once.value
@@ -200,7 +207,7 @@ def test_alike_clips_of_a_cluster_tell_no_more_than_one_of_them() -> None:
 
 def test_clusters_that_are_all_alike_do_not_narrow_the_interval() -> None:
     hits, clusters = np.arange(80) % 2 > 0, [str(i // 2) for i in range(80)]
-    found = estimate("top1", share(hits), clusters)
+    found = by_bootstrap(share(hits), clusters)
     assert found is not None
     assert found.interval == "bootstrap of clips"
     assert (found.low, found.high) == pytest.approx(wilson(40, 80), abs=0.02)
@@ -214,7 +221,7 @@ def test_an_interval_holds_its_figure_and_is_as_wide_as_wilsons(
     clips: list[tuple[bool, int]],
 ) -> None:
     hits = np.array([hit for hit, _ in clips])
-    found = estimate_share("top1", hits, [str(cluster) for _, cluster in clips])
+    found = estimate(share_measure("top1", hits), [str(cluster) for _, cluster in clips])
     assert found is not None
     assert found.low is not None
     assert found.high is not None
@@ -225,14 +232,14 @@ def test_an_interval_holds_its_figure_and_is_as_wide_as_wilsons(
 
 @pytest.mark.parametrize("right", [True, False])
 def test_all_right_and_all_wrong_are_as_sure_as_there_are_clusters(right: bool) -> None:
-    found = estimate_share("top1", np.full(30, right), ["a", "b", "c"] * 10)
+    found = estimate(share_measure("top1", np.full(30, right)), ["a", "b", "c"] * 10)
     assert found is not None
     assert (found.low, found.high) == pytest.approx(wilson(3 * right, 3), abs=1e-6)
     assert found.interval == "Wilson of clusters"
 
 
 def test_a_resample_has_as_many_clusters_as_there_are() -> None:
-    found = estimate("top1", share(np.arange(10) < 5), [str(i) for i in range(10)])
+    found = by_bootstrap(share(np.arange(10) < 5), [str(i) for i in range(10)])
     assert found is not None
     # The quantiles of a binomial distribution, of ten draws at 0.5.
     assert (found.low, found.high) == (0.2, 0.8)
@@ -240,20 +247,22 @@ def test_a_resample_has_as_many_clusters_as_there_are() -> None:
 
 def test_where_resamples_do_not_differ_there_is_no_interval() -> None:
     scores, positive = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
-    found = estimate("drowsy_vs_alert_auroc", auroc(scores, positive), list("aabb"))
+    found = by_bootstrap(auroc(scores, positive), list("aabb"))
     assert found is not None
     assert (found.value, found.low, found.high, found.interval) == (1.0, None, None, "")
 
 
 def test_without_clips_there_is_no_estimate() -> None:
     nothing = np.zeros(0, dtype=bool)
-    assert estimate_share("top1", nothing, []) is None
-    assert estimate("top1", share(nothing), []) is None
+    assert estimate(share_measure("top1", nothing), []) is None
+    assert by_bootstrap(share(nothing), []) is None
 
 
 def test_the_same_clips_give_the_same_interval() -> None:
     hits, clusters = np.arange(20) % 3 > 0, [str(i % 7) for i in range(20)]
-    assert estimate_share("top1", hits, clusters) == estimate_share("top1", hits, clusters)
+    assert estimate(share_measure("top1", hits), clusters) == estimate(
+        share_measure("top1", hits), clusters
+    )
 
 
 def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -263,7 +272,7 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(200):
         chance = generator.beta(3, 2, 40).repeat(5)
-        found = estimate_share("top1", generator.random(200) < chance, clusters)
+        found = estimate(share_measure("top1", generator.random(200) < chance), clusters)
         assert found is not None
         assert found.low is not None
         assert found.high is not None

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from framemix.metrics.accuracy import (
     classification_metrics,
     confusion,
-    drowsiness_metrics,
     parameter_counts,
 )
+from framemix.metrics.drivers import drowsiness_metrics
 
 # Six clips of seven classes. True class ranked: 1st, 2nd, 5th, 6th, 1st, 1st.
 SEVEN = torch.tensor(

@@ -44,6 +44,7 @@ from framemix.finetuning.finetune import finetune
 from framemix.finetuning.settings import FinetuneSettings
 from framemix.metrics.drowsiness import Bin, Driver, SubjectRow, reliability
 from framemix.metrics.intervals import Estimate, wilson
+from framemix.metrics.seeds import by_figure
 from framemix.pretraining.pretrain import pretrain
 from framemix.pretraining.settings import PretrainNonLocal, PretrainViViT
 from framemix.tables import read_table, write_table
@@ -172,7 +173,7 @@ def test_estimates_have_all_figures_of_all_models_with_limits(reports: Path, mod
         assert "top5" not in figures
         for metric, value in metrics_of(models / name).items():
             if value is not None and metric != "top5":
-                assert figures[metric].value == pytest.approx(value, abs=1e-5)
+                assert figures[metric].value == value
         top1 = figures["top1"]
         assert top1.low < top1.value < top1.high
     assert {"leak_share", "drowsy_vs_alert_auroc"} <= by_metric(rows, "finetuned").keys()
@@ -418,7 +419,7 @@ def test_minutes_an_epoch_are_those_of_the_usual_epoch(data: FinetuneData, model
 
 
 def test_each_figure_is_in_its_unit_beside_the_leak_share_of_its_clips() -> None:
-    metrics = {"leak_share": 0.25, "drivers_leak_share": 0.5}
+    metrics = by_figure({"leak_share": 0.25, "drivers_leak_share": 0.5})
     limits = {"low": 0.4, "high": 0.8, "interval": "x", "clips": 10, "clusters": 4}
     estimates = [
         Estimate(metric=metric, value=0.6, **limits)

@@ -41,7 +41,9 @@ from framemix.datasets.layouts.ucf101 import UCF101
 from framemix.datasets.splits import divided, group_split
 from framemix.errors import DatasetError, VideoError
 from framemix.jobs.lifeline import end_with_parent
-from framemix.metrics.intervals import estimate_share
+from framemix.metrics.intervals import estimate
+from framemix.metrics.measures import share_measure
+from framemix.metrics.seeds import OverSeeds
 from framemix.mixing import MixSettings
 from framemix.mixing.files import mix_variants
 from framemix.pretraining.settings import PretrainSettings
@@ -253,8 +255,10 @@ def _cells(outcomes: Sequence[Outcome], videos: Sequence[Clip]) -> list[str]:
 
 def _over_seeds(values: NDArray[np.float64]) -> str:
     """Return mean and sample deviation of the seeds' figures (K,); of one seed, the figure."""
-    deviation = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{values.mean():.1f}{deviation}"
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    seeds = OverSeeds.of(values.tolist())
+    return f"{seeds.mean:.1f} ± {seeds.std:.1f}"
 
 
 def _interval(hits: NDArray[np.bool_], groups: Sequence[str]) -> str:
@@ -262,7 +266,7 @@ def _interval(hits: NDArray[np.bool_], groups: Sequence[str]) -> str:
 
     Of each clip the mean over the seeds counts: judged three times, it is still one clip.
     """
-    found = estimate_share("top-1", hits.mean(0), groups)
+    found = estimate(share_measure("top-1", hits.mean(0)), groups)
     assert found is not None
     assert found.low is not None
     assert found.high is not None

@@ -18,16 +18,11 @@ from framemix.datasets.groups import Scope, leak_share
 from framemix.evaluation.figures import History
 from framemix.evaluation.tables import Figure, figures_of
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
-from framemix.metrics.accuracy import RANKS, confusion, ranked_hits
+from framemix.metrics.accuracy import RANKS, class_measures, confusion, ranked_hits
 from framemix.metrics.drowsiness import Driver, drowsiness_estimates
-from framemix.metrics.intervals import (
-    Bools,
-    Estimate,
-    estimate,
-    estimate_class_mean,
-    estimate_share,
-    share,
-)
+from framemix.metrics.intervals import Estimate, estimate
+from framemix.metrics.measures import Measure, share
+from framemix.metrics.seeds import SeedFigure, by_figure
 from framemix.models import TrainedModel, load_model
 from framemix.tables import read_table
 from framemix.training.data import Example, labels_of, split_examples
@@ -53,32 +48,30 @@ class Evaluation:
     drivers_leak_share: float | None
     history: History
     timing: Mapping[str, Any]
-    own_metrics: Mapping[str, Any]
-
-    @cached_property
-    def hits(self) -> Bools:
-        """Whether each of a clip's five likeliest classes is its own, (N, 5), likeliest first."""
-        hits: Bools = ranked_hits(self.probabilities, self.labels).numpy()
-        return hits
+    own_metrics: Mapping[str, SeedFigure]
 
     def lead(self, other: "Evaluation") -> Estimate | None:
         """How much higher top-1 is than another's on the same clips, whose difference is drawn."""
-        gains = self.hits[:, 0].astype(float) - other.hits[:, 0]
-        return estimate("top1_lead", share(gains), self.clusters)
+        ours, theirs = (
+            ranked_hits(each.probabilities, each.labels)[:, 0].double() for each in (self, other)
+        )
+        gains = share((ours - theirs).numpy())
+        return estimate(Measure("top1_lead", gains, len(self.examples)), self.clusters)
 
     @cached_property
     def estimates(self) -> list[Estimate]:
         """Every figure that is defined and tells something, with its interval."""
-        hits = self.hits
-        found = [estimate_share("top1", hits[:, 0], self.clusters)]
-        if len(self.model.classes) > RANKS:
-            found.append(estimate_share("top5", np.logical_or.reduce(hits, 1), self.clusters))
-        found.append(
-            estimate_class_mean(
-                "mean_class_accuracy", hits[:, 0], self.labels.numpy(), self.clusters
-            )
-        )
+        found = [
+            estimate(measure, self.clusters)
+            for measure in class_measures(self.probabilities, self.labels)
+            if measure.metric not in self._idle
+        ]
         return [*filter(None, found), *drowsiness_estimates(self.drivers or [])]
+
+    @property
+    def _idle(self) -> set[str]:
+        """The figures that tell nothing: the top-5 of at most five classes."""
+        return {"top5"} if len(self.model.classes) <= RANKS else set()
 
     @property
     def top1(self) -> Estimate:
@@ -101,9 +94,10 @@ class Evaluation:
 
     def figures(self, name: str) -> list[Figure]:
         """What the model's own stage found, the estimates, and the leak shares; it is `name`."""
-        others = {key: value for key, value in self.own_metrics.items() if key != "top5"}
+        own = {key: one for key, one in self.own_metrics.items() if key not in self._idle}
         leaks = {"leak_share": self.leak_share, "drivers_leak_share": self.drivers_leak_share}
-        return figures_of(name, self.estimates, {**others, **leaks})
+        others = {key: SeedFigure(value) for key, value in leaks.items()}
+        return figures_of(name, self.estimates, {**own, **others})
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,7 @@ class Judge:
             drivers_leak_share=self._drivers_leak() if drivers else None,
             history=history,
             timing=_read(folder / "timing.json"),
-            own_metrics=_read(folder / "metrics.json"),
+            own_metrics=by_figure(_read(folder / "metrics.json")),
         )
 
     def _predict(self, model: TrainedModel, examples: Sequence[Example]) -> Tensor:

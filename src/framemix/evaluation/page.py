@@ -134,7 +134,7 @@ def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str,
         **settings,
         "split.rldd": split.rldd,
         "val clips seen in pretraining": _share(
-            evaluation.own_metrics.get("val_seen_in_pretraining")
+            evaluation.own_metrics["val_seen_in_pretraining"].value
         ),
         "leak share, drivers": _share(evaluation.drivers_leak_share),
         "finetune.task": task_of(evaluation.model.classes),

@@ -1,7 +1,7 @@
 """The papers' tables, our figures beside theirs, and the tables of the report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from pydantic import Field
 
 from framemix.metrics.drowsiness import SubjectRow
 from framemix.metrics.intervals import Estimate, wilson
+from framemix.metrics.seeds import SeedFigure
 from framemix.tables import MaybeFloat, MaybeInt, Row
 from framemix.text.names import literal
 
@@ -39,7 +40,6 @@ OF_VAL = (
     "auroc",
 )  # of the task's val clips, the others of drivers
 NONE = "–"
-OVER_SEEDS = ("_mean", "_std")
 
 
 @dataclass(frozen=True)
@@ -137,22 +137,18 @@ def better_network(rows: Mapping[str, TrainedRow]) -> str | None:
 
 
 def figures_of(
-    model: str, estimates: Sequence[Estimate], metrics: Mapping[str, float | None]
+    model: str, estimates: Sequence[Estimate], metrics: Mapping[str, SeedFigure]
 ) -> list[Figure]:
     """Return all that is known of a model: its estimates, then its other metrics.
 
-    `metrics` may have a metric's mean and deviation over seeds, as `<metric>_mean` and `_std`.
+    An estimate has its mean and deviation over seeds from the metric of its name.
     """
-    estimated = {e.metric: e.model_dump() for e in estimates}
-    others = {
-        name: {"metric": name, "value": value}
-        for name, value in metrics.items()
-        if value is not None and not name.endswith(OVER_SEEDS) and name not in estimated
-    }
-    return [
-        Figure(model=model, **found, **{key[1:]: metrics.get(f"{name}{key}") for key in OVER_SEEDS})
-        for name, found in {**estimated, **others}.items()
-    ]
+    found = {e.metric: e.model_dump() for e in estimates}
+    for name, metric in metrics.items():
+        if metric.value is not None:
+            found.setdefault(name, {"metric": name, "value": metric.value})
+    seeds = {name: asdict(each) for name, m in metrics.items() if (each := m.over_seeds)}
+    return [Figure(model=model, **found[name], **seeds.get(name, {})) for name in found]
 
 
 def by_metric(rows: Sequence[Figure], model: str) -> Figures:

@@ -16,7 +16,8 @@ from framemix.datasets.splits import TASK_STATES, divided, random_split, states_
 from framemix.errors import DatasetError, ModelError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
-from framemix.metrics.accuracy import classification_metrics, drowsiness_metrics
+from framemix.metrics.accuracy import classification_metrics
+from framemix.metrics.drivers import drowsiness_metrics
 from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.vivit import ViViT

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from framemix.frame_mixup.intervals import Mean
+from framemix.metrics.means import Mean
 from framemix.pictures.lettering import save_picture
 
 COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}

@@ -14,8 +14,8 @@ from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import Videos, parse_cell
 from framemix.frame_mixup.figures import Line, Panel, direction_plot
-from framemix.frame_mixup.intervals import Floats, Mean, difference_of, mean_of
 from framemix.jobs.atomic import write_text
+from framemix.metrics.means import Floats, Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_windows
 from framemix.tables import write_json
 

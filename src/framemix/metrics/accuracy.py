@@ -1,30 +1,34 @@
-"""Figures of merit from class probabilities and labels."""
-
-from collections.abc import Sequence
+"""How often the likeliest class, or one of the five likeliest, is the clip's own."""
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torchmetrics.functional.classification import binary_auroc
+
+from framemix.metrics.measures import Bools, Measure, class_mean_measure, share_measure
 
 # Shapes: N clips, K classes.
 
 RANKS = 5  # of top-5, which is 1 for whoever knows no more classes: no report shows it then
 
 
-def classification_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return top-1, top-5 and mean-class accuracy, fractions in [0, 1].
+def classification_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float | None]:
+    """Return top-1, top-5 and mean-class accuracy, fractions in [0, 1], as `class_measures`."""
+    return {each.metric: each.value for each in class_measures(probabilities, labels)}
+
+
+def class_measures(probabilities: Tensor, labels: Tensor) -> list[Measure]:
+    """Return top-1, top-5 and mean-class accuracy.
 
     `probabilities` (N, K), `labels` int64 (N,). Classes without a clip are left out of the
     mean; with fewer than five classes, top-5 is over all of them.
     """
     hits = ranked_hits(probabilities, labels)
-    by_class = torch.stack([hits[labels == one, 0].double().mean() for one in torch.unique(labels)])
-    return {
-        "top1": _share(hits[:, 0]),
-        "top5": _share(hits.any(1)),
-        "mean_class_accuracy": _share(by_class),
-    }
+    first: Bools = hits[:, 0].numpy()
+    return [
+        share_measure("top1", first),
+        share_measure("top5", hits.any(1).numpy()),
+        class_mean_measure("mean_class_accuracy", first, labels.numpy()),
+    ]
 
 
 def ranked_hits(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -44,29 +48,6 @@ def confusion(probabilities: Tensor, labels: Tensor) -> Tensor:
     return rearrange(counts, "(true predicted) -> true predicted", true=classes)
 
 
-def drowsiness_metrics(
-    probabilities: Tensor, states: Sequence[str], drowsy_class: int
-) -> dict[str, float | int | None]:
-    """Return how well drowsy clips are found, and told from alert ones.
-
-    `probabilities` (N, K) of driver clips of subjects held out of training, `states` their
-    states. `drowsy_accuracy` is paper A's: the share of drowsy clips whose top-1 is drowsy.
-    `drowsy_vs_alert_auroc` takes p(drowsy) over drowsy and alert clips. None where there are
-    no such clips.
-    """
-    drowsy = torch.tensor([state == "drowsy" for state in states], dtype=torch.bool)
-    alert = torch.tensor([state == "alert" for state in states], dtype=torch.bool)
-    found = probabilities.argmax(1) == drowsy_class
-    told = drowsy | alert
-    both = bool(drowsy.any() and alert.any())
-    auroc = binary_auroc(probabilities[told, drowsy_class], drowsy[told].long()) if both else None
-    return {
-        "drowsy_accuracy": _share(found[drowsy]) if drowsy.any() else None,
-        "drowsy_clips": int(drowsy.sum()),
-        "drowsy_vs_alert_auroc": None if auroc is None else round(auroc.item(), 6),
-    }
-
-
 def parameter_counts(network: nn.Module) -> dict[str, int]:
     """Return how many parameters a network has, and how many of them are trained."""
     counts = [(p.numel(), p.requires_grad) for p in network.parameters()]
@@ -74,7 +55,3 @@ def parameter_counts(network: nn.Module) -> dict[str, int]:
         "parameters": sum(count for count, _ in counts),
         "trainable_parameters": sum(count for count, trained in counts if trained),
     }
-
-
-def _share(hits: Tensor) -> float:
-    return round(hits.double().mean().item(), 6)

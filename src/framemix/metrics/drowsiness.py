@@ -5,27 +5,13 @@ face scores 100 % there; what a detector must do is leave the alert clips alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from framemix.metrics.intervals import (
-    Bools,
-    Estimate,
-    Floats,
-    auroc,
-    bin_of,
-    calibration_error,
-    estimate,
-    estimate_share,
-    sensitivity_at,
-    wilson,
-)
+from framemix.metrics.drivers import BINS, DriverClips
+from framemix.metrics.intervals import Estimate, estimate, wilson
+from framemix.metrics.measures import Bools, Floats, bin_of
 from framemix.tables import MaybeFloat, Row
-
-BINS = 10  # of the reliability plot
-SPECIFICITY = 0.95  # one false alarm in twenty clips
 
 
 class Driver(Row):
@@ -63,57 +49,41 @@ class Bin(Row):
     high: float
 
 
-@dataclass(frozen=True)
-class _Told:
-    """Drowsy and alert clips as arrays (N,): what each is, and what was said of it."""
-
-    scores: Floats
-    drowsy: Bools
-    called: Bools
-    subjects: list[str]
-
-    @property
-    def right(self) -> Bools:
-        return ~(self.called ^ self.drowsy)
-
-
 def drowsiness_estimates(drivers: Sequence[Driver]) -> list[Estimate]:
     """Return the figures that are defined, with intervals by bootstrap over subjects.
 
     `drowsy_accuracy` is paper A's. The others are over drowsy and alert clips; clips called
     anything but drowsy count as not drowsy, and low_vigilant clips are left out.
     """
-    told = _told(drivers)
-    drowsy_subjects = [s for s, drowsy in zip(told.subjects, told.drowsy, strict=True) if drowsy]
-    found = estimate_share("drowsy_accuracy", told.called[told.drowsy], drowsy_subjects)
+    told, subjects = _told(drivers)
+    drowsy_subjects = [s for s, drowsy in zip(subjects, told.drowsy, strict=True) if drowsy]
+    found = estimate(told.found, drowsy_subjects)
     if len(set(told.drowsy.tolist())) < 2:
         return [found] if found else []
-    pair, subjects = (told.scores, told.drowsy), told.subjects
-    figures = [
-        found,
-        estimate_share("drowsy_vs_alert_accuracy", told.right, subjects),
-        estimate("drowsy_vs_alert_auroc", auroc(*pair), subjects),
-        estimate("sensitivity_at_95_specificity", sensitivity_at(SPECIFICITY, *pair), subjects),
-        _without_interval(estimate("calibration_error", calibration_error(*pair, BINS), subjects)),
-    ]
-    return [figure for figure in figures if figure]
+    others = [estimate(measure, subjects) for measure in told.told_apart]
+    return [_without_bias(figure) for figure in (found, *others) if figure]
 
 
-def _without_interval(figure: Estimate | None) -> Estimate | None:
-    # Of few clips the calibration error is too large, and that of resamples larger still.
-    return figure and figure.model_copy(update={"low": None, "high": None, "interval": ""})
+def _without_bias(figure: Estimate) -> Estimate:
+    """Return the figure, without its interval where it is the calibration error.
+
+    Of few clips that is too large, and that of resamples larger still.
+    """
+    if figure.metric != "calibration_error":
+        return figure
+    return figure.model_copy(update={"low": None, "high": None, "interval": ""})
 
 
 def by_subject(drivers: Sequence[Driver]) -> list[SubjectRow]:
     """Return a row a subject who has drowsy or alert clips."""
-    told = _told(drivers)
-    names = np.array(told.subjects)
-    return [_subject_row(name, told, names == name) for name in sorted(set(told.subjects))]
+    told, subjects = _told(drivers)
+    names = np.array(subjects)
+    return [_subject_row(name, told, names == name) for name in sorted(set(subjects))]
 
 
 def reliability(drivers: Sequence[Driver]) -> list[Bin]:
     """Return the bins of p(drowsy) that have clips, in order; intervals are Wilson's."""
-    told = _told(drivers)
+    told, _ = _told(drivers)
     bins = bin_of(told.scores, BINS)
     rows = []
     for number in np.unique(bins):
@@ -131,17 +101,18 @@ def reliability(drivers: Sequence[Driver]) -> list[Bin]:
     return rows
 
 
-def _told(drivers: Sequence[Driver]) -> _Told:
+def _told(drivers: Sequence[Driver]) -> tuple[DriverClips, list[str]]:
+    """Return the drowsy and alert clips, and whose they are."""
     chosen = [driver for driver in drivers if driver.state in ("drowsy", "alert")]
-    return _Told(
-        scores=np.array([driver.p_drowsy for driver in chosen], dtype=np.float64),
-        drowsy=np.array([driver.state == "drowsy" for driver in chosen], dtype=np.bool_),
-        called=np.array([driver.predicted == "drowsy" for driver in chosen], dtype=np.bool_),
-        subjects=[driver.subject for driver in chosen],
+    clips = DriverClips.of(
+        [driver.state for driver in chosen],
+        [driver.p_drowsy for driver in chosen],
+        [driver.predicted == "drowsy" for driver in chosen],
     )
+    return clips, [driver.subject for driver in chosen]
 
 
-def _subject_row(name: str, told: _Told, own: NDArray[np.bool_]) -> SubjectRow:
+def _subject_row(name: str, told: DriverClips, own: Bools) -> SubjectRow:
     drowsy, alert = own & told.drowsy, own & ~told.drowsy
     right, clips = int(told.right[own].sum()), int(own.sum())
     low, high = wilson(right, clips)

@@ -1,12 +1,37 @@
-"""Sums up the figures of a training that was done once a seed."""
+"""Sums up the figures of a training that was done once a seed, and reads them again."""
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+# What metrics.json holds: each figure of the first seed, and with several seeds <figure>_mean and
+# <figure>_std.
 Figures = Mapping[str, float | int | None]
+MEAN, DEVIATION = "_mean", "_std"
 
 
-def over_seeds(figures: Sequence[Figures]) -> dict[str, float | int | None]:
+@dataclass(frozen=True)
+class OverSeeds:
+    """Mean and sample deviation of a figure over several seeds."""
+
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "OverSeeds":
+        """Sum up a figure's value for each seed, two or more."""
+        return cls(statistics.fmean(values), statistics.stdev(values))
+
+
+@dataclass(frozen=True)
+class SeedFigure:
+    """The first seed's figure, and what all seeds' are where there are several."""
+
+    value: float | int | None
+    over_seeds: OverSeeds | None = None
+
+
+def over_seeds(figures: Sequence[Figures]) -> Figures:
     """Return the first seed's figures; with more seeds, also mean and sample deviation of each.
 
     Whole numbers count something that no seed changes. None where a seed has no figure.
@@ -15,7 +40,20 @@ def over_seeds(figures: Sequence[Figures]) -> dict[str, float | int | None]:
     for name, value in figures[0].items():
         if len(figures) > 1 and not isinstance(value, int):
             values = [f for each in figures if (f := each[name]) is not None]
-            there = len(values) == len(figures)
-            summary[f"{name}_mean"] = round(statistics.fmean(values), 6) if there else None
-            summary[f"{name}_std"] = round(statistics.stdev(values), 6) if there else None
+            found = OverSeeds.of(values) if len(values) == len(figures) else None
+            summary[f"{name}{MEAN}"] = round(found.mean, 6) if found else None
+            summary[f"{name}{DEVIATION}"] = round(found.std, 6) if found else None
     return summary
+
+
+def by_figure(metrics: Figures) -> dict[str, SeedFigure]:
+    """Return what `over_seeds` summed up, by the figure's name."""
+    found = {}
+    for name, value in metrics.items():
+        if name.endswith((MEAN, DEVIATION)):
+            continue
+        mean, std = metrics.get(f"{name}{MEAN}"), metrics.get(f"{name}{DEVIATION}")
+        found[name] = SeedFigure(value)
+        if mean is not None and std is not None:
+            found[name] = SeedFigure(value, OverSeeds(mean, std))
+    return found

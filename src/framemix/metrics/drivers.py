@@ -1,0 +1,87 @@
+"""Drowsy and alert clips of drivers, and the figures of merit of what was said of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from framemix.metrics.measures import (
+    Bools,
+    Floats,
+    Measure,
+    auroc,
+    calibration_error,
+    sensitivity_at,
+    share_measure,
+)
+
+# Shapes: N drowsy and alert clips.
+
+BINS = 10  # of the calibration
+SPECIFICITY = 0.95  # one false alarm in twenty clips
+
+
+@dataclass(frozen=True)
+class DriverClips:
+    """What drowsy and alert clips are, their p(drowsy), and whether drowsy was likeliest: (N,)."""
+
+    drowsy: Bools
+    scores: Floats
+    called: Bools
+
+    @classmethod
+    def of(
+        cls, states: Sequence[str], scores: Sequence[float], called: Sequence[bool]
+    ) -> "DriverClips":
+        """Return the drowsy and alert ones of clips in all states."""
+        told = np.array([state in ("drowsy", "alert") for state in states], dtype=np.bool_)
+        return cls(
+            drowsy=np.array([state == "drowsy" for state in states], dtype=np.bool_)[told],
+            scores=np.array(scores, dtype=np.float64)[told],
+            called=np.array(called, dtype=np.bool_)[told],
+        )
+
+    @property
+    def right(self) -> Bools:
+        """Which clips are told as what they are; whatever is not called drowsy is called alert."""
+        return ~(self.called ^ self.drowsy)
+
+    @property
+    def found(self) -> Measure:
+        """Paper A's: the share of drowsy clips whose top-1 is drowsy."""
+        return share_measure("drowsy_accuracy", self.called[self.drowsy])
+
+    @property
+    def ranked(self) -> Measure:
+        """How often a drowsy clip has a higher p(drowsy) than an alert one."""
+        area = auroc(self.scores, self.drowsy)
+        return Measure("drowsy_vs_alert_auroc", area, len(self.drowsy))
+
+    @property
+    def told_apart(self) -> list[Measure]:
+        """The figures over both states, of which there must be clips."""
+        pair, clips = (self.scores, self.drowsy), len(self.drowsy)
+        return [
+            share_measure("drowsy_vs_alert_accuracy", self.right),
+            self.ranked,
+            Measure("sensitivity_at_95_specificity", sensitivity_at(SPECIFICITY, *pair), clips),
+            Measure("calibration_error", calibration_error(*pair, BINS), clips),
+        ]
+
+
+def drowsiness_metrics(
+    probabilities: Tensor, states: Sequence[str], drowsy_class: int
+) -> dict[str, float | int | None]:
+    """Return how well drowsy clips are found, and told from alert ones.
+
+    `probabilities` (clips, K) of driver clips of subjects held out of training, `states` their
+    states. None where there are no such clips.
+    """
+    called = probabilities.argmax(1) == drowsy_class
+    clips = DriverClips.of(states, probabilities[:, drowsy_class].tolist(), called.tolist())
+    return {
+        clips.found.metric: clips.found.value,
+        "drowsy_clips": int(clips.drowsy.sum()),
+        clips.ranked.metric: clips.ranked.value,
+    }
