@@ -187,15 +187,15 @@ def test_temporal_layers_may_start_anew_and_all_of_them_do(source: Path) -> None
     [
         (
             {"head": "extend", "task": "alert_drowsy"},
-            "finetune.head = extend: needs finetune.task = drowsy_class",
+            "head = extend: needs task = drowsy_class",
         ),
         (
             {"split": "redrawn", "task": "three_state"},
-            "finetune.split = redrawn: needs finetune.task = drowsy_class",
+            "split = redrawn: needs task = drowsy_class",
         ),
         (
             {"temporal": "reinit", "mode": "fc"},
-            "finetune.temporal = reinit: needs a finetune.mode that trains these layers, not fc",
+            "temporal = reinit: needs a mode that trains these layers, not fc",
         ),
     ],
 )

@@ -216,7 +216,7 @@ def test_urls_that_cannot_be_trusted_or_reached_are_one_clear_line(
     save: Save, server: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
     path = save(STATE)
-    expect_error(url(server, path.name), "a URL without checksum; allowed: weights_sha256, or")
+    expect_error(url(server, path.name), "a URL without checksum; allowed: with weights_sha256, or")
     expect_error(url(server, path.name), "SHA-256 is .*; allowed: 0000", "0" * 64)
     missing = url(server, "resnet-00112233.pth")
     expect_error(missing, r"cannot be downloaded \(HTTP Error 404: .*; allowed: a URL that this")

@@ -236,7 +236,7 @@ def test_refuses_what_it_cannot_build():
         NonLocalNet(depth=34, num_classes=3)
     with pytest.raises(ModelError, match=r"^pairwise = 'cosine': allowed: 'embedded_gaussian', "):
         NonLocalBlock(8, "cosine")
-    with pytest.raises(ModelError, match=r"^nonlocal_blocks = 5: layer2 has 1 residual blocks; "):
+    with pytest.raises(ModelError, match=r"^nonlocal_blocks = 5: allowed with depth = 10: 1$"):
         NonLocalNet(depth=10, num_classes=3, nonlocal_blocks=5)
     with pytest.raises(ModelError, match=r"^nonlocal_blocks = 2: allowed: 1, 5$"):
         NonLocalNet(num_classes=3, nonlocal_blocks=2)

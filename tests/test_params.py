@@ -483,6 +483,20 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             "pretrain.vivit.model.attention = factorised_dot_product: even numbers",
         ),
         (
+            {
+                "pretrain.vivit.model.attention": "factorised_self_attention",
+                "pretrain.vivit.model.spatial_depth": 2,
+                "pretrain.vivit.model.temporal_depth": 3,
+            },
+            "pretrain.vivit.model.temporal_depth = 3: allowed with pretrain.vivit.model.attention "
+            "= factorised_self_attention: pretrain.vivit.model.spatial_depth = 2",
+        ),
+        (
+            {"finetune.head": "extend", "finetune.task": "alert_drowsy"},
+            "finetune.head = extend: needs finetune.task = drowsy_class, which has the pretrained "
+            "classes, not alert_drowsy",
+        ),
+        (
             {"pretrain.nonlocal.model.nonlocal_blocks": 5, "pretrain.nonlocal.model.depth": 10},
             "pretrain.nonlocal.model.nonlocal_blocks = 5: allowed with "
             "pretrain.nonlocal.model.depth = 10: 1",
@@ -560,8 +574,13 @@ def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, messa
         ),
         (
             {"mix.size": [47, 48], "mix.pixel_format": "yuv420p"},
-            "mix.size = [47, 48]: allowed: even numbers, or mix.pixel_format = rgb24 "
+            "mix.size = [47, 48]: allowed: even numbers, or frame_mixup.mix.pixel_format = rgb24 "
             "(yuv420p has one colour for 2x2 pixels)",
+        ),
+        (
+            {"cells": ["none", "average-10000000"]},
+            "cells.1 = 'average-10000000': allowed: "
+            "<none|average|linear|harmonic|last|rank_pool>[-<all or a number>]",
         ),
         (
             {"mix.size": [48, 48], "train.model": VIVIT | {"image_patch_size": 10}},

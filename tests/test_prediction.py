@@ -109,7 +109,7 @@ def test_of_several_views_the_probabilities_are_averaged(
 def test_more_views_than_are_stored_are_refused(
     model: TrainedModel, examples: list[Example]
 ) -> None:
-    with pytest.raises(StoreError, match=r"view 2 of a clip: allowed: at most mix.variants = 1$"):
+    with pytest.raises(StoreError, match=r"view 2 of a clip: allowed: at most its variants = 1$"):
         predict(model, examples, batch_size=4, device=CPU, views=2)
 
 

@@ -9,11 +9,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 import framemix
 from framemix.jobs.fingerprint import EXEMPT
 
 PACKAGE = Path(framemix.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 # From bottom to top: each imports only those before it.
 ORDER = [
     "errors",
@@ -118,6 +120,22 @@ def test_nothing_in_jobs_decides_an_output():
     """So no stage reruns when it changes."""
     files = {file for file in (PACKAGE / "jobs").glob("*.py") if file.name != "__init__.py"}
     assert files - EXEMPT == set()
+
+
+def test_rooms_that_work_without_params_yaml_name_no_key_of_it():
+    """A model file, or a caller in Python, has no params.yaml: they name their own arguments."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    sections = {name: "|".join(keys) for name, keys in params.items() if isinstance(keys, dict)}
+    key = re.compile("|".join(rf"(?<![\w./]){name}\.({keys})\b" for name, keys in sections.items()))
+    named = [
+        f"{file.relative_to(PACKAGE)}: {node.value!r}"
+        for room in ("video", "mixing", "store", "models", "metrics", "explain", "inference")
+        for file in sorted((PACKAGE / room).glob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and key.search(node.value)
+    ]
+    assert named == []
+    assert key.search("mix.size = [60, 85]")
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_variant_that_was_not_stored_is_refused_and_no_other_clip_read_for_it(
         with pytest.raises(StoreError) as caught:
             store.read(store.index[:1], number)
         assert str(caught.value) == (
-            f"{place}: view {number + 1} of a clip: allowed: at most mix.variants = {number}"
+            f"{place}: view {number + 1} of a clip: allowed: at most its variants = {number}"
         )
 
 

@@ -322,18 +322,21 @@ def test_equal_seeds_give_equal_weights():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"frames": 15}, "frames = 15: not divisible by frame_patch_size = 2"),
-        ({"image_size": (16, 20)}, "image_size = 16 x 20: not divisible by image_patch_size = 8"),
+        ({"frames": 15}, "frames = 15: allowed: a multiple of frame_patch_size = 2"),
+        (
+            {"image_size": (16, 20)},
+            r"image_size = \[16, 20\]: allowed: multiples of image_patch_size = 8",
+        ),
         ({"attention": "joint"}, "attention = 'joint': allowed: 'spatio_temporal', .*"),
         ({"tokeniser": "patch"}, "tokeniser = 'patch': allowed: 'tubelet', 'uniform_frames'"),
         (
             {"attention": "factorised_self_attention"},
-            "spatial_depth = 2, temporal_depth = 1: "
-            "attention = 'factorised_self_attention' takes equal ones",
+            "temporal_depth = 1: allowed with attention = factorised_self_attention: "
+            "spatial_depth = 2",
         ),
         (
             {"attention": "factorised_dot_product", "heads": 3},
-            "heads = 3: attention = 'factorised_dot_product' takes an even number",
+            "heads = 3: allowed with attention = factorised_dot_product: even numbers",
         ),
     ],
 )

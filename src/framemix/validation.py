@@ -6,6 +6,7 @@ The line has which key, which value, what is allowed.
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -55,10 +56,25 @@ def _folder(value: Path) -> Path:
 Folder = Annotated[Path, AfterValidator(_folder)]
 
 
+def named(line: str, key: Callable[[str], str] = str) -> str:
+    """Return `line`, in which {name} stands for an argument, with what `key` calls each."""
+    return re.sub(r"\{([\w.]+)\}", lambda found: key(found[1]), line)
+
+
+def misfit(line: str) -> PydanticCustomError:
+    """Return what a validator raises of values that do not fit together.
+
+    In `line` each key stands in braces: `explain` calls them by the section that they are in.
+    """
+    return PydanticCustomError("misfit", "{said}", {"said": named(line), "line": line})
+
+
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the most telling thing wrong in `error`, found while validating `model`."""
     first, *others = _most_telling([_of_tag(detail) for detail in error.errors()], model)
     key = _key(first, model)
+    if first["type"] == "misfit":
+        return named(first["ctx"]["line"], lambda name: f"{key}.{name}" if key else name)
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from framemix.datasets.clips import Clip, Subset
 from framemix.datasets.groups import Scope, clusters_of, leak_share
 from framemix.errors import DatasetError
-from framemix.validation import Settings
+from framemix.validation import Settings, misfit
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -46,9 +46,7 @@ class SplitSettings(Settings):
     @model_validator(mode="after")
     def _fold_exists(self) -> "SplitSettings":
         if self.fold >= self.folds:
-            raise ValueError(
-                f"split.fold = {self.fold}: allowed: 0 to split.folds - 1 = {self.folds - 1}"
-            )
+            raise misfit(f"{{fold}} = {self.fold}: allowed: 0 to {{folds}} - 1 = {self.folds - 1}")
         return self
 
 

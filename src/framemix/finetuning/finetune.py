@@ -160,7 +160,7 @@ def starting_network(
     kept = dict(source.network.state_dict())
     if temporal == "reinit":
         if not hasattr(network, "temporal"):
-            raise ModelError("finetune.temporal = reinit: this encoder has no temporal layers")
+            raise ModelError("temporal = reinit: this encoder has no temporal layers")
         kept = {name: w for name, w in kept.items() if not name.startswith("temporal.")}
     own = network.state_dict()
     for name in [name for name in kept if name.startswith("head.")]:

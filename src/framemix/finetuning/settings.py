@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from framemix.models.config import FinetuneMode
 from framemix.training.settings import TrainingSettings
+from framemix.validation import misfit
 
 Task = Literal["drowsy_class", "alert_drowsy", "three_state"]
 HeadStart = Literal["replace", "extend"]
@@ -26,12 +27,10 @@ class FinetuneSettings(TrainingSettings):
         if self.task != "drowsy_class":
             for key, value in (("head", "extend"), ("split", "redrawn")):
                 if getattr(self, key) == value:
-                    raise ValueError(
-                        f"finetune.{key} = {value}: needs finetune.task = drowsy_class, which has "
+                    raise misfit(
+                        f"{{{key}}} = {value}: needs {{task}} = drowsy_class, which has "
                         f"the pretrained classes, not {self.task}"
                     )
         if self.temporal == "reinit" and self.mode == "fc":
-            raise ValueError(
-                "finetune.temporal = reinit: needs a finetune.mode that trains these layers, not fc"
-            )
+            raise misfit("{temporal} = reinit: needs a {mode} that trains these layers, not fc")
         return self

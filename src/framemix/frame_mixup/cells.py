@@ -4,8 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
 from framemix.mixing import Method, MixSettings
-from framemix.mixing.frames import Fit, PixelFormat, Segments, Size, Stretch
+from framemix.mixing.frames import Fit, PixelFormat, Segments, Size, Stretch, check_clip
 from framemix.validation import Settings
 
 Videos = Literal["short", "long"]
@@ -20,12 +23,17 @@ class StudyMix(Settings):
     fit: Fit
     pixel_format: PixelFormat
 
+    @model_validator(mode="after")
+    def _is_a_clip(self) -> "StudyMix":
+        check_clip(self.segments, self.size, self.pixel_format)
+        return self
+
 
 def parse_cell(name: str) -> tuple[Method, Literal["all"] | int]:
     """Return method and frames mixed a segment of a cell: none, linear-all, harmonic-5, ..."""
     methods = "|".join(get_args(Method))
-    if not (match := re.fullmatch(rf"({methods})(?:-([1-9]\d*|all))?", name)):
-        raise ValueError(f"frame_mixup.cells = {name}: allowed: <{methods}>[-<all or a number>]")
+    if not (match := re.fullmatch(rf"({methods})(?:-([1-9]\d{{,6}}|all))?", name)):
+        raise PydanticCustomError("cell", f"<{methods}>[-<all or a number>]")
     frames = match[2] or "all"
     return cast(Method, match[1]), "all" if frames == "all" else int(frames)
 

@@ -7,15 +7,14 @@ stages compute from them is in modules that they import, and so depend on.
 from collections import Counter
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from framemix.datasets.intake import FilterSettings
 from framemix.datasets.sample.arrow import ArrowSettings
-from framemix.frame_mixup.cells import StudyMix, mix_settings, parse_cell
-from framemix.mixing import MixSettings
+from framemix.frame_mixup.cells import StudyMix, parse_cell
 from framemix.pretraining.settings import PretrainModel
 from framemix.training.settings import Seed
-from framemix.validation import Folder, Settings, explain
+from framemix.validation import Folder, Settings, misfit
 
 
 def _is_cell(name: str) -> str:
@@ -69,48 +68,34 @@ class FrameMixupSettings(Settings):
             values = getattr(self, key)
             if len(set(values)) < len(values):
                 shown = ", ".join(map(str, values))
-                raise ValueError(f"frame_mixup.{key} = [{shown}]: allowed: each one once")
+                raise misfit(f"{{{key}}} = [{shown}]: allowed: each one once")
         for forward, backward in self.reversed_classes:
             if forward == backward:
-                raise ValueError(
-                    f"frame_mixup.reversed_classes = [{forward}, {backward}]: "
-                    f"allowed: pairs of two classes"
+                raise misfit(
+                    f"{{reversed_classes}} = [{forward}, {backward}]: allowed: pairs of two classes"
                 )
         names = Counter(name for pair in self.reversed_classes for name in pair)
         if again := [name for name, pairs in names.items() if pairs > 1]:
-            raise ValueError(
-                f"frame_mixup.reversed_classes: {again[0]} stands in several pairs; "
+            raise misfit(
+                f"{{reversed_classes}}: {again[0]} stands in several pairs; "
                 f"allowed: every class once"
             )
         if repeated := set(self.seeds) & set(self.more_seeds):
-            raise ValueError(
-                f"frame_mixup.more_seeds = {min(repeated)}: allowed: seeds not in frame_mixup.seeds"
-            )
+            raise misfit(f"{{more_seeds}} = {min(repeated)}: allowed: seeds not in {{seeds}}")
         self._check_mix()
         if unknown := sorted(set(self.repeated_cells) - set(self.cells)):
-            raise ValueError(
-                f"frame_mixup.repeated_cells = {unknown[0]}: allowed: names in frame_mixup.cells"
-            )
+            raise misfit(f"{{repeated_cells}} = {unknown[0]}: allowed: names in {{cells}}")
         return self
 
     def _check_mix(self) -> None:
-        """Every cell can be mixed, of every kept video."""
-        for cell in [*self.cells, *self.long_cells]:
-            try:
-                mix_settings(cell, self.mix)
-            except ValidationError as error:
-                found = explain(error, MixSettings).removeprefix("mix.")
-                raise ValueError(f"frame_mixup.mix.{found}") from None
-        wanted, key, window = self.mix.segments, "frame_mixup.mix.segments", self.mix.window
+        """Every kept video has the frames that mixing takes."""
+        wanted, key, window = self.mix.segments, "{mix.segments}", self.mix.window
         if window != "all":
             if wanted > window.frames:
-                raise ValueError(
-                    f"{key} = {wanted}: allowed: at most "
-                    f"frame_mixup.mix.window.frames = {window.frames}"
+                raise misfit(
+                    f"{key} = {wanted}: allowed: at most {{mix.window.frames}} = {window.frames}"
                 )
-            wanted, key = window.frames, "frame_mixup.mix.window.frames"
+            wanted, key = window.frames, "{mix.window.frames}"
         if wanted > self.videos.min_frames:
-            raise ValueError(
-                f"{key} = {wanted}: allowed: at most "
-                f"frame_mixup.videos.min_frames = {self.videos.min_frames}"
-            )
+            most = self.videos.min_frames
+            raise misfit(f"{key} = {wanted}: allowed: at most {{videos.min_frames}} = {most}")

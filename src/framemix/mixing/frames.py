@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from framemix.errors import MixingError
-from framemix.validation import Settings
+from framemix.validation import Settings, misfit
 
 # Shapes: F frames in the window, S segments, a frames of a segment that are mixed,
 # H height, W width, C channels.
@@ -60,6 +60,26 @@ Fit = Annotated[Literal["squeeze", "crop", "pad"], Field(description="how frames
 PixelFormat = Annotated[Literal["rgb24", "yuv420p"], Field(description="what a store holds")]
 
 
+def frame_shape(size: tuple[int, int], pixel_format: PixelFormat) -> tuple[int, ...]:
+    """Return the shape of a mixed frame: (H, W, 3) for rgb24, (3H/2, W) for yuv420p."""
+    height, width = size
+    return (height, width, 3) if pixel_format == "rgb24" else (3 * height // 2, width)
+
+
+def check_clip(segments: int, size: tuple[int, int], pixel_format: PixelFormat) -> None:
+    """Raise a `misfit` where there can be no such mixed clip, or none that fits into memory."""
+    if pixel_format == "yuv420p" and any(side % 2 for side in size):
+        raise misfit(
+            f"{{size}} = {list(size)}: allowed: even numbers, "
+            f"or {{pixel_format}} = rgb24 (yuv420p has one colour for 2x2 pixels)"
+        )
+    if (values := segments * math.prod(frame_shape(size, pixel_format))) > MOST_VALUES:
+        raise misfit(
+            f"{{segments}} = {segments}, {{size}} = {list(size)}: clips of {values} "
+            f"values; allowed: at most {MOST_VALUES}"
+        )
+
+
 class MixSettings(Settings):
     """How a video becomes a mixed clip (params.yaml: mix)."""
 
@@ -75,37 +95,23 @@ class MixSettings(Settings):
     pixel_format: PixelFormat
 
     @model_validator(mode="after")
-    def _colour_planes_fit(self) -> "MixSettings":
-        if self.pixel_format == "yuv420p" and any(side % 2 for side in self.size):
-            raise ValueError(
-                f"mix.size = {list(self.size)}: allowed: even numbers, "
-                f"or mix.pixel_format = rgb24 (yuv420p has one colour for 2x2 pixels)"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _clip_fits_into_memory(self) -> "MixSettings":
-        if (values := self.segments * math.prod(self.frame_shape)) > MOST_VALUES:
-            raise ValueError(
-                f"mix.segments = {self.segments}, mix.size = {list(self.size)}: clips of {values} "
-                f"values; allowed: at most {MOST_VALUES}"
-            )
+    def _is_a_clip(self) -> "MixSettings":
+        check_clip(self.segments, self.size, self.pixel_format)
         return self
 
     @model_validator(mode="after")
     def _windows_can_differ(self) -> "MixSettings":
         if self.window == "all" and self.variants > 1:
-            raise ValueError(
-                f"mix.variants = {self.variants}: allowed with mix.window = all: 1; "
-                f"more take a mix.window of frames and at"
+            raise misfit(
+                f"{{variants}} = {self.variants}: allowed with {{window}} = all: 1; "
+                f"more take a {{window}} of frames and at"
             )
         return self
 
     @property
     def frame_shape(self) -> tuple[int, ...]:
-        """The shape of a mixed frame: (H, W, 3) for rgb24, (3H/2, W) for yuv420p."""
-        height, width = self.size
-        return (height, width, 3) if self.pixel_format == "rgb24" else (3 * height // 2, width)
+        """The shape of a mixed frame, see `frame_shape`."""
+        return frame_shape(self.size, self.pixel_format)
 
     def span(self, frames: int) -> tuple[int, int]:
         """Return first frame and length of the window in a video of `frames` frames."""
@@ -114,8 +120,8 @@ class MixSettings(Settings):
         length = self.window.frames
         if length > frames:
             raise MixingError(
-                f"mix.window.frames = {length}: more than the video's {frames} frames; "
-                f"allowed: at most the video's frames, or mix.window = all"
+                f"window.frames = {length}: more than the video's {frames} frames; "
+                f"allowed: at most the video's frames, or window = all"
             )
         return (0 if self.window.at == "start" else (frames - length) // 2), length
 
@@ -165,7 +171,7 @@ def mix_windows(
     """
     if segments > total:
         raise MixingError(
-            f"mix.segments = {segments}: more than the {total} frames to mix; "
+            f"segments = {segments}: more than the {total} frames to mix; "
             f"allowed: at most one segment a frame"
         )
     windows = []

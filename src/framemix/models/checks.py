@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from framemix.errors import ModelError
+from framemix.validation import named
 
 
 def check_choice(key: str, value: object, allowed: Iterable[object]) -> None:
@@ -12,6 +13,12 @@ def check_choice(key: str, value: object, allowed: Iterable[object]) -> None:
     allowed = list(allowed)
     if value not in allowed:
         raise ModelError(f"{key} = {value!r}: allowed: {', '.join(map(repr, allowed))}")
+
+
+def check_fit(misfit: str | None) -> None:
+    """Raise ModelError where arguments do not fit together (see `config.vivit_misfit`)."""
+    if misfit:
+        raise ModelError(named(misfit))
 
 
 def check_answers(answers: Tensor) -> None:

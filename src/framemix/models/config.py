@@ -6,6 +6,7 @@ place of its first weights, which a trained network no longer needs.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -76,6 +77,18 @@ class ImageWeights(Settings):
     )
 
     @property
+    def misfit(self) -> str | None:
+        """What is wrong with them, each argument in braces; None: nothing that can be seen here."""
+        if self.weights == "":
+            return "{weights} = '': allowed: null, a file or a URL"
+        if self.is_url and not self.digest:
+            return (
+                f"{{weights}} = {self.weights}: a URL without checksum; "
+                f"allowed: with {{weights_sha256}}, or a name-<digest>.pth"
+            )
+        return None
+
+    @property
     def is_url(self) -> bool:
         """Whether the weights are to be downloaded."""
         return (self.weights or "").startswith(("http://", "https://"))
@@ -130,3 +143,49 @@ ModelSettings = Annotated[
 ModelConfig = Annotated[
     ViViTConfig | NonLocalConfig | FrameNetConfig, Field(discriminator="architecture")
 ]
+
+
+def vivit_misfit(
+    *,
+    image_size: Sequence[int],
+    image_patch_size: int,
+    frames: int,
+    frame_patch_size: int,
+    attention: AttentionScheme,
+    spatial_depth: int,
+    temporal_depth: int,
+    heads: int,
+) -> str | None:
+    """Return what of a `ViViT` does not fit together, each argument in braces; None: nothing.
+
+    Patches tile the clip. Where every block sees space and time, their depths are one; where heads
+    are divided between them, their number is even.
+    """
+    if frames % frame_patch_size:
+        return (
+            f"{{frames}} = {frames}: allowed: a multiple of {{frame_patch_size}} = "
+            f"{frame_patch_size}"
+        )
+    if any(side % image_patch_size for side in image_size):
+        return (
+            f"{{image_size}} = {list(image_size)}: allowed: multiples of {{image_patch_size}} = "
+            f"{image_patch_size}"
+        )
+    if attention == "factorised_dot_product" and heads % 2:
+        return f"{{heads}} = {heads}: allowed with {{attention}} = {attention}: even numbers"
+    if attention == "factorised_self_attention" and spatial_depth != temporal_depth:
+        return (
+            f"{{temporal_depth}} = {temporal_depth}: allowed with {{attention}} = {attention}: "
+            f"{{spatial_depth}} = {spatial_depth}"
+        )
+    return None
+
+
+def nonlocal_misfit(*, depth: Depth, nonlocal_blocks: NonLocalBlocks) -> str | None:
+    """Return what of a `NonLocalNet` does not fit together, like `vivit_misfit`.
+
+    The small network has no place for five blocks.
+    """
+    if nonlocal_blocks > 1 and depth < 50:
+        return f"{{nonlocal_blocks}} = {nonlocal_blocks}: allowed with {{depth}} = {depth}: 1"
+    return None

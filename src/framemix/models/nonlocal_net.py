@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from framemix.errors import ModelError
-from framemix.models.checks import check_choice
-from framemix.models.config import Depth, NonLocalBlocks, Pairwise
+from framemix.models.checks import check_choice, check_fit
+from framemix.models.config import Depth, NonLocalBlocks, Pairwise, nonlocal_misfit
 from framemix.models.resnet import Residual, ResNet, max_pool
 
 # As in the authors' code; larger weights saturate the softmax, which is not scaled.
@@ -47,6 +46,7 @@ class NonLocalNet(ResNet):
     ) -> None:
         super().__init__(depth=depth, width=width)
         check_choice("nonlocal_blocks", nonlocal_blocks, get_args(NonLocalBlocks))
+        check_fit(nonlocal_misfit(depth=depth, nonlocal_blocks=nonlocal_blocks))
         if nonlocal_blocks == 1:
             places = [("layer3", len(self.layer3) - 1)]
         else:
@@ -89,11 +89,6 @@ class NonLocalNet(ResNet):
         # As in the authors' code: after every second residual block of ResNet-50, and after every
         # seventh of ResNet-101's long res4.
         residual = len(getattr(self, stage))
-        if residual < count:
-            raise ModelError(
-                f"nonlocal_blocks = 5: {stage} has {residual} residual blocks; "
-                f"allowed: 1, or depth 50 or 101"
-            )
         return [(stage, residual // count * (i + 1)) for i in range(count)]
 
     def _channels(self, stage: str, index: int) -> int:

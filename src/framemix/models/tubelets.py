@@ -46,15 +46,6 @@ class TubeletEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         height, width = image_size
-        if height % image_patch_size or width % image_patch_size:
-            raise ModelError(
-                f"image_size = {height} x {width}: "
-                f"not divisible by image_patch_size = {image_patch_size}"
-            )
-        if frames % frame_patch_size:
-            raise ModelError(
-                f"frames = {frames}: not divisible by frame_patch_size = {frame_patch_size}"
-            )
         self.input_shape = (COLOURS, frames, height, width)
         tubelet = tokeniser == "tubelet"
         self.patch = image_patch_size

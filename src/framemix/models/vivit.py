@@ -19,8 +19,8 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from framemix.errors import ModelError
-from framemix.models.checks import check_choice
-from framemix.models.config import AttentionScheme, FinetuneMode, Tokeniser
+from framemix.models.checks import check_choice, check_fit
+from framemix.models.config import AttentionScheme, FinetuneMode, Tokeniser, vivit_misfit
 from framemix.models.input import IMAGENET, Normalisation
 from framemix.models.tubelets import TubeletEmbedding
 
@@ -59,6 +59,18 @@ class ViViT(nn.Module):
         super().__init__()
         check_choice("attention", attention, get_args(AttentionScheme))
         check_choice("tokeniser", tokeniser, get_args(Tokeniser))
+        check_fit(
+            vivit_misfit(
+                image_size=image_size,
+                image_patch_size=image_patch_size,
+                frames=frames,
+                frame_patch_size=frame_patch_size,
+                attention=attention,
+                spatial_depth=spatial_depth,
+                temporal_depth=temporal_depth,
+                heads=heads,
+            )
+        )
         self.embedding = TubeletEmbedding(
             image_size=image_size,
             image_patch_size=image_patch_size,
@@ -218,15 +230,8 @@ class Attention(nn.Module):
 class FactorisedAttention(Attention):
     """Half of the heads look within a frame patch, half along time: keeps (B, T', N, D).
 
-    The dot products of model 4. Raises ModelError for an odd number of heads.
+    The dot products of model 4, of an even number of heads.
     """
-
-    def __init__(self, *, heads: int, **sizes: Any) -> None:
-        if heads % 2:
-            raise ModelError(
-                f"heads = {heads}: attention = 'factorised_dot_product' takes an even number"
-            )
-        super().__init__(heads=heads, **sizes)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(B, T', N, D) -> (B, T', N, D)."""
@@ -316,11 +321,6 @@ def _encoder(attention: AttentionScheme, depths: tuple[int, int], **sizes: Any) 
         return JointEncoder(depth=spatial + temporal, **sizes)
     if attention == "factorised_dot_product":
         return GridEncoder(DotProductBlock, spatial + temporal, **sizes)
-    if spatial != temporal:
-        raise ModelError(
-            f"spatial_depth = {spatial}, temporal_depth = {temporal}: "
-            f"attention = {attention!r} takes equal ones"
-        )
     return GridEncoder(SpaceTimeBlock, spatial, **sizes)
 
 

@@ -15,6 +15,7 @@ from framemix.errors import ModelError, some_of
 from framemix.jobs.atomic import replacing
 from framemix.models.config import ImageWeights
 from framemix.models.resnet import ResNet, inflate
+from framemix.validation import named
 
 TIMEOUT_SECONDS = 60
 
@@ -27,6 +28,8 @@ def load_image_weights(network: ResNet, source: ImageWeights) -> str:
     ModelError, the network unchanged, when there is no such file, the URL cannot be reached, or
     checksum, keys or shapes are wrong.
     """
+    if source.misfit:
+        raise ModelError(named(source.misfit))
     weights = str(source.weights)
     try:
         path = _local(source)
@@ -44,10 +47,8 @@ def _local(source: ImageWeights) -> Path:
     weights, digest = str(source.weights), source.digest
     if not source.is_url:
         return Path(weights)
-    if digest is None:
-        raise ModelError("a URL without checksum; allowed: weights_sha256, or a name-<digest>.pth")
     path = Path(torch.hub.get_dir(), "checkpoints", Path(weights).name)
-    if not path.is_file() or not _sha256(path).startswith(digest):
+    if not path.is_file() or not _sha256(path).startswith(str(digest)):
         _download(weights, path)
     return path
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
@@ -24,10 +25,16 @@ from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
 from framemix.mixing import MixSettings
-from framemix.models.config import NonLocalSettings, ViViTSettings
+from framemix.models.config import (
+    FrameNetSettings,
+    NonLocalSettings,
+    ViViTSettings,
+    nonlocal_misfit,
+    vivit_misfit,
+)
 from framemix.pretraining.settings import PretrainSettings
 from framemix.training.settings import Seed
-from framemix.validation import Folder, Settings, explain
+from framemix.validation import Folder, Settings, explain, misfit, named
 from framemix.your_videos.settings import YourVideos
 
 PARAMS = Path("params.yaml")
@@ -66,9 +73,7 @@ class RuntimeSettings(Settings):
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", value):
-            raise ValueError(
-                f"runtime.scheduler = {value!r}: allowed: null or an address like tcp://host:8786"
-            )
+            raise PydanticCustomError("address", "null or an address like tcp://host:8786")
         return value
 
     @property
@@ -84,9 +89,9 @@ class RuntimeSettings(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> "RuntimeSettings":
         if ":" in self.device and self.devices > 1:
-            raise ValueError(
-                f"runtime.device = {self.device}: is one device; "
-                f"allowed with runtime.devices = {self.devices}: auto, cpu, cuda"
+            raise misfit(
+                f"{{device}} = {self.device}: is one device; "
+                f"allowed with {{devices}} = {self.devices}: auto, cpu, cuda"
             )
         return self
 
@@ -149,18 +154,8 @@ class Params(Settings):
             ("frame_mixup.train.model", study.train.model, "frame_mixup.mix", study.mix),
             (chosen, yours.train.chosen.model, "your_videos.mix", yours.mix),
         ):
-            if isinstance(model, ViViTSettings):
-                _check_patches(section, model, mixed, mix)
-                _check_heads(section, model)
-            elif model.weights == "":
-                raise ValueError(f"{section}.weights = '': allowed: null, a file or a URL")
-            elif model.is_url and not model.digest:
-                raise ValueError(
-                    f"{section}.weights = {model.weights}: a URL without checksum; "
-                    f"allowed: with {section}.weights_sha256, or a name-<digest>.pth"
-                )
-            if isinstance(model, NonLocalSettings):
-                _check_blocks(section, model)
+            if line := _misfit(model, mix):
+                raise ValueError(named(line, partial(_key, section, mixed)))
 
     def _check_states(self) -> None:
         """The fine-tuning task has the states that it tells apart."""
@@ -222,38 +217,32 @@ class Params(Settings):
             )
 
 
-def _check_patches(
-    section: str, model: ViViTSettings, mixed: str, mix: MixSettings | StudyMix
-) -> None:
-    """ViViT's patches tile the mixed clip."""
-    if mix.segments % model.frame_patch_size:
-        raise ValueError(
-            f"{mixed}.segments = {mix.segments}: allowed: a multiple of "
-            f"{section}.frame_patch_size = {model.frame_patch_size}"
+def _misfit(
+    model: ViViTSettings | NonLocalSettings | FrameNetSettings, mix: MixSettings | StudyMix
+) -> str | None:
+    """Return why a network cannot be built for clips that are mixed like that, if it cannot."""
+    if isinstance(model, ViViTSettings):
+        return vivit_misfit(
+            image_size=mix.size,
+            image_patch_size=model.image_patch_size,
+            frames=mix.segments,
+            frame_patch_size=model.frame_patch_size,
+            attention=model.attention,
+            spatial_depth=model.spatial_depth,
+            temporal_depth=model.temporal_depth,
+            heads=model.heads,
         )
-    if any(side % model.image_patch_size for side in mix.size):
-        raise ValueError(
-            f"{mixed}.size = {list(mix.size)}: allowed: multiples of "
-            f"{section}.image_patch_size = {model.image_patch_size}"
-        )
+    if isinstance(model, NonLocalSettings) and (
+        line := nonlocal_misfit(depth=model.depth, nonlocal_blocks=model.nonlocal_blocks)
+    ):
+        return line
+    return model.misfit
 
 
-def _check_heads(section: str, model: ViViTSettings) -> None:
-    """Half of the heads look along time where the encoder has them do so."""
-    if model.attention == "factorised_dot_product" and model.heads % 2:
-        raise ValueError(
-            f"{section}.heads = {model.heads}: allowed with "
-            f"{section}.attention = {model.attention}: even numbers"
-        )
-
-
-def _check_blocks(section: str, model: NonLocalSettings) -> None:
-    """The ResNet has a place for every non-local block."""
-    if model.nonlocal_blocks > 1 and model.depth < 50:
-        raise ValueError(
-            f"{section}.nonlocal_blocks = {model.nonlocal_blocks}: allowed with "
-            f"{section}.depth = {model.depth}: 1"
-        )
+def _key(model: str, mix: str, argument: str) -> str:
+    """Return where params.yaml has an argument of a network: in its own section or its clips'."""
+    clips = {"image_size": f"{mix}.size", "frames": f"{mix}.segments"}
+    return clips.get(argument, f"{model}.{argument}")
 
 
 def load_params(path: Path = PARAMS) -> Params:

@@ -69,7 +69,7 @@ class MixedStore:
         if variant >= self.settings.variants:
             raise StoreError(
                 f"{self.folder}: view {variant + 1} of a clip: allowed: at most "
-                f"mix.variants = {self.settings.variants}"
+                f"its variants = {self.settings.variants}"
             )
         number = row.row + variant
         self._read_bytes(row, number, clip)
