@@ -64,7 +64,7 @@ class Sliding:
 class Clip:
     """What a network sees of a stretch of video: its ends in seconds, mixed (S, *frame_shape).
 
-    A `whole` video is mixed as in training, and what is not may be its window (mix.window).
+    A `whole` video is mixed as in training, of which only a part may be taken.
     """
 
     start: float

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from framemix.evaluation.figures import TRAIN, styled
-from framemix.metrics.intervals import Bools, Floats
+from framemix.metrics.measures import Bools, Floats
 from framemix.pictures.lettering import legible, save_picture
 
 

@@ -31,7 +31,9 @@ from framemix.evaluation.tables import (
     percent,
     value_of,
 )
-from framemix.metrics.intervals import Estimate, auroc, estimate
+from framemix.metrics.intervals import Estimate, estimate
+from framemix.metrics.measures import Measure, auroc
+from framemix.metrics.seeds import SeedFigure, by_figure
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel, load_model
 from framemix.models.input import to_rgb
@@ -77,7 +79,7 @@ class Judged:
         if self.subset == "test":  # those of its own stage are of val
             own = {key: own[key] for key in ("parameters", "trainable_parameters")}
         own.pop("top5", None)
-        others = {**own, "leak_share": self.evaluation.leak_share}
+        others = {**own, "leak_share": SeedFigure(self.evaluation.leak_share)}
         return figures_of(MODEL, [*self.evaluation.estimates, *self._auroc()], others)
 
     def _auroc(self) -> list[Estimate]:
@@ -85,7 +87,8 @@ class Judged:
             return []
         probabilities = self.evaluation.probabilities[:, 1].numpy()
         positive = self.evaluation.labels.numpy() == 1
-        found = estimate("auroc", auroc(probabilities, positive), self.evaluation.clusters)
+        measure = Measure("auroc", auroc(probabilities, positive), len(positive))
+        found = estimate(measure, self.evaluation.clusters)
         return [found] if found else []
 
     @property
@@ -161,7 +164,7 @@ def _judge(
         drivers_leak_share=None,
         history=history,
         timing=json.loads((folder / "timing.json").read_text(encoding="utf-8")),
-        own_metrics=json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+        own_metrics=by_figure(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))),
     )
     return Judged(evaluation, subset, {clip_name(clip): clip for clip in split})
 

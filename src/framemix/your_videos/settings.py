@@ -6,23 +6,22 @@ Free of torch, so that stages that do not train can check params.yaml at no cost
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from framemix.datasets.intake import FilterSettings
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode, FrameNetSettings, NonLocalSettings, ViViTSettings
 from framemix.pretraining.settings import PretrainModel
 from framemix.training.settings import Seed, TrainingSettings
-from framemix.validation import Folder
+from framemix.validation import Folder, Settings, misfit
 from framemix.your_videos.split import YourSplit
 
 Architecture = Literal["tsn", "tsm", "i3d", "vivit", "nonlocal"]
 
 
-class YourModels(BaseModel):
+class YourModels(Settings):
     """A block for each network; `architecture` chooses the one that is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tsn: FrameNetSettings
     tsm: FrameNetSettings
@@ -33,18 +32,20 @@ class YourModels(BaseModel):
     @model_validator(mode="after")
     def _are_named_alike(self) -> "YourModels":
         for name in ("tsn", "tsm", "i3d"):
-            if getattr(self, name).architecture != name:
-                raise ValueError(f"your_videos.train.models.{name}.architecture: allowed: {name}")
+            if (found := getattr(self, name).architecture) != name:
+                raise misfit(f"{{{name}.architecture}} = {found}: allowed: {name}")
         return self
 
 
 class YourTraining(TrainingSettings):
     """The recipe, the network, and what it starts from: random or image weights, or a model."""
 
-    seeds: tuple[Seed, ...] = Field(min_length=1)
-    architecture: Architecture
-    start: str | None
-    mode: FinetuneMode
+    seeds: tuple[Seed, ...] = Field(
+        min_length=1, description="the network is trained once for each"
+    )
+    architecture: Architecture = Field(description="the network that is trained, one of `models`")
+    start: str | None = Field(description="path of a model to start from; null: none")
+    mode: FinetuneMode = Field(description="what is trained of a model to start from")
     models: YourModels
 
     @property
@@ -54,25 +55,27 @@ class YourTraining(TrainingSettings):
         name = "nonlocal_" if self.architecture == "nonlocal" else self.architecture
         return PretrainModel(**recipe, model=getattr(self.models, name))
 
+    @model_validator(mode="after")
+    def _mode_has_a_start(self) -> "YourTraining":
+        if self.mode != "all" and self.start is None:
+            raise misfit(f"{{mode}} = {self.mode}: allowed with {{start}} = null: all")
+        return self
 
-class YourReport(BaseModel):
+
+class YourReport(Settings):
     """How the model is judged and pictured."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    batch_size: int = Field(ge=1)
-    views: int = Field(ge=1)
-    pictured_clips: int = Field(ge=1)
+    batch_size: int = Field(ge=1, description="clips at a time")
+    views: int = Field(ge=1, description="variants of a clip that are averaged")
+    pictured_clips: int = Field(ge=1, description="clips in a picture")
 
 
-class YourVideos(BaseModel):
+class YourVideos(Settings):
     """One's own videos, from the folder or list that names them to the report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    data: Folder
-    group_pattern: str | None
-    clip_seconds: float | None = Field(gt=0)
+    data: Folder = Field(description="folder or list of labelled videos")
+    group_pattern: str | None = Field(description="finds the group in a video's path")
+    clip_seconds: float | None = Field(gt=0, description="length of clips cut from videos")
     videos: FilterSettings
     split: YourSplit
     mix: MixSettings
@@ -82,16 +85,9 @@ class YourVideos(BaseModel):
     @field_validator("group_pattern")
     @classmethod
     def _is_pattern(cls, value: str | None) -> str | None:
-        if value is None:
-            return value
-        try:
-            groups = re.compile(value).groups
-        except re.error as error:
-            raise ValueError(f"your_videos.group_pattern = {value!r}: {error}") from None
-        if not groups:
-            raise ValueError(
-                f"your_videos.group_pattern = {value!r}: allowed: with the part that names the "
-                f"group in parentheses, as in 'subject(\\d+)'"
+        if value is not None and not _groups_in(value):
+            raise PydanticCustomError(
+                "pattern", "a regular expression with the group in parentheses: subject(\\d+)"
             )
         return value
 
@@ -99,29 +95,28 @@ class YourVideos(BaseModel):
     def _fits_together(self) -> "YourVideos":
         self._check_frames()
         if self.evaluate.views > self.mix.variants:
-            raise ValueError(
-                f"your_videos.evaluate.views = {self.evaluate.views}: allowed: at most "
-                f"your_videos.mix.variants = {self.mix.variants}"
-            )
-        if self.train.mode != "all" and self.train.start is None:
-            raise ValueError(
-                f"your_videos.train.mode = {self.train.mode}: allowed with "
-                f"your_videos.train.start = null: all"
+            raise misfit(
+                f"{{evaluate.views}} = {self.evaluate.views}: allowed: at most "
+                f"{{mix.variants}} = {self.mix.variants}"
             )
         return self
 
     def _check_frames(self) -> None:
         """Every kept video has the frames that mixing takes."""
-        wanted, key, window = self.mix.segments, "mix.segments", self.mix.window
+        wanted, key, window = self.mix.segments, "{mix.segments}", self.mix.window
         if window != "all":
             if wanted > window.frames:
-                raise ValueError(
-                    f"your_videos.mix.segments = {wanted}: allowed: at most "
-                    f"your_videos.mix.window.frames = {window.frames}"
+                raise misfit(
+                    f"{key} = {wanted}: allowed: at most {{mix.window.frames}} = {window.frames}"
                 )
-            wanted, key = window.frames, "mix.window.frames"
-        if wanted > self.videos.min_frames:
-            raise ValueError(
-                f"your_videos.{key} = {wanted}: allowed: at most "
-                f"your_videos.videos.min_frames = {self.videos.min_frames}"
-            )
+            wanted, key = window.frames, "{mix.window.frames}"
+        if wanted > (most := self.videos.min_frames):
+            raise misfit(f"{key} = {wanted}: allowed: at most {{videos.min_frames}} = {most}")
+
+
+def _groups_in(pattern: str) -> int:
+    """Return how many groups a regular expression has; 0 for what is none."""
+    try:
+        return re.compile(pattern).groups
+    except re.error:
+        return 0

@@ -3,31 +3,27 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.groups import leak_share
 from framemix.datasets.splits import classes_without, divided, group_split, random_split
 from framemix.errors import DatasetError
+from framemix.validation import Settings, misfit
 
 
-class YourSplit(BaseModel):
+class YourSplit(Settings):
     """Which clips train and which validate. A test subset that is given stays one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    by: Literal["given", "group", "random"]
-    folds: int = Field(ge=2)
-    fold: int = Field(ge=0)
-    seed: int = Field(ge=0)
+    by: Literal["given", "group", "random"] = Field(description="what clips are divided by")
+    folds: int = Field(ge=2, description="parts that take turns in validating")
+    fold: int = Field(ge=0, description="the part that validates, from 0")
+    seed: int = Field(ge=0, description="of what is drawn into the parts")
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "YourSplit":
         if self.fold >= self.folds:
-            raise ValueError(
-                f"your_videos.split.fold = {self.fold}: allowed: 0 to "
-                f"your_videos.split.folds - 1 = {self.folds - 1}"
-            )
+            raise misfit(f"{{fold}} = {self.fold}: allowed: 0 to {{folds}} - 1 = {self.folds - 1}")
         return self
 
 
