@@ -25,6 +25,7 @@ for command in (
     commands.export,
     commands.demo,
     checkout.profile,
+    checkout.use,
     checkout.pipeline,
     checkout.table2,
     checkout.folds,

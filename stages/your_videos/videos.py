@@ -17,8 +17,9 @@ def main() -> None:
     params, key = load_params(), "your_videos.data"
     yours = params.your_videos
     require_data(yours.data, key)
+    found = find_videos(LABELLED, yours.data, key)
     clips = list_clips(
-        find_videos(LABELLED, yours.data, key),
+        found,
         yours.data,
         yours.videos,
         keys=(key, "your_videos.videos"),
@@ -30,6 +31,8 @@ def main() -> None:
     YOUR_TABLE.parent.mkdir(parents=True, exist_ok=True)
     write_table(YOUR_TABLE, Clip, clips)
     write_json(YOUR_ORIGIN, origin_of(yours.data).model_dump())
+    for notice in found.notices:
+        say(notice)
     kept = sum(clip.kept for clip in clips)
     say(
         f"kept {kept} clips of {len(class_labels(clips))} classes, "

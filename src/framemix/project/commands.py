@@ -1,4 +1,4 @@
-"""The commands that need a checkout: profile, pipeline, table2, folds, doctor.
+"""The commands that need a checkout: profile, use, pipeline, table2, folds, doctor.
 
 What computes is imported when a command runs: others need not wait for what reads DVC's
 experiments, or decodes.
@@ -39,6 +39,30 @@ def profile(
     """
     changes = apply_profile(_profile_file(name))
     say("\n".join(changes) if changes else "params.yaml already has these values")
+
+
+def use(
+    path: Annotated[Path, typer.Argument(help="A folder of labelled videos, or a list of them.")],
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Read every frame, so that lengths are exact.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run a few clips through every stage, and stop.")
+    ] = False,
+) -> None:
+    """Look at your own labelled videos, and write the settings that suit them into params.yaml.
+
+    The next command then trains a model and writes its report.
+    """
+    from framemix.project.use import look, try_out, write_settings
+
+    params = load_params()
+    found = look(path, params, decode=decode)
+    for line in write_settings(found):
+        say(line)
+    if check:
+        say(try_out(found, load_params()))
+    say("next: dvc repro your_videos/dvc.yaml")
 
 
 def pipeline(

@@ -15,7 +15,12 @@ from framemix.project.params import PARAMS, PLAIN, parse_params, read_yaml
 
 
 def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
-    """Write the values of `profile` into `target`, keeping the comments of `target`.
+    """Write the values of `profile` into `target`; as `apply_values` does."""
+    return apply_values(read_yaml(PLAIN, profile), target, profile)
+
+
+def apply_values(values: Mapping[str, Any], target: Path, source: Path) -> list[str]:
+    """Write values into `target`, keeping its comments; errors name their `source`.
 
     Returns a line for each value that changed. Raises ParamsError, with `target` untouched,
     for an unknown key or a bad value.
@@ -29,10 +34,10 @@ def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
         type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     params = read_yaml(editor, target)
-    changes = list(_merge(params, read_yaml(PLAIN, profile), ()))
+    changes = list(_merge(params, values, ()))
     text = StringIO()
     editor.dump(params, text)
-    parse_params(PLAIN.load(text.getvalue()), profile)
+    parse_params(PLAIN.load(text.getvalue()), source)
     write_text(target, text.getvalue())
     return changes
 

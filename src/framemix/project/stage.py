@@ -53,7 +53,8 @@ def require_data(root: Path, key: str) -> None:
     """
     if copied_from(Path.cwd()) is None or root.is_absolute():
         return
-    if not root.is_dir() or all(path.name == "README.md" for path in root.iterdir()):
+    inside = root.iterdir() if root.is_dir() else ()
+    if not (root.is_file() or any(path.name != "README.md" for path in inside)):
         raise DatasetError(
             f"{key} = {root}: not in this experiment's copy of the checkout, which has only what "
             f"Git and DVC track; allowed: an absolute path"

@@ -74,6 +74,7 @@ class YourVideos(Settings):
     """One's own videos, from the folder or list that names them to the report."""
 
     data: Folder = Field(description="folder or list of labelled videos")
+    folder: Folder = Field(description="folder with the videos, for DVC")
     group_pattern: str | None = Field(description="finds the group in a video's path")
     clip_seconds: float | None = Field(gt=0, description="length of clips cut from videos")
     videos: FilterSettings

@@ -1,0 +1,173 @@
+"""What is in a folder or list of labelled videos, and which settings suit it.
+
+By the files' headers, which is fast; or by decoding, which is exact.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from os.path import commonpath
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from framemix.datasets.layouts.layout import Found, folder_of
+from framemix.errors import VideoError, reason_of
+from framemix.evaluation.tables import Table
+from framemix.jobs.isolation import Limits, isolated
+from framemix.jobs.progress import track
+from framemix.mixing import MixSettings
+from framemix.text.names import printable
+from framemix.video.reading import describe, examine
+
+FEWEST_SEGMENTS, USUAL_SEGMENTS = 4, 8
+# Of the videos, so many may be too short for the usual segments before fewer are suggested.
+SHORT_SHARE = 0.1
+FOLDS = 5
+NAMED = 3  # reasons that are listed; the others are counted
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A video that could be opened, or the reason why not."""
+
+    found: Found
+    frames: int = 0
+    seconds: float = 0.0
+    size: tuple[int, int] = (0, 0)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All files of a dataset, each opened."""
+
+    root: Path
+    seen: Sequence[Seen]
+    notices: Sequence[str]
+
+    @property
+    def usable(self) -> list[Seen]:
+        """The videos that have a class and can be opened."""
+        return [one for one in self.seen if not one.reason]
+
+    @property
+    def segments(self) -> int:
+        """The segments that suit: as many as usual, fewer where many videos are very short."""
+        short = sum(one.frames < USUAL_SEGMENTS for one in self.usable)
+        return FEWEST_SEGMENTS if short > SHORT_SHARE * len(self.usable) else USUAL_SEGMENTS
+
+    def _folder(self) -> Path:
+        """Return the folder that has all usable videos."""
+        if self.root.is_dir():
+            return self.root.resolve()
+        folder = folder_of(self.root).resolve()
+        return Path(commonpath([(folder / one.found.video).parent for one in self.usable]))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what suits these videos, as a part of params.yaml's your_videos."""
+        groups = {one.found.group for one in self.usable} - {""}
+        subsets = {one.found.subset for one in self.usable} - {""}
+        by = "given" if {"train", "val"} <= subsets else "group" if groups else "random"
+        return {
+            "data": str(self.root.resolve()),
+            "folder": str(self._folder()),
+            "videos": {"min_frames": self.segments},
+            "split": {"by": by, "folds": max(2, min(FOLDS, len(groups) or FOLDS)), "fold": 0},
+            "mix": {"segments": self.segments, "window": "all", "variants": 1},
+        }
+
+
+def survey(
+    root: Path, found: Sequence[Found], notices: Sequence[str], *, decode: bool, limits: Limits
+) -> Survey:
+    """Open each file that was found, or with `decode` read it to its end."""
+    look = partial(_look, root=folder_of(root), decode=decode, limits=limits)
+    with ThreadPoolExecutor() as threads:
+        seen = list(track(threads.map(look, found), total=len(found), label="look at videos"))
+    return Survey(root, seen, notices)
+
+
+def _look(found: Found, *, root: Path, decode: bool, limits: Limits) -> Seen:
+    if found.reason:
+        return Seen(found, reason=found.reason)
+    path = root.absolute() / found.video
+    try:
+        video = isolated(examine, path, limits) if decode else None
+        info = video.info if video else isolated(describe, path, limits)
+    except VideoError as error:
+        return Seen(found, reason=reason_of(error, path))
+    frames = video.frames if video else round(info.seconds * info.fps)
+    return Seen(found, frames, info.seconds, (info.width, info.height))
+
+
+def described(survey: Survey, mix: MixSettings, *, decode: bool) -> str:
+    """Return what was found, in Markdown: a row for each class, what is unusable, what fits."""
+    usable = survey.usable
+    short = [one for one in usable if one.frames < mix.segments]
+    size = len(usable) * mix.segments * prod(mix.frame_shape) * mix.variants
+    paragraphs = [
+        _table(usable).markdown(),
+        _sizes(usable),
+        *([_unusable(survey)] if len(usable) < len(survey.seen) else []),
+        *survey.notices,
+        f"{mix.segments} segments over the whole of each video: {len(usable) - len(short)} clips "
+        f"fit, {len(short)} are shorter and will be left out. Their mixed clips take "
+        f"{size / 1e6:.0f} MB.",
+        "Lengths are exact."
+        if decode
+        else "Lengths are those that the headers say; --decode reads every frame.",
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def _table(usable: Sequence[Seen]) -> Table:
+    classes: dict[str, list[Seen]] = defaultdict(list)
+    for one in usable:
+        classes[one.found.label].append(one)
+    return Table(
+        columns=["class", "videos", "groups", "seconds", "frames"],
+        rows=[_row(name, classes[name]) for name in sorted(classes)],
+    )
+
+
+def _row(name: str, videos: Sequence[Seen]) -> list[str]:
+    groups = {one.found.group for one in videos} - {""}
+    seconds, frames = [one.seconds for one in videos], [one.frames for one in videos]
+    return [
+        printable(name),
+        str(len(videos)),
+        str(len(groups) or "–"),
+        f"{min(seconds):.1f} to {max(seconds):.1f}, median {median(seconds):.1f}",
+        f"{min(frames)} to {max(frames)}, median {median(frames):.0f}",
+    ]
+
+
+def _sizes(usable: Sequence[Seen]) -> str:
+    counts = Counter(one.size for one in usable)
+    (width, height), most = counts.most_common(1)[0]
+    others = f" and {len(counts) - 1} other sizes" if len(counts) > 1 else ""
+    subsets = Counter(one.found.subset for one in usable if one.found.subset)
+    given = ", ".join(f"{count} {name}" for name, count in sorted(subsets.items()))
+    return f"{width}x{height} pixels ({most} videos){others}." + (
+        f" Subsets that are given: {given}." if given else ""
+    )
+
+
+def _unusable(survey: Survey) -> str:
+    unusable = [one for one in survey.seen if one.reason]
+    reasons = Counter(one.reason for one in unusable).most_common()
+    lines = [
+        f"- {count}: {printable(reason)}, {next(_named(unusable, reason))}"
+        for reason, count in reasons[:NAMED]
+    ]
+    if rest := sum(count for _, count in reasons[NAMED:]):
+        lines.append(f"- {rest}: for other reasons")
+    return "\n".join([f"Unusable: {len(unusable)} files.", *lines])
+
+
+def _named(unusable: Sequence[Seen], reason: str) -> Any:
+    return (printable(one.found.video) for one in unusable if one.reason == reason)
