@@ -1,6 +1,6 @@
 """Mixes the kept videos of a dataset into its store: `python -m stages.mix ucf101|rldd`."""
 
-from framemix.datasets.clips import STATES, Clip, class_labels
+from framemix.datasets.clips import STATES, Clip, DriverClip, class_labels
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -18,7 +18,7 @@ def main() -> None:
         sources = sources_of(clips, params.data.ucf101, class_labels(clips))
     else:
         labels = {state: label for label, state in enumerate(STATES.values())}
-        sources = sources_of(read_table(RLDD_TABLE, Clip), RLDD_CLIPS, labels)
+        sources = sources_of(read_table(RLDD_TABLE, DriverClip), RLDD_CLIPS, labels)
     build_store(
         sources,
         MIXED[dataset],

@@ -20,6 +20,7 @@ def listed(
     min_frames: int,
     workers: int = 2,
     limits: Limits = LIMITS,
+    clip_seconds: float | None = None,
 ) -> list[Clip]:
     """Rows of what the first of `layouts` that fits, else UCF101's, finds in `root`."""
     return list_clips(
@@ -31,6 +32,7 @@ def listed(
         cluster=Cluster(workers),
         limits=limits,
         label="list",
+        clip_seconds=clip_seconds,
     )
 
 

@@ -178,6 +178,19 @@ def test_whoever_reads_a_file_shows_what_ffmpeg_shows(case: Case) -> None:
         assert_alike(np.stack(list(mixed)) if pixel_format == "rgb24" else rgb_of(mixed), shown)
 
 
+def test_a_stretch_is_what_slicing_all_frames_by_their_times_gives(case: Case) -> None:
+    video, how = examine(case.path), {"size": (48, 64), "fit": "squeeze"}
+    rgb = list(stream_frames(case.path, **how))
+    planes = list(stream_planes(case.path, **how))
+    for bounds in ((0.0, 0.1), (0.3, 0.5), (0.6, 0.9), (0.8, 2.0)):
+        start, end = (round(share * video.info.seconds, 3) for share in bounds)
+        inside = [n for n, time in enumerate(video.times) if start <= round(time, 6) < end]
+        assert list(video.within((start, end))) == inside
+        for whole, stream in ((rgb, stream_frames), (planes, stream_planes)):
+            frames = list(stream(case.path, **how, stretch=(start, end)))
+            assert np.array_equal(np.array(frames), np.array([whole[n] for n in inside]))
+
+
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_what_is_fitted_keeps_its_displayed_proportions(case: Case, fit: Any) -> None:
     """At its displayed size, nothing is cut and nothing is filled."""

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from framemix.datasets.clips import STATES, Clip, clip_file, clip_name
+from framemix.datasets.clips import STATES, Clip, DriverClip, clip_file, clip_name
 from framemix.datasets.cutting import (
     DriverVideo,
     ResizeSettings,
@@ -149,7 +149,7 @@ def test_clips_are_named_by_subject_state_and_start_frame(rows, source, names):
 
 def test_a_clips_row_says_what_it_is_and_where_it_comes_from(rows):
     row = rows["Fold1_part1/01/10.MOV"][1]
-    assert row == Clip(
+    assert row == DriverClip(
         video="Fold1_part1/01/10.MOV",
         class_name="drowsy",
         group="01",

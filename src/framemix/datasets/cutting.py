@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from framemix.datasets.clips import STATES, Clip, clip_file
+from framemix.datasets.clips import STATES, Clip, DriverClip, clip_file
 from framemix.datasets.files import commonest
 from framemix.datasets.intake import clip_of, shown
 from framemix.datasets.layouts.layout import Found
@@ -78,7 +78,7 @@ def cut_clips(
         why = commonest(row.reason for row in rejected)
         raise DatasetError(f"data.rldd = {root}: no video gives a clip: {why}; see resize")
     with finished(scratch, units, cluster=cluster, label="resize videos") as done:
-        clips = [clip for folder in done for clip in read_table(folder / ROWS, Clip)]
+        clips = [clip for folder in done for clip in read_table(folder / ROWS, DriverClip)]
         if not any(clip.kept for clip in clips):
             why = commonest(clip.reason for clip in clips)
             raise DatasetError(f"data.rldd = {root}: no clip came out whole: {why}")
@@ -161,7 +161,7 @@ def _units(
 def _has_kept_clips(folder: Path) -> bool:
     table = folder / ROWS
     return table.is_file() and all(
-        clip_file(row, folder).is_file() for row in read_table(table, Clip) if row.kept
+        clip_file(row, folder).is_file() for row in read_table(table, DriverClip) if row.kept
     )
 
 
@@ -259,9 +259,9 @@ def _unfit(info: VideoInfo, clips: int, settings: ResizeSettings) -> str:
     return ""
 
 
-def _planned(source: DriverVideo, place: int, settings: ResizeSettings) -> Clip:
+def _planned(source: DriverVideo, place: int, settings: ResizeSettings) -> DriverClip:
     start, end = ((place + i) * settings.frames / settings.fps for i in (0, 1))
-    return Clip(
+    return DriverClip(
         video=source.row.video,
         class_name=source.row.class_name,
         group=source.row.group,

@@ -6,6 +6,9 @@ What a layout found goes in, a row for each comes out.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import groupby, pairwise
+from math import ceil
+from operator import attrgetter
 from pathlib import Path
 
 from pydantic import Field
@@ -20,10 +23,12 @@ from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.scratch import Unit, finished
 from framemix.tables import read_table, write_table
 from framemix.validation import Settings
-from framemix.video.reading import VideoInfo, examine, video_files
+from framemix.video.reading import ExaminedVideo, Reader, VideoInfo, examine, video_files
 
 # Of one class. One that changes has so many decoded again; UCF101's largest class has 167.
 VIDEOS_A_UNIT = 200
+# Lists have whole seconds: a stretch may end so much behind the video. Seconds.
+ROUNDED = 1.0
 ROWS = "clips.csv"
 
 
@@ -43,24 +48,32 @@ def list_clips(
     cluster: Cluster,
     limits: Limits,
     label: str,
+    clip_seconds: float | None = None,
 ) -> list[Clip]:
-    """Return a row for each video that was `found` in `root`, in order of their paths.
+    """Return a row for each video or stretch that was `found` in `root`, in order of their paths.
 
-    A video is kept when all of its frames can be decoded and there are at least
-    `settings.min_frames`. Raises DatasetError when none is kept; `keys` are those of params.yaml
-    for `root` and for the section of `settings`.
+    It is kept when all of the video's frames can be decoded, and at least `settings.min_frames` of
+    them are its own. With `clip_seconds`, each video without stretches is cut into stretches of
+    that length; what is left at its end is dropped where it is too short. Where there are
+    stretches, those of one video are a group unless the layout says otherwise. Raises DatasetError
+    when none is kept; `keys` are those of params.yaml for `root` and for the section of `settings`.
     """
     folder = folder_of(root).absolute()
     units = [
         Unit(
             folder=scratch,
-            make=partial(_inspect_all, folder, rows, settings.min_frames, limits),
+            make=partial(_inspect_all, folder, rows, settings.min_frames, clip_seconds, limits),
             settings={
                 "videos": [row.model_dump() for row in rows],
                 "min_frames": settings.min_frames,
+                "clip_seconds": clip_seconds,
                 **asdict(limits),
             },
-            files=[file for row in rows for file in video_files(folder / row.video)],
+            files=[
+                file
+                for video in dict.fromkeys(row.video for row in rows)
+                for file in video_files(folder / video)
+            ],
             code=code_fingerprint(__file__),
         )
         for rows in _batches([clip_of(one) for one in found if not one.reason])
@@ -69,7 +82,9 @@ def list_clips(
         clips = [clip for unit in done for clip in read_table(unit / ROWS, Clip)]
     clips += [clip_of(one) for one in found if one.reason]
     _require_kept(clips, settings.min_frames, f"{keys[0]} = {root}", keys[1])
-    return sorted(clips, key=lambda clip: clip.video)
+    if any(clip.start is not None for clip in clips):
+        clips = [c.model_copy(update={"group": c.group or c.video}) for c in clips]
+    return sorted(clips, key=lambda clip: (clip.video, clip.start or 0.0))
 
 
 def clip_of(found: Found) -> Clip:
@@ -79,6 +94,8 @@ def clip_of(found: Found) -> Clip:
         class_name=found.label,
         group=found.group,
         subset=found.subset,
+        start=found.start,
+        end=found.end,
         reason=found.reason,
     )
 
@@ -94,40 +111,86 @@ def shown(info: VideoInfo) -> dict[str, float]:
 
 
 def _batches(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
-    """Yield clips of one class each: what is added to a class leaves the others as they are."""
-    classes: dict[str, list[Clip]] = {}
+    """Yield the clips of some videos of one class: what is added to a class leaves the others.
+
+    All stretches of a video are together, with those of the class of its first.
+    """
+    videos: dict[str, list[Clip]] = {}
     for clip in clips:
-        classes.setdefault(clip.class_name, []).append(clip)
+        videos.setdefault(clip.video, []).append(clip)
+    classes: dict[str, list[list[Clip]]] = {}
+    for stretches in videos.values():
+        classes.setdefault(stretches[0].class_name, []).append(stretches)
     for members in classes.values():
-        yield from (members[i : i + VIDEOS_A_UNIT] for i in range(0, len(members), VIDEOS_A_UNIT))
+        for i in range(0, len(members), VIDEOS_A_UNIT):
+            yield [clip for stretches in members[i : i + VIDEOS_A_UNIT] for clip in stretches]
 
 
 def _inspect_all(
-    root: Path, clips: Sequence[Clip], min_frames: int, limits: Limits, folder: Path
+    root: Path,
+    clips: Sequence[Clip],
+    min_frames: int,
+    clip_seconds: float | None,
+    limits: Limits,
+    folder: Path,
 ) -> None:
-    rows = [_inspect(root / clip.video, clip, min_frames, limits) for clip in clips]
+    rows: list[Clip] = []
+    for video, stretches in groupby(clips, key=attrgetter("video")):
+        rows += _inspect(root / video, [*stretches], min_frames, clip_seconds, limits)
     write_table(folder / ROWS, Clip, rows)
 
 
-def _inspect(path: Path, clip: Clip, min_frames: int, limits: Limits) -> Clip:
-    """Return `clip` with its length, size and reader, or rejected with the reason."""
+def _inspect(
+    path: Path, clips: list[Clip], min_frames: int, clip_seconds: float | None, limits: Limits
+) -> list[Clip]:
+    """Return a video's clips with their lengths, size and reader, or rejected with the reason."""
     try:
         video = isolated(examine, path, limits)
     except VideoError as error:
-        return clip.rejected(reason_of(error, path))
-    frames, pictures, reason = video.frames, len(video_files(path)), ""
-    if path.is_dir() and frames < pictures:
-        reason = f"{pictures} jpg files, {frames} of them in sequence and readable"
-    elif frames < min_frames:
-        reason = f"{frames} frames, fewer than {min_frames}"
-    found = {
-        "frames": frames,
-        **shown(video.info),
-        "reader": video.reader,
-        "kept": not reason,
-        "reason": reason,
-    }
+        return [clip.rejected(reason_of(error, path)) for clip in clips]
+    if clip_seconds is not None and all(clip.start is None for clip in clips):
+        clips = _cut(clips[0], video, min_frames, clip_seconds)
+    return [_measured(path, clip, video, min_frames) for clip in clips]
+
+
+def _cut(clip: Clip, video: ExaminedVideo, min_frames: int, seconds: float) -> list[Clip]:
+    """Return a whole video as stretches of so many seconds each."""
+    ends = [round(n * seconds, 6) for n in range(1, ceil(video.info.seconds / seconds))]
+    bounds = pairwise([0.0, *ends, round(video.info.seconds, 3)])
+    clips = [clip.model_copy(update={"start": start, "end": end}) for start, end in bounds]
+    last = clips[-1].stretch
+    if len(clips) > 1 and last and len(video.within(last)) < min_frames:
+        del clips[-1]
+    return clips
+
+
+def _measured(path: Path, clip: Clip, video: ExaminedVideo, min_frames: int) -> Clip:
+    """Return a clip with what is seen of it, kept or with the reason."""
+    seen, frames = shown(video.info), video.frames
+    reader: Reader = video.reader
+    if clip.start is not None:
+        end = seen["seconds"] if clip.end is None else clip.end
+        frames, reader = len(video.within((clip.start, end))), "pyav"
+        seen["seconds"] = round(max(0.0, min(end, seen["seconds"]) - clip.start), 3)
+        clip = clip.model_copy(update={"end": end})
+    reason = _why_unfit(path, clip, video, frames, min_frames)
+    found = {"frames": frames, **seen, "reader": reader, "kept": not reason, "reason": reason}
     return clip.model_copy(update=found)
+
+
+def _why_unfit(path: Path, clip: Clip, video: ExaminedVideo, frames: int, min_frames: int) -> str:
+    pictures = len(video_files(path))
+    if path.is_dir() and video.frames < pictures:
+        return f"{pictures} jpg files, {video.frames} of them in sequence and readable"
+    if clip.stretch:
+        (start, end), seconds = clip.stretch, video.info.seconds
+        if end <= start:
+            return f"ends at {end:g} s, not after its start at {start:g} s"
+        if start >= seconds or end > seconds + ROUNDED:
+            what = "starts" if start >= seconds else "ends"
+            at = start if start >= seconds else end
+            return f"{what} at {at:g} s, but the video ends at {seconds:.3f} s"
+    return f"{frames} frames, fewer than {min_frames}" if frames < min_frames else ""
 
 
 def _require_kept(clips: Sequence[Clip], min_frames: int, what: str, section: str) -> None:

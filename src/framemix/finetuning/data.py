@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from framemix.datasets.clips import Clip, Subset
+from framemix.datasets.clips import Clip, DriverClip, Subset
 from framemix.datasets.splits import TASK_STATES
 from framemix.finetuning.settings import Task
 from framemix.store import MixedStore
@@ -33,7 +33,7 @@ class FinetuneData:
             ucf101=MixedStore(ucf101),
             ucf101_split=read_table(ucf101_split, Clip),
             rldd=MixedStore(rldd),
-            rldd_split=read_table(rldd_split, Clip),
+            rldd_split=read_table(rldd_split, DriverClip),
         )
 
     def classes(self, task: Task) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from framemix.datasets.clips import Clip
+from framemix.datasets.clips import Clip, clip_name
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.classes import BACKWARD, judged
 from framemix.metrics.accuracy import RANKS, ranked_hits
@@ -32,8 +32,8 @@ def ask(
     """
     asked = judged(videos)
     directed = [video for video in asked if partners.get(video.class_name) in model.classes]
-    forward = examples_of(store, [video.video for video in asked])
-    backward = examples_of(store, [f"{video.video}{BACKWARD}" for video in directed])
+    forward = examples_of(store, [clip_name(video) for video in asked])
+    backward = examples_of(store, [f"{clip_name(video)}{BACKWARD}" for video in directed])
     scores = predict(model, [*forward, *backward], batch_size=batch_size, device=device)  # (N, K)
     reversed_scores = dict(zip(directed, scores[len(asked) :], strict=True))
     hits = ranked_hits(scores, labels_of(forward + backward))
@@ -44,7 +44,7 @@ def ask(
 
     return [
         Answer(
-            video=video.video,
+            video=clip_name(video),
             frames=video.frames,
             top1=int(hit[0]),
             top5=int(hit.any()) if len(model.classes) > RANKS else None,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from framemix.datasets.clips import Clip
+from framemix.datasets.clips import Clip, clip_name
 from framemix.errors import DatasetError
 from framemix.store.sources import Source
 
@@ -45,7 +45,7 @@ def with_reversals(sources: Sequence[Source], partners: Mapping[str, str]) -> li
     second clip, of that class, is called `<video>` and BACKWARD.
     """
     labels = {source.class_name: source.label for source in sources}
-    asked = {clip.video for clip in judged([source.clip for source in sources])}
+    asked = {clip_name(clip) for clip in judged([source.clip for source in sources])}
     return [
         *sources,
         *(
@@ -57,8 +57,7 @@ def with_reversals(sources: Sequence[Source], partners: Mapping[str, str]) -> li
                 backward=True,
             )
             for source in sources
-            if source.clip.video in asked
-            and (partner := partners.get(source.class_name, "")) in labels
+            if source.name in asked and (partner := partners.get(source.class_name, "")) in labels
         ),
     ]
 

@@ -10,6 +10,7 @@ from einops import rearrange
 
 from framemix.errors import MixingError, VideoError
 from framemix.mixing.frames import MixSettings, Pixels, mix_ranges, mix_windows
+from framemix.video.decoding import Stretch
 from framemix.video.planes import stream_planes
 from framemix.video.reading import Reader, stream_frames
 
@@ -21,16 +22,19 @@ def mix_video(
     *,
     reader: Reader,
     backward: bool = False,
+    stretch: Stretch | None = None,
 ) -> Iterator[Pixels]:
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
     These are the first variant, of `settings.window` itself. `reader` reads its RGB, as `examine`
-    decides. With `backward`, its frames are taken in reverse, and are all in memory. Raises
-    VideoError when the video is too short; when it is too long, only where the window is all of
-    it, because finding out takes decoding it to its end.
+    decides. With `backward`, its frames are taken in reverse, and are all in memory. Of a
+    `stretch`, a video's frames are just those. Raises VideoError when the video is too short; when
+    it is too long, only where the window is all of it, because finding out takes decoding it to
+    its end.
     """
     plain = settings.model_copy(update={"variants": 1})
-    for _, mixed in _mixed(path, frames, plain, backward=backward, reader=reader):
+    stream = _frames(path, settings, reader, stretch)
+    for _, mixed in _mixed(path, frames, plain, stream, backward=backward):
         yield mixed
 
 
@@ -41,21 +45,23 @@ def mix_variants(
     *,
     reader: Reader,
     backward: bool = False,
+    stretch: Stretch | None = None,
 ) -> Pixels:
     """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
 
-    In one pass over the video; `backward` and `reader` as in `mix_video`. Raises VideoError as
-    that does.
+    In one pass over the video; `backward`, `reader` and `stretch` as in `mix_video`. Raises
+    VideoError as that does.
     """
     count = settings.variants * settings.segments
     clips = np.empty((count, *settings.frame_shape), np.uint8)
-    for place, mixed in _mixed(path, frames, settings, backward=backward, reader=reader):
+    stream = _frames(path, settings, reader, stretch)
+    for place, mixed in _mixed(path, frames, settings, stream, backward=backward):
         clips[place] = mixed
     return rearrange(clips, "(k s) ... -> k s ...", k=settings.variants)
 
 
 def _mixed(
-    path: Path, frames: int, settings: MixSettings, *, backward: bool, reader: Reader
+    path: Path, frames: int, settings: MixSettings, stream: Iterator[Pixels], *, backward: bool
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the mixed frames of all variants as they come, each with its place among all."""
     how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
@@ -68,7 +74,7 @@ def _mixed(
             for window in mix_windows(length, **how)
         ]
         total = max(starts) - first + length
-        stream: Iterator[Pixels] = islice(_frames(path, settings, reader), first, None)
+        stream = islice(stream, first, None)
         if backward:
             # With what is behind them, which tells a video that is too long.
             stream = chain(list(islice(stream, total))[::-1], stream)
@@ -81,7 +87,10 @@ def _mixed(
             raise VideoError(f"{path}: cannot be mixed: {seen} frames, not {frames} as its table")
 
 
-def _frames(path: Path, settings: MixSettings, reader: Reader) -> Iterator[Pixels]:
+def _frames(
+    path: Path, settings: MixSettings, reader: Reader, stretch: Stretch | None
+) -> Iterator[Pixels]:
+    how: dict[str, Any] = {"size": settings.size, "fit": settings.fit, "stretch": stretch}
     if settings.pixel_format == "yuv420p":
-        return stream_planes(path, size=settings.size, fit=settings.fit)
-    return stream_frames(path, size=settings.size, fit=settings.fit, reader=reader)
+        return stream_planes(path, **how)
+    return stream_frames(path, **how, reader=reader)

@@ -45,7 +45,8 @@ def build_store(
                 "clips": [(m.name, m.clip.frames, m.clip.reader) for m in members],
                 **settings.model_dump(),
             },
-            files=[file for member in members for file in video_files(member.path)],
+            # Stretches share a file.
+            files=[file for path in {m.path: m for m in members} for file in video_files(path)],
             code=code_fingerprint(__file__),
         )
         for members in shards.values()
@@ -92,6 +93,7 @@ def _mix_shard(
                 settings=settings,
                 backward=s.backward,
                 reader=s.clip.reader or "pyav",
+                stretch=s.clip.stretch,
             ),
             s.path,
             limits,

@@ -2,11 +2,17 @@
 
 A folder of jpg files 00001.jpg, 00002.jpg ... is a video too. What pixels become is not decided
 here (fitting, planes), nor what a file is worth (reading).
+
+A stretch of a video is what is shown from a second on to before another. Of a long video it is
+decoded from a key frame on, where that is certain to give the same.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import dropwhile, islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +21,20 @@ import av.error
 import av.logging
 import numpy as np
 from av.container import InputContainer
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from framemix.errors import VideoError
 from framemix.video.containers import ONLY_ITSELF, require_video_file
 
+Stretch = tuple[float, float]  # seconds of a video, from and to before
+
+# Times are sums and differences of floats; no clock ticks as fast. Seconds.
+TICK = 1e-6
+# A stretch is sought so much before its start: frames that are shown before a key frame, but are
+# decoded behind it, are then not its own. Times are looked at as far behind its end. Seconds.
+AHEAD = 1.0
+REORDERED = 17  # frames; H.264 and HEVC show a frame at most 16 frames after it was decoded
 JPG_PATTERN = "%05d.jpg"  # of the frames in a folder, as Something-Something V1 names them
 
 av.logging.set_level(av.logging.FATAL)
@@ -70,6 +84,42 @@ def decoded(container: InputContainer, stream: VideoStream, source: object) -> I
         yield frame
 
 
+def time_of(frame: VideoFrame, number: int, rate: float) -> float:
+    """Return when a frame is shown, in seconds; one without a time by its number."""
+    return number / rate if frame.time is None else frame.time
+
+
+def from_first(times: Iterable[float]) -> list[float]:
+    """Return rising seconds from the first frame's on: in AVI files, times may be out of order."""
+    ordered = sorted(times)
+    return [time - ordered[0] for time in ordered]
+
+
+def numbers_within(times: Sequence[float], stretch: Stretch) -> range:
+    """Return the numbers of the frames of a stretch; `times` rise from 0."""
+    first, stop = (bisect_left(times, second - TICK) for second in stretch)
+    return range(first, max(first, stop))
+
+
+def decoded_within(
+    container: InputContainer, stream: VideoStream, path: Path, stretch: Stretch | None
+) -> Iterator[VideoFrame]:
+    """Yield the frames of a stretch, or of all of a file that was just opened.
+
+    They are those that slicing all frames by their times gives.
+    """
+    if stretch is None:
+        yield from decoded(container, stream, path)
+    elif landing := _landing(path, stretch):
+        yield from _landed(container, stream, path, stretch, landing)
+    else:
+        with opened(path) as (again, same):
+            rate = frame_rate(same) or 1.0
+            times = [time_of(frame, n, rate) for n, frame in enumerate(decoded(again, same, path))]
+        numbers = numbers_within(from_first(times), stretch)
+        yield from islice(decoded(container, stream, path), numbers.start, numbers.stop)
+
+
 def frame_rate(stream: VideoStream) -> float:
     """Return the frames a second that the stream's header has, 0 where it has none."""
     return float(stream.average_rate or stream.guessed_rate or 0)
@@ -89,6 +139,70 @@ def displayed_size(frame: VideoFrame, aspect: Fraction) -> tuple[int, int]:
     if frame.rotation % 180:
         height, width, aspect = width, height, 1 / aspect
     return height, max(1, round(width * aspect))
+
+
+@dataclass(frozen=True)
+class _Landing:
+    """Where to seek for a stretch, in ticks of the stream, and when the first frame is shown."""
+
+    ticks: int
+    origin: float
+
+
+def _landing(path: Path, stretch: Stretch) -> _Landing | None:
+    """Return where to seek, where frames from there on are surely those of the stretch, else None.
+
+    It is tried: a key frame has to come before the stretch, and all frames from there on, and the
+    file's first, have to be whole and in the order of their times.
+    """
+    if stretch[0] <= AHEAD or path.is_dir():
+        return None
+    # What cannot be sought is decoded from its start.
+    with suppress(VideoError), opened(path) as (container, stream):
+        first = _rising_times(islice(decoded(container, stream, path), REORDERED))
+        # A palette is where it last changed, not where the key frame is.
+        if not first or stream.pix_fmt == "pal8":
+            return None
+        ticks = int((first[0] + stretch[0] - AHEAD) / (stream.time_base or 1))
+        landing = _Landing(ticks, first[0])
+        until = first[0] + stretch[1] + AHEAD
+        frames = _from_key_frame(container, stream, path, landing)
+        times = _rising_times(takewhile(lambda frame: (frame.time or 0.0) < until, frames))
+        if times and times[0] - first[0] <= stretch[0]:
+            return landing
+    return None
+
+
+def _rising_times(frames: Iterable[VideoFrame]) -> list[float]:
+    """Return when frames are shown; nothing where one is damaged, or shown before another."""
+    times: list[float] = []
+    for frame in frames:
+        if frame.time is None or frame.is_corrupt or (times and frame.time <= times[-1]):
+            return []
+        times.append(frame.time)
+    return times
+
+
+def _landed(
+    container: InputContainer, stream: VideoStream, path: Path, stretch: Stretch, landing: _Landing
+) -> Iterator[VideoFrame]:
+    for frame in _from_key_frame(container, stream, path, landing):
+        second = (frame.time or 0.0) - landing.origin + TICK
+        if second >= stretch[1]:
+            return
+        if second >= stretch[0]:
+            yield frame
+
+
+def _from_key_frame(
+    container: InputContainer, stream: VideoStream, path: Path, landing: _Landing
+) -> Iterator[VideoFrame]:
+    """Seek and yield frames from a key frame on; those before may lack what they are made of."""
+    container.seek(landing.ticks, stream=stream)
+    return dropwhile(
+        lambda frame: not (frame.key_frame and frame.pict_type == PictureType.I),
+        decoded(container, stream, path),
+    )
 
 
 def _container(path: Path) -> InputContainer:

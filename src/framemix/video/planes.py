@@ -15,7 +15,13 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from framemix.video.decoding import decoded, displayed_size, opened, pixel_aspect
+from framemix.video.decoding import (
+    Stretch,
+    decoded_within,
+    displayed_size,
+    opened,
+    pixel_aspect,
+)
 from framemix.video.fitting import Fit, centred, scaled_size
 
 # BT.709, FCC, SMPTE 240M, BT.2020. Any other value stands for BT.601 or for nothing, and
@@ -26,7 +32,9 @@ BLACK = (16, 128, 128)  # of Y, U and V
 Planes = list[NDArray[np.uint8]]
 
 
-def stream_planes(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
+def stream_planes(
+    path: Path, *, size: tuple[int, int], fit: Fit, stretch: Stretch | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames as uint8 (3H/2, W) of `size` = (H, W), both even, as `stream_frames` does.
 
     A frame holds its planes one behind the other: Y (H, W), then U and V (H/2, W/2). Raises
@@ -34,7 +42,7 @@ def stream_planes(path: Path, *, size: tuple[int, int], fit: Fit) -> Iterator[ND
     """
     with opened(path) as (container, stream):
         fitted = PlaneFitter(size, fit, pixel_aspect(stream))
-        for frame in decoded(container, stream, path):
+        for frame in decoded_within(container, stream, path, stretch):
             yield fitted(frame)
 
 

@@ -24,7 +24,18 @@ from numpy.typing import NDArray
 
 from framemix.errors import VideoError, one_line
 from framemix.video.containers import is_macos_note, require_video_file
-from framemix.video.decoding import decoded, displayed_size, frame_rate, opened, pixel_aspect
+from framemix.video.decoding import (
+    Stretch,
+    decoded,
+    decoded_within,
+    displayed_size,
+    frame_rate,
+    from_first,
+    numbers_within,
+    opened,
+    pixel_aspect,
+    time_of,
+)
 from framemix.video.fitting import Fit, RgbFitter, centred, scaled_size
 
 try:
@@ -79,6 +90,10 @@ class ExaminedVideo:
         """How many frames ffmpeg shows."""
         return len(self.times)
 
+    def within(self, stretch: Stretch) -> range:
+        """Return the numbers of the frames of a stretch."""
+        return numbers_within(self.times, stretch)
+
 
 def describe(path: Path) -> VideoInfo:
     """Return what the header and the first frame tell; only what they lack is measured.
@@ -97,13 +112,14 @@ def examine(path: Path) -> ExaminedVideo:
     their times may not. Raises VideoError where the decoder marks a frame as damaged. Frames that
     are lost as a whole, as at the end of a file that was cut short, are not noticed.
     """
-    times, damaged, witnesses = [], 0, _Witnesses()
+    times: list[float] = []
+    damaged, witnesses = 0, _Witnesses()
     with opened(path) as (container, stream):
         rate = frame_rate(stream) or 1.0
         for number, frame in enumerate(decoded(container, stream, path)):
             if not number:
                 info = _first_shown(container, stream, frame)
-            times.append(number / rate if frame.time is None else frame.time)
+            times.append(time_of(frame, number, rate))
             damaged += frame.is_corrupt
             witnesses.see(number, frame)
     if not times:
@@ -112,7 +128,7 @@ def examine(path: Path) -> ExaminedVideo:
         raise VideoError(
             f"{path}: damaged: {damaged} of {len(times)} frames cannot be decoded whole"
         )
-    times = [time - min(times) for time in sorted(times)]
+    times = from_first(times)
     info = _measured(info, times, frame)
     reader: Reader = "decord" if witnesses.agree_with_decord(path, len(times)) else "pyav"
     return ExaminedVideo(info, tuple(times), reader)
@@ -126,19 +142,25 @@ def video_files(path: Path) -> list[Path]:
 
 
 def stream_frames(
-    path: Path, *, size: tuple[int, int], fit: Fit, reader: Reader = "pyav"
+    path: Path,
+    *,
+    size: tuple[int, int],
+    fit: Fit,
+    reader: Reader = "pyav",
+    stretch: Stretch | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames as uint8 (H, W, 3) RGB of `size` = (H, W), scaled bilinearly.
 
     squeeze: each side on its own. crop: the centre that fills the size. pad: the whole
-    picture on black. `reader` is who reads the file, as `examine` decided. Raises VideoError.
+    picture on black. `reader` is who reads the file, as `examine` decided; a `stretch` of it is
+    always PyAV's. Raises VideoError.
     """
-    if reader == "decord" and decord is not None:
+    if reader == "decord" and decord is not None and stretch is None:
         yield from _decords_frames(path, size, fit)
         return
     with opened(path) as (container, stream):
         fitted = RgbFitter(size, fit, pixel_aspect(stream))
-        for frame in decoded(container, stream, path):
+        for frame in decoded_within(container, stream, path, stretch):
             yield fitted(frame)
 
 
