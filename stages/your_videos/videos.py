@@ -27,6 +27,7 @@ def main() -> None:
         cluster=params.runtime.cluster,
         limits=params.runtime.limits,
         label="list your videos",
+        clip_seconds=yours.clip_seconds,
     )
     YOUR_TABLE.parent.mkdir(parents=True, exist_ok=True)
     write_table(YOUR_TABLE, Clip, clips)

@@ -77,6 +77,7 @@ def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, fol
         keys=("your_videos.data", "your_videos.videos"),
         scratch=folder / "list",
         label="list a few videos",
+        clip_seconds=yours.clip_seconds,
         **how,
     )
     split, _ = split_clips(clips, yours.split.model_copy(update={"by": "random", "fold": 0}))
