@@ -16,9 +16,10 @@ from framemix.errors import DatasetError
 from framemix.evaluation.figures import reliability_plot
 from framemix.frame_mixup.figures import direction_plot
 from framemix.inference.prediction import Prediction
-from framemix.inference.timeline import draw_timeline, save_figure
+from framemix.inference.timeline import draw_timeline
 from framemix.jobs.atomic import disk_errors, replacing, write_text
 from framemix.jobs.scratch import link
+from framemix.pictures.lettering import save_picture
 from framemix.project.profiles import apply_profile
 from framemix.store import IndexRow, write_shard
 from framemix.tables import write_csv, write_json, write_table
@@ -71,7 +72,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.mp4": lambda path: write_frames(path, "h264"),
     "turned.mp4": lambda path: write_frames(path, "h264", rotation=90),
     "cut.mp4": cut,
-    "a.png": lambda path: save_figure(draw_timeline([Prediction(0, 1, np.ones(1))], ["a"]), path),
+    "a.png": lambda path: save_picture(draw_timeline([Prediction(0, 1, np.ones(1))], ["a"]), path),
     "b.png": lambda path: reliability_plot([], path),
     "c.png": lambda path: direction_plot([], path),
 }
@@ -139,7 +140,7 @@ WRITES = re.compile(r"""(\w+)\.(?:open\("[wxa]|write_(?:text|bytes)\()|\bsavefig
 ELSEWHERE = {
     ("jobs/scratch.py", "file"),  # a lock, which is empty
     ("datasets/sample/actions.py", "path"),  # a video that shall be cut off
-    ("inference/demo.py", "file"),  # in memory
+    ("inference/guard.py", "new"),  # a lock
 }
 
 

@@ -52,6 +52,7 @@ import torch
 from framemix.models import build_model
 from framemix.store import MixedStore
 from framemix.training.classifier import Classifier
+from framemix.training.callbacks import AtomicCheckpointIO
 from framemix.training.frozen import split_frozen
 from framemix.training.run import Run
 from framemix.training.settings import AugmentSettings
@@ -334,7 +335,7 @@ def test_the_seconds_of_an_epoch_include_those_before_the_interruption(trainer: 
     (file,) = (trainer.root / "slow").glob("scratch/*.partial/last.ckpt")
     checkpoint = torch.load(file, weights_only=True)
     checkpoint["progress"]["seconds"] += 1000
-    torch.save(checkpoint, file)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, file)
     assert trainer.run("slow") == 0
     timing = json.loads((trainer.root / "slow/out/timing.json").read_text())
     assert 1000 < timing["seconds"] < 1060

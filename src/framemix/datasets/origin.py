@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from framemix.errors import DatasetError
+from framemix.jobs.atomic import write_text
 from framemix.validation import explain
 
 # The name of a file which says that the videos in a dataset's folder are drawn, wherever it is
@@ -31,7 +32,7 @@ def origin_of(root: Path) -> Origin:
 def mark_drawn(root: Path) -> None:
     """Say in a dataset's folder that its videos are drawn."""
     text = "The videos in this folder are drawn by framemix. They show nobody.\n"
-    (root / DRAWN).write_text(text, encoding="utf-8")
+    write_text(root / DRAWN, text)
 
 
 def read_origin(path: Path) -> Origin:

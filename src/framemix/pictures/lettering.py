@@ -36,9 +36,9 @@ def save_picture(figure: Figure, target: Path | BinaryIO) -> None:
         fonts = {font for letter in text.get_text() if (font := _font_of(letter))}
         more = [_installed()[font] for font in sorted(fonts - {_usual()})]
         text.set_fontfamily([*text.get_fontfamily(), *more])
-    with replacing(target) if isinstance(target, Path) else nullcontext(target) as file:
+    with replacing(target) if isinstance(target, Path) else nullcontext(target) as partial:
         # Without the version of matplotlib in the file.
-        figure.savefig(file, dpi=120, format="png", metadata={"Software": None})
+        figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})
 
 
 def lettered(lines: Sequence[str], size: int) -> tuple[str, Font]:

@@ -23,7 +23,7 @@ def train_seeds(
     given: Figures,
     target: Path,
     machine: Machine,
-    record: TrainedOn | None,
+    record: TrainedOn | None = None,
 ) -> Figures:
     """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
 
