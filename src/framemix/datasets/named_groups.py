@@ -1,0 +1,86 @@
+"""Groups from names, where a layout has none: who or what must not be on both sides of a split.
+
+UCF101's `gNN` says which clips were cut out of one recording; other datasets say so in names of
+their own, which a regular expression finds.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from framemix.datasets.layouts.layout import Found
+from framemix.errors import DatasetError
+
+# What a copy's name ends in, behind that of its original; without that, (1) is a number of a list.
+COPY = re.compile(r"(?P<stem>.+?)(?:[ _.-]*\(\d+\)|[ _.-]*copy(?:[ _-]*\d+)?)", re.IGNORECASE)
+# What the name of a part ends in: a number, or one behind a word.
+PART = re.compile(
+    r"(?P<stem>.+?)(?:(?P<number>[ _.-]+\d+)|"
+    r"(?:[ _.-]|(?<=\d))(?:part|pt|clip|seg|segment|chunk|cut|scene|take|p|c|s)[ _-]?\d+)",
+    re.IGNORECASE,
+)
+# Before a number alone: what cameras call all recordings, and people all videos.
+NUMBERED = re.compile(
+    r"(?:img|dsc|dscn|dscf|mvi|mov|vid|pxl|mah|gopr|gx|gh|dji|video|clip|sample|file|movie|film|"
+    r"rec|recording|record|take|screen|capture|at|wa|whatsapp|[^a-z])*",
+    re.IGNORECASE,
+)
+
+
+def with_groups(found: Sequence[Found], pattern: str, key: str) -> list[Found]:
+    """Return what was found with the groups that `pattern`, the value of `key`, finds in paths.
+
+    The group is what its part `group` matches, or its only part. Raises DatasetError where that is
+    no regular expression with such a part, and where it is nowhere in the path of a video.
+    """
+    what = f"{key} = {pattern!r}"
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DatasetError(f"{what}: no regular expression: {error}") from None
+    if "group" not in compiled.groupindex and compiled.groups != 1:
+        raise DatasetError(
+            f"{what}: has {compiled.groups} parts in brackets; allowed: one, or one named "
+            f"(?P<group>...)"
+        )
+    part = "group" if "group" in compiled.groupindex else 1
+    matches = [None if one.reason else compiled.search(one.video) for one in found]
+    groups = [match[part] if match else None for match in matches]
+    without = [one.video for one, g in zip(found, groups, strict=True) if not (g or one.reason)]
+    if without:
+        raise DatasetError(
+            f"{what}: finds no group in {len(without)} of {len(found)} paths, {without[0]} first; "
+            f"allowed: one that finds a group in the path of each video"
+        )
+    return [replace(one, group=g or "") for one, g in zip(found, groups, strict=True)]
+
+
+def looks_like_parts(found: Sequence[Found]) -> tuple[str, str] | None:
+    """Return two videos whose names look like parts or copies of one recording, or None.
+
+    Of a class and folder, whose group is unknown, with names that differ in a number, part or copy
+    at their end. Numbers of cameras (IMG_0011) tell recordings apart, and so do numbers right
+    behind letters (fi001).
+    """
+    folders: dict[tuple[str, str], dict[str, str]] = {}
+    for one in found:
+        if not one.group and not one.reason and one.start is None:
+            path = PurePosixPath(one.video)
+            folders.setdefault((one.label, f"{path.parent}"), {})[path.stem.lower()] = one.video
+    pairs = (pair for names in folders.values() for pair in _pairs(names))
+    return next(pairs, None)
+
+
+def _pairs(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the first part of each recording, and each further one; `names` are the videos'."""
+    first: dict[str, str] = {}
+    for name, video in names.items():
+        if (copy := COPY.fullmatch(name)) and copy["stem"] in names:
+            yield names[copy["stem"]], video
+        elif (part := PART.fullmatch(name)) and not (
+            part["number"] and NUMBERED.fullmatch(part["stem"])
+        ):
+            other = first.setdefault(part["stem"], video)
+            if other != video:
+                yield other, video
