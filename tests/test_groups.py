@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from framemix.datasets.named_groups import looks_like_parts, with_groups
 from framemix.datasets.layouts.folders import FOLDERS
 from framemix.datasets.layouts.layout import Found, find_videos
+from framemix.datasets.named_groups import looks_like_parts, with_groups
 from framemix.errors import DatasetError
 
 

@@ -1,10 +1,12 @@
 """Lists someone's own labelled videos and checks that they can be decoded."""
 
-from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.clips import Clip
 from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.registry import LABELLED
+from framemix.datasets.named_groups import looks_like_parts, with_groups
 from framemix.datasets.origin import origin_of
+from framemix.datasets.summary import summary
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -18,6 +20,11 @@ def main() -> None:
     yours = params.your_videos
     require_data(yours.data, key)
     found = find_videos(LABELLED, yours.data, key)
+    notices = list(found.notices)
+    if yours.group_pattern is not None:
+        found[:] = with_groups(found, yours.group_pattern, "your_videos.group_pattern")
+    elif parts := looks_like_parts(found):
+        notices.append(f"warning: {' and '.join(parts)} look like parts of one recording")
     clips = list_clips(
         found,
         yours.data,
@@ -32,13 +39,7 @@ def main() -> None:
     YOUR_TABLE.parent.mkdir(parents=True, exist_ok=True)
     write_table(YOUR_TABLE, Clip, clips)
     write_json(YOUR_ORIGIN, origin_of(yours.data).model_dump())
-    for notice in found.notices:
-        say(notice)
-    kept = sum(clip.kept for clip in clips)
-    say(
-        f"kept {kept} clips of {len(class_labels(clips))} classes, "
-        f"rejected {len(clips) - kept} (see {YOUR_TABLE})"
-    )
+    say("\n".join([*notices, *summary(clips), f"all rows: {YOUR_TABLE}"]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from framemix.datasets.clips import class_labels
 from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.layout import Found, find_videos, folder_of
 from framemix.datasets.layouts.registry import LABELLED
+from framemix.datasets.named_groups import looks_like_parts
 from framemix.datasets.origin import origin_of
 from framemix.errors import DatasetError
 from framemix.jobs.terminal import say
@@ -28,7 +29,13 @@ def look(path: Path, params: Params, *, decode: bool) -> Survey:
     Raises DatasetError where fewer than two classes have a video that can be opened.
     """
     found = find_videos(LABELLED, path, "framemix use")
-    seen = survey(path, found, found.notices, decode=decode, limits=params.runtime.limits)
+    notices = list(found.notices)
+    if parts := looks_like_parts(found):
+        notices.append(
+            f"{' and '.join(parts)} look like parts of one recording, which a split should not "
+            f"part: name groups, in a list or with your_videos.group_pattern."
+        )
+    seen = survey(path, found, notices, decode=decode, limits=params.runtime.limits)
     classes = Counter(one.found.label for one in seen.usable)
     if len(classes) < 2:
         there = ", ".join(classes) or "none"
