@@ -157,6 +157,12 @@ ODD = {
     "mpeg2.mkv": written("-c:v", "mpeg2video", "-q:v", "2", "-bf", "2"),
     "mjpeg.avi": written("-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p"),
     "bframes.avi": written(*MPEG4, "-bf", "2", "-vtag", "XVID"),
+    # Containers that only PyAV is given.
+    "mpeg1.mpg": written("-c:v", "mpeg1video", "-q:v", "2", "-bf", "2"),
+    "broadcast.ts": written(*H264, "-g", "25", "-bf", "2"),
+    "flash.flv": written(*H264, "-g", "25"),
+    "theora.ogv": written("-c:v", "libtheora", "-q:v", "8"),
+    "animated.gif": written(),
     # Pixels.
     "palette.mov": written("-c:v", "png", "-pix_fmt", "pal8"),
     "raw_palette.avi": written("-c:v", "rawvideo", "-pix_fmt", "pal8"),

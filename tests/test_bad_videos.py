@@ -178,7 +178,9 @@ def test_a_playlist_reads_nothing_but_itself(bad):
         ),
     ]
     for read in readers:
-        with pytest.raises(VideoError, match="is no AVI, MP4, MOV, MKV, WebM or WMV file"):
+        with pytest.raises(
+            VideoError, match="is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"
+        ):
             read(playlist)
 
 

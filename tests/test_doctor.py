@@ -90,9 +90,8 @@ def test_missing_extra_and_unreadable_files_are_named_with_what_to_do(ucf101, li
     (ucf101 / VIDEOS[0]).write_text("no video")
     (ucf101 / VIDEOS[1]).rename(ucf101 / "HandstandPushups/copy of it.avi")
     lines = bad_lines(list(examine_ucf101(ucf101, lists, None)))
-    assert (
-        lines[1] == f"{ucf101 / VIDEOS[0]}: is no AVI, MP4, MOV, MKV, WebM or WMV file; get it anew"
-    )
+    says = "is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"
+    assert lines[1] == f"{ucf101 / VIDEOS[0]}: {says}; get it anew"
     assert f"missing 1: {VIDEOS[1].lower()}; get them at https://" in lines[2]
     assert "not UCF101's: 1: HandstandPushups/copy of it.avi; move them away" in lines[3]
 

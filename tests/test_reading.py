@@ -25,6 +25,7 @@ from framemix.video.reading import (
 from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import encode, shown
 from tests.listing import count_frames
+from tests.odd_videos import H264, VP8, number_of, write
 
 RED, GREEN, BLUE, BLACK = (200, 30, 30), (30, 200, 30), (30, 30, 200), (0, 0, 0)
 AWKWARD_NAMES = [
@@ -403,3 +404,34 @@ def test_any_file_name_can_be_read(tmp_path, monkeypatch, name):
     assert count_frames(Path(name)) == 3
     assert describe(Path(name)).width == 48
     assert len(list(stream_frames(Path(name), size=(8, 8), fit="pad"))) == 3
+
+
+@pytest.mark.parametrize("name", ["hd.m2ts", "dvd.vob", "sorenson.flv", "vp8.ogv"])
+def test_other_files_that_ffmpeg_knows_surely_are_read_as_it_shows_them(
+    name: str, tmp_path: Path
+) -> None:
+    codecs = {
+        "hd.m2ts": [*H264, "-g", "25"],
+        "dvd.vob": ["-c:v", "mpeg2video", "-q:v", "2", "-f", "vob"],
+        "sorenson.flv": ["-c:v", "flv", "-q:v", "2"],
+        "vp8.ogv": [*VP8, "-f", "ogg"],
+    }
+    path = write(tmp_path / name, *codecs[name], frames=30)
+    video = examine(path)
+    frames = list(stream_frames(path, size=(120, 160), fit="squeeze", reader=video.reader))
+    assert [number_of(frame) for frame in frames] == list(range(30))
+    assert video.info.seconds == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize("start", [b"GIF89a", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"G" * 400])
+def test_no_playlist_behind_a_videos_first_bytes_reaches_decord(
+    start: bytes, tmp_path: Path
+) -> None:
+    """decord would open what it names."""
+    path = tmp_path / "a.gif"
+    dash = b'<MPD profiles="urn:mpeg:dash:profile:isoff-live:2011"></MPD>'
+    path.write_bytes(start + b"\n#EXTM3U\n" + dash)
+    with pytest.raises(VideoError, match=r"cannot be decoded|has no|no file that decord reads"):
+        list(stream_frames(path, size=(8, 8), fit="squeeze", reader="decord"))
+    with pytest.raises(VideoError, match=r"cannot be decoded|has no"):
+        examine(path)

@@ -218,7 +218,7 @@ def test_a_subject_that_is_in_two_folds_gives_clips_of_one(tmp_path):
         ("Fold4_part1/30/5.mp4", "low_vigilant is not in resize.states = [0, 10]"),
         ("Fold4_part1/31/0.mp4", "0.3 s, shorter than a clip of 0.5 s"),
         ("Fold5_part1/41/0.mp4", "same subject and state as Fold5_part1/41/0.mov"),
-        (NO_VIDEO, "is no AVI, MP4, MOV, MKV, WebM or WMV file"),
+        (NO_VIDEO, "is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"),
         (NOTES, "not FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...>"),
     ],
 )

@@ -163,7 +163,7 @@ def test_second_version_is_video_files_and_json_lists(tmp_path: Path) -> None:
     assert rows[0].class_name == "Putting something on it"
     assert rows[0].subset == "train"
     assert rows[0].frames == 10
-    assert rows[1].reason == "is no AVI, MP4, MOV, MKV, WebM or WMV file"
+    assert rows[1].reason == "is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"
     assert rows[2].reason == "no such folder or file"
 
 

@@ -104,7 +104,7 @@ def test_files_that_are_not_ucf101s_are_rejected_by_their_name(rows, name):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        (TEXT, "is no AVI, MP4, MOV, MKV, WebM or WMV file"),
+        (TEXT, "is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"),
         (EMPTY, "is empty"),
         (NOTE, "macOS's note of another file, not a video"),
     ],

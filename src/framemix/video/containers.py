@@ -2,7 +2,8 @@
 
 ffmpeg, and decord and PyAV with it, takes the name "a:b" for a protocol, and opens what a
 playlist (HLS, DASH, ffconcat) names. So names get the prefix "file:", and a file is read only when
-it starts as a container does. decord cannot be given options: the first bytes decide for it.
+it starts as a container does. decord cannot be given options: the first bytes decide for it, and
+it gets only containers that no playlist can be taken for.
 """
 
 import stat
@@ -11,12 +12,34 @@ from pathlib import Path
 from framemix.errors import VideoError
 
 # How files of videos end, in lower case.
-SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm", ".wmv", ".3gp")
+SUFFIXES = (
+    *(
+        ".avi",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".webm",
+        ".wmv",
+        ".3gp",
+        ".3g2",
+        ".asf",
+        ".divx",
+        ".qt",
+    ),
+    *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".flv", ".f4v", ".ogv", ".gif"),
+)
 # Options of ffmpeg. Its own probing looks further than the first bytes.
-ONLY_ITSELF = {"format_whitelist": "avi,mov,matroska,asf", "protocol_whitelist": "file"}
+ONLY_ITSELF = {
+    "format_whitelist": "avi,mov,matroska,asf,mpeg,mpegts,flv,ogg,gif",
+    "protocol_whitelist": "file",
+}
 # What follows the length of the first atom of an MP4 or MOV file.
 ATOMS = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 MATROSKA, ASF = b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
+MPEG_PS, FLV, OGG, GIF = b"\x00\x00\x01\xba", b"FLV\x01", b"OggS", b"GIF8"
+# An MPEG transport stream has this byte in front of each packet of 188, behind 4 more in .m2ts.
+SYNC, PACKET, TIME_CODE = b"G", 188, 4
 
 
 def is_macos_note(name: str) -> bool:
@@ -25,21 +48,42 @@ def is_macos_note(name: str) -> bool:
 
 
 def require_video_file(path: Path) -> None:
-    """Raise VideoError unless `path` is a regular file that starts as one of those containers.
+    """Raise VideoError unless `path` is a regular file that starts as one of those containers."""
+    start = _start_of(path)
+    if not (_is_for_decord(start) or _is_for_pyav(start)):
+        raise VideoError(
+            f"{path}: is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"
+        )
 
-    A pipe is not opened: that would wait for whoever writes into it.
-    """
+
+def is_for_decord(path: Path) -> bool:
+    """Return whether decord may be given a file. Raises VideoError where it cannot be read."""
+    return _is_for_decord(_start_of(path))
+
+
+def _start_of(path: Path) -> bytes:
+    """Return a file's first bytes. A pipe is not opened: that would wait for whoever writes."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
             raise VideoError(f"{path}: is {kind}, not a file")
         with path.open("rb") as file:
-            start = file.read(12)
+            start = file.read(2 * (PACKET + TIME_CODE))
     except OSError as error:
         raise VideoError(f"{path}: cannot be read: {error.strerror}") from None
     if not start:
         raise VideoError(f"{path}: is empty")
+    return start
+
+
+def _is_for_decord(start: bytes) -> bool:
     avi = start[:4] == b"RIFF" and start[8:11] == b"AVI"
-    if not (avi or start[4:8] in ATOMS or start.startswith((MATROSKA, ASF))):
-        raise VideoError(f"{path}: is no AVI, MP4, MOV, MKV, WebM or WMV file")
+    return avi or start[4:8] in ATOMS or start.startswith((MATROSKA, ASF))
+
+
+def _is_for_pyav(start: bytes) -> bool:
+    return start.startswith((MPEG_PS, FLV, OGG, GIF)) or any(
+        start[before : before + 1] == start[2 * before + PACKET :][:1] == SYNC
+        for before in (0, TIME_CODE)
+    )

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from framemix.errors import VideoError, one_line
-from framemix.video.containers import is_macos_note, require_video_file
+from framemix.video.containers import is_for_decord, is_macos_note
 from framemix.video.decoding import (
     Stretch,
     decoded,
@@ -102,7 +102,9 @@ def describe(path: Path) -> VideoInfo:
     """
     with opened(path) as (container, stream):
         info = _first_shown(container, stream, _first_frame(container, stream, path))
-    return info if info.seconds else replace(info, seconds=_seconds_of_packets(path))
+        guessed = container.format.name == "mpeg"  # it has no header: ffmpeg looks at some times
+    known = info.seconds and not guessed
+    return info if known else replace(info, seconds=_seconds_of_packets(path))
 
 
 def examine(path: Path) -> ExaminedVideo:
@@ -228,7 +230,7 @@ class _Witnesses:
         Frames have to be of one size. Those that show nothing, as at the end of a fade to black,
         prove nothing.
         """
-        if decord is None or path.is_dir() or len(self.sizes) > 1:
+        if decord is None or path.is_dir() or len(self.sizes) > 1 or not is_for_decord(path):
             return False
         shrink = RgbFitter(COMPARED, "squeeze", Fraction(1))
         shown = [shrink(frame).astype(int) for frame in self.frames.values()]
@@ -259,7 +261,8 @@ def _decords_pictures(path: Path, frames: int, numbers: list[int]) -> list[NDArr
 
 
 def _decords_frames(path: Path, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
-    require_video_file(path)
+    if not is_for_decord(path):
+        raise VideoError(f"{path}: is no file that decord reads, as it was when it was listed")
     scaled = size if fit == "squeeze" else scaled_size(_displayed_size(path), size, fit)
     try:
         reader = _decord(path, scaled)
