@@ -5,7 +5,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from framemix.training.augment import blend, move, recolour
+from framemix.training.augment import jitter_colour, mixup_cutmix, shift_and_flip
 from framemix.training.settings import AugmentSettings
 
 SIZE, FRAMES, HEIGHT, WIDTH = 64, 3, 20, 30
@@ -37,31 +37,31 @@ def positions() -> Tensor:
 
 
 def test_without_shift_and_flip_clips_stay_as_they_are() -> None:
-    assert torch.equal(move(positions(), settings()), positions())
+    assert torch.equal(shift_and_flip(positions(), settings()), positions())
 
 
 def test_all_frames_of_a_clip_move_alike_and_keep_their_order() -> None:
-    moved = move(positions(), settings(shift=0.3, flip=True))
+    moved = shift_and_flip(positions(), settings(shift=0.3, flip=True))
     for frame in range(FRAMES):
         assert torch.equal(moved[:, frame, ..., :2], moved[:, 0, ..., :2])
         assert (moved[:, frame, ..., 2] == frame).all()
 
 
 def test_clips_of_a_batch_move_differently() -> None:
-    moved = move(positions(), settings(shift=0.3))
+    moved = shift_and_flip(positions(), settings(shift=0.3))
     corners = {tuple(clip[0, 10, 15, :2].tolist()) for clip in moved}
     assert len(corners) > SIZE // 2
 
 
 def test_shift_goes_both_ways_up_to_its_share_and_no_farther() -> None:
-    centre = move(positions(), settings(shift=0.2))[:, 0, 10, 15].int()
+    centre = shift_and_flip(positions(), settings(shift=0.2))[:, 0, 10, 15].int()
     rows, columns = centre[:, 0] - 10, centre[:, 1] - 15
     assert (rows.min(), rows.max()) == (-4, 4)  # 20 % of 20
     assert (columns.min(), columns.max()) == (-6, 6)  # 20 % of 30
 
 
 def test_shift_repeats_the_border() -> None:
-    moved = move(positions(), settings(shift=0.2))[:, 0].int()
+    moved = shift_and_flip(positions(), settings(shift=0.2))[:, 0].int()
     steps = moved[:, 1:, 0, 0] - moved[:, :-1, 0, 0]
     assert set(steps.flatten().tolist()) == {0, 1}
     assert moved[..., 0].min() == 0
@@ -69,12 +69,12 @@ def test_shift_repeats_the_border() -> None:
 
 
 def test_no_clip_is_flipped_unless_allowed() -> None:
-    moved = move(positions(), settings(shift=0.2))[:, 0, 0, :, 1].int()
+    moved = shift_and_flip(positions(), settings(shift=0.2))[:, 0, 0, :, 1].int()
     assert (moved[:, 1:] >= moved[:, :-1]).all()
 
 
 def test_about_half_the_clips_are_flipped_where_allowed() -> None:
-    first = move(positions(), settings(flip=True))[:, 0, 0, :, 1]
+    first = shift_and_flip(positions(), settings(flip=True))[:, 0, 0, :, 1]
     flipped = (first[:, 0] == WIDTH - 1).sum().item()
     assert set(first[:, 0].tolist()) == {0, WIDTH - 1}
     assert 16 <= flipped <= 48
@@ -82,14 +82,14 @@ def test_about_half_the_clips_are_flipped_where_allowed() -> None:
 
 def test_colours_stay_as_they_are_at_zero() -> None:
     clips = torch.randn(4, 3, FRAMES, HEIGHT, WIDTH)
-    assert torch.equal(recolour(clips, settings()), clips)
+    assert torch.equal(jitter_colour(clips, settings()), clips)
 
 
 def test_colours_change_once_a_clip_within_their_bounds() -> None:
     zeros = torch.zeros(SIZE, 3, FRAMES, 2, 2)
     ones = torch.ones(SIZE, 3, FRAMES, 2, 2)
-    brightness = recolour(zeros, settings(brightness=0.2))
-    contrast = recolour(ones, settings(contrast=0.3)) - 1
+    brightness = jitter_colour(zeros, settings(brightness=0.2))
+    contrast = jitter_colour(ones, settings(contrast=0.3)) - 1
     for change, most in ((brightness, 0.2), (contrast, 0.3)):
         assert all(len(clip.unique()) == 1 for clip in change)
         assert len(change[:, 0, 0, 0, 0].unique()) > SIZE // 2
@@ -99,9 +99,9 @@ def test_colours_change_once_a_clip_within_their_bounds() -> None:
 def test_contrast_and_brightness_are_drawn_apart() -> None:
     both = settings(brightness=0.2, contrast=0.2)
     torch.manual_seed(1)
-    brightness = recolour(torch.zeros(SIZE, 3, 1, 1, 1), both)[:, 0].flatten()
+    brightness = jitter_colour(torch.zeros(SIZE, 3, 1, 1, 1), both)[:, 0].flatten()
     torch.manual_seed(1)
-    contrast = recolour(torch.ones(SIZE, 3, 1, 1, 1), both)[:, 0].flatten() - 1 - brightness
+    contrast = jitter_colour(torch.ones(SIZE, 3, 1, 1, 1), both)[:, 0].flatten() - 1 - brightness
     assert torch.corrcoef(torch.stack([brightness, contrast]))[0, 1].abs() < 0.5
 
 
@@ -113,7 +113,7 @@ def numbered(height: int = HEIGHT, width: int = WIDTH) -> Tensor:
 def test_mixup_weighs_each_clip_and_its_partner_by_the_share_of_their_labels() -> None:
     shares = []
     for _ in range(50):
-        blended, partners, share = blend(numbered(), settings(mixup=0.5))
+        blended, partners, share = mixup_cutmix(numbered(), settings(mixup=0.5))
         assert sorted(partners.tolist()) == list(range(8))
         wanted = share * torch.arange(8) + (1 - share) * partners
         assert torch.allclose(blended, repeat(wanted, "b -> b c t h w", c=3, t=3, h=20, w=30))
@@ -127,7 +127,7 @@ def test_mixup_weighs_each_clip_and_its_partner_by_the_share_of_their_labels() -
 def test_cutmix_pastes_one_box_of_the_partner_into_all_frames_and_counts_its_pixels() -> None:
     shares = []
     for _ in range(50):
-        blended, partners, share = blend(numbered(), settings(cutmix=1.0))
+        blended, partners, share = mixup_cutmix(numbered(), settings(cutmix=1.0))
         other = next(i for i in range(8) if partners[i] != i)
         pasted = blended[other] == partners[other]
         assert torch.equal(blended[other][~pasted], numbered()[other][~pasted])
@@ -142,14 +142,14 @@ def test_cutmix_pastes_one_box_of_the_partner_into_all_frames_and_counts_its_pix
 
 def test_a_box_of_cutmix_that_the_border_does_not_cut_has_the_share_that_was_drawn() -> None:
     half = settings(cutmix=1000.0)  # of each clip
-    areas = [1 - blend(numbered(), half)[2] for _ in range(50)]
+    areas = [1 - mixup_cutmix(numbered(), half)[2] for _ in range(50)]
     assert max(areas) == pytest.approx(0.5, abs=0.1)
     assert 0.1 < min(areas) < 0.3  # around a corner, a quarter of it is left
 
 
 def test_mixup_and_cutmix_draw_their_shares_each_by_its_own_setting() -> None:
     both = settings(mixup=1000.0, cutmix=0.01)
-    found = [blend(numbered(), both) for _ in range(40)]
+    found = [mixup_cutmix(numbered(), both) for _ in range(40)]
     mixed = [share for clips, _, share in found if (clips % 1 != 0).any()]
     pasted = [share for clips, _, share in found if (clips % 1 == 0).all()]
     assert all(abs(share - 0.5) < 0.1 for share in mixed)
@@ -158,5 +158,5 @@ def test_mixup_and_cutmix_draw_their_shares_each_by_its_own_setting() -> None:
 
 def test_where_mixup_and_cutmix_are_both_on_batches_take_one_or_the_other() -> None:
     both = settings(mixup=1.0, cutmix=1.0)
-    whole = [(blend(numbered(), both)[0] % 1 == 0).all().item() for _ in range(40)]
+    whole = [(mixup_cutmix(numbered(), both)[0] % 1 == 0).all().item() for _ in range(40)]
     assert 8 < sum(whole) < 32

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from framemix.benchmarks import data, train
 from framemix.benchmarks.data import bench_data
-from framemix.benchmarks.turns import Comparison, Speed, Task, compare, table, take_turns
+from framemix.benchmarks.timing import Comparison, Speed, Task, compare, table, take_turns
 from framemix.cli import app
 from framemix.datasets.sample.actions import ActionVideo
 from framemix.errors import ModelError, VideoError

@@ -9,19 +9,19 @@ from torch import nn
 
 from framemix.models import build_model
 from framemix.training.batches import Orders
-from framemix.training.classifier import Classifier
 from framemix.training.interrupt import Interrupt
+from framemix.training.module import TrainingModule
 from tests.tiny_store import nonlocal_config, training_settings, vivit_config
 
 RATE = 0.008
 BATCHES = 4  # an epoch
 
 
-def classifier(network: nn.Module | None = None, **changes: Any) -> Classifier:
+def classifier(network: nn.Module | None = None, **changes: Any) -> TrainingModule:
     settings = training_settings(learning_rate=RATE, **changes)
     network = network or build_model(vivit_config())
     orders = Orders.of([0] * 4 * BATCHES, 1, 4, settings, seed=0)
-    return Classifier(network, settings, orders, seed=0, interrupt=Interrupt())
+    return TrainingModule(network, settings, orders, seed=0, interrupt=Interrupt())
 
 
 def rates(**changes: Any) -> list[float]:

@@ -19,7 +19,7 @@ from framemix.models.config import FinetuneMode
 from framemix.models.input import IMAGENET, to_rgb
 from framemix.models.registry import parse_config
 from framemix.store import MixedStore
-from framemix.training.classifier import Classifier
+from framemix.training.module import TrainingModule
 from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
 from tests import tiny_store as tiny
@@ -153,15 +153,15 @@ def test_an_interrupted_training_goes_on_to_the_same_model(
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
     whole = trained(new_run(store, network), tmp_path / "whole")
-    step = Classifier.training_step
+    step = TrainingModule.training_step
 
-    def fails(self: Classifier, batch: Any, batch_idx: int) -> torch.Tensor:
+    def fails(self: TrainingModule, batch: Any, batch_idx: int) -> torch.Tensor:
         if self.current_epoch == 2:
             raise KeyError("power cut")
         return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Classifier, "training_step", fails)
+        patch.setattr(TrainingModule, "training_step", fails)
         with pytest.raises(KeyError, match="power cut"):
             trained(new_run(store, network), tmp_path / "cut")
     assert trained(new_run(store, network), tmp_path / "cut") == whole

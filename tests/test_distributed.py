@@ -27,7 +27,7 @@ import torch
 from framemix.models import build_model
 from framemix.project.stage import run_stage
 from framemix.store import MixedStore
-from framemix.training.classifier import Classifier
+from framemix.training.module import Classifier
 from framemix.training.run import Run
 from framemix.training.seeds import train_seeds
 from tests import tiny_store as tiny

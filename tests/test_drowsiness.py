@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from framemix.metrics.drivers import drowsiness_metrics
-from framemix.metrics.drowsiness import Driver, by_subject, drowsiness_estimates, reliability
+from framemix.metrics.drowsiness import (
+    DriverPrediction,
+    by_subject,
+    drowsiness_estimates,
+    reliability,
+)
 from framemix.metrics.intervals import Estimate, wilson
 
 NAMES = {
@@ -19,10 +24,12 @@ NAMES = {
 }
 
 
-def drivers(*clips: tuple[str, str, float], called: Sequence[str] | None = None) -> list[Driver]:
+def drivers(
+    *clips: tuple[str, str, float], called: Sequence[str] | None = None
+) -> list[DriverPrediction]:
     """Clips as (subject, state, p(drowsy)); called drowsy from 0.5 on unless said otherwise."""
     return [
-        Driver(
+        DriverPrediction(
             clip=f"{subject}_{place}",
             subject=subject,
             state=state,

@@ -13,7 +13,7 @@ from framemix.cli import app
 from framemix.datasets.splits import FOLDS
 from framemix.errors import ExperimentsError
 from framemix.evaluation.tables import Figure
-from framemix.metrics.drowsiness import Driver
+from framemix.metrics.drowsiness import DriverPrediction
 from framemix.project import experiments as module
 from framemix.project.experiments import Experiment, Experiments, folds_table, table2
 from framemix.tables import write_table
@@ -145,10 +145,10 @@ def test_one_with_figures_goes_before_a_later_one_without() -> None:
     assert ("fc", "earlier") in lines(table2(Experiments(PARAMS, known), "drowsy_class"))
 
 
-def drivers_of(fold: str, *, right: bool) -> list[Driver]:
+def drivers_of(fold: str, *, right: bool) -> list[DriverPrediction]:
     """A drowsy and an alert clip of the subject that is named after the fold."""
     return [
-        Driver(
+        DriverPrediction(
             clip=f"{fold}_{state}",
             subject=fold,
             state=state,
@@ -167,7 +167,9 @@ def test_folds_are_pooled_so_that_every_subject_counts_once(
 
     for fold, right in (("fold1", True), ("fold2", False)):
         (tmp_path / fold / "reports").mkdir(parents=True)
-        write_table(tmp_path / fold / "reports/drivers.csv", Driver, drivers_of(fold, right=right))
+        write_table(
+            tmp_path / fold / "reports/drivers.csv", DriverPrediction, drivers_of(fold, right=right)
+        )
     monkeypatch.setattr("dvc.api.read", lambda path, rev: (tmp_path / rev / path).read_text())
     text = folds_table(Experiments(PARAMS, known))
     rows = lines(text)

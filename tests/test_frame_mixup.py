@@ -21,9 +21,9 @@ from torch import nn
 from framemix.datasets.clips import Clip, class_labels
 from framemix.errors import DatasetError, ParamsError
 from framemix.frame_mixup.answers import Answer
-from framemix.frame_mixup.asking import ask
 from framemix.frame_mixup.cells import parse_cell, training_runs
 from framemix.frame_mixup.classes import judged, partners, require_pairs, with_reversals
+from framemix.frame_mixup.direction import evaluate_direction
 from framemix.frame_mixup.figures import Line, Panel, _draw
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
 from framemix.jobs.cluster import Cluster
@@ -188,7 +188,9 @@ def trained(net: nn.Module) -> TrainedModel:
 
 
 def answers_of(net: nn.Module, store: MixedStore, rows: list[Clip]) -> list[Answer]:
-    return ask(trained(net), store, rows, PARTNERS, batch_size=4, device=torch.device("cpu"))
+    return evaluate_direction(
+        trained(net), store, rows, PARTNERS, batch_size=4, device=torch.device("cpu")
+    )
 
 
 def test_judged_videos_with_a_reversed_class_are_mixed_backward_too(

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from framemix.datasets.origin import Origin
-from framemix.evaluation.judging import Judge
+from framemix.evaluation.judging import Evaluator
 from framemix.evaluation.page import write_card, write_page
 from framemix.evaluation.report import table1_rows
 from framemix.finetuning.data import FinetuneData
@@ -89,7 +89,7 @@ def test_page_shows_the_figures_and_the_settings(page: str, reports: Path) -> No
 def test_names_of_classes_cannot_break_the_page(
     data: FinetuneData, models: Path, reports: Path, tmp_path: Path
 ) -> None:
-    judge = Judge(data, "class", 4, torch.device("cpu"), VIEWS)
+    judge = Evaluator(data, "class", 4, torch.device("cpu"), VIEWS)
     pretrained = {name: judge.pretrained(models / name) for name in MODELS}
     tuned = judge.finetuned(models / "finetuned")
     wild = replace(tuned.model, classes=[*tuned.model.classes[:-2], "<b>&", "drowsy"])
@@ -152,7 +152,7 @@ def test_each_model_tells_of_its_own_videos_whether_they_are_drawn(
     reports: Path,
     tmp_path: Path,
 ) -> None:
-    judge = Judge(data, "class", 4, torch.device("cpu"), VIEWS)
+    judge = Evaluator(data, "class", 4, torch.device("cpu"), VIEWS)
     evaluations = {
         "vivit": judge.pretrained(models / "vivit"),
         "nonlocal": judge.pretrained(models / "nonlocal"),
@@ -189,7 +189,7 @@ def test_card_of_a_fine_tuned_model_without_val_drivers_still_is_one(
     data: FinetuneData, models: Path, tmp_path: Path
 ) -> None:
     clips = [clip.model_copy(update={"subset": "train"}) for clip in data.rldd_split]
-    judge = Judge(replace(data, rldd_split=clips), "class", 4, torch.device("cpu"), VIEWS)
+    judge = Evaluator(replace(data, rldd_split=clips), "class", 4, torch.device("cpu"), VIEWS)
     evaluation = judge.finetuned(models / "finetuned")
     write_card("finetuned", evaluation, CIRCUMSTANCES, tmp_path / "README.md")
     card = (tmp_path / "README.md").read_text()

@@ -16,10 +16,10 @@ from torch import nn
 from framemix.models import ModelConfig, build_model, load_model, normalise
 from framemix.models.input import IMAGENET_MEAN, IMAGENET_STD
 from framemix.store import MixedStore
-from framemix.training.augment import blend, move, recolour
+from framemix.training.augment import jitter_colour, mixup_cutmix, shift_and_flip
 from framemix.training.batches import Orders
-from framemix.training.classifier import Classifier
 from framemix.training.interrupt import Interrupt
+from framemix.training.module import TrainingModule
 from framemix.training.run import Run, train
 from tests.tiny_store import (
     ACTIONS,
@@ -55,14 +55,14 @@ def weights_after(run: Run, folder: Path) -> Weights:
     return load_model(folder / "out/model.safetensors").network.state_dict()
 
 
-def module_with(**settings: Any) -> Classifier:
+def module_with(**settings: Any) -> TrainingModule:
     torch.manual_seed(0)
     how = training_settings(batch_size=4, **settings)
     orders = Orders.of([0] * 4, 1, 4, how, seed=0)
-    return Classifier(build_model(vivit_config(dropout=0.0)), how, orders, 0, Interrupt())
+    return TrainingModule(build_model(vivit_config(dropout=0.0)), how, orders, 0, Interrupt())
 
 
-def step_of(module: Classifier, stored: torch.Tensor, labels: torch.Tensor) -> float:
+def step_of(module: TrainingModule, stored: torch.Tensor, labels: torch.Tensor) -> float:
     torch.manual_seed(1)
     return module.training_step((stored, labels), 0).item()
 
@@ -92,9 +92,9 @@ def test_the_network_learns_from_clips_changed_as_set_each_way_alone(
     module.network = build_model(nonlocal_config().model_copy(update={"dropout": 0.0}))
     found = step_of(module, STORED, LABELS)
     torch.manual_seed(1)
-    moved = move(STORED, module.settings.augment)
+    moved = shift_and_flip(STORED, module.settings.augment)
     video = normalise(moved, IMAGENET_MEAN, IMAGENET_STD)
-    logits = module.network(recolour(video, module.settings.augment))
+    logits = module.network(jitter_colour(video, module.settings.augment))
     assert found == pytest.approx(F.cross_entropy(logits, LABELS).item(), abs=1e-5)
     assert found != pytest.approx(F.cross_entropy(module.network(VIDEO), LABELS).item(), abs=1e-4)
 
@@ -104,7 +104,7 @@ def test_a_blended_clip_counts_for_its_own_label_and_for_its_partners(kind: str)
     module = module_with(label_smoothing=0.0, augment=NO_AUGMENT | {kind: 1.0})
     found = step_of(module, STORED, LABELS)
     torch.manual_seed(1)
-    video, partners, share = blend(VIDEO, module.settings.augment)
+    video, partners, share = mixup_cutmix(VIDEO, module.settings.augment)
     logits = module.network(video)
     own, others = (F.cross_entropy(logits, each).item() for each in (LABELS, LABELS[partners]))
     assert found == pytest.approx(share * own + (1 - share) * others, abs=1e-5)
@@ -120,14 +120,14 @@ class Brightest(nn.Module):
 
 def test_a_blended_clip_is_told_right_by_the_label_of_its_larger_share() -> None:
     how = training_settings(augment=NO_AUGMENT | {"mixup": 1.0})
-    module = Classifier(Brightest(), how, Orders.of([0] * 3, 1, 3, how, 0), 0, Interrupt())
+    module = TrainingModule(Brightest(), how, Orders.of([0] * 3, 1, 3, how, 0), 0, Interrupt())
     stored = torch.from_numpy(np.concatenate([clips(label, 1) for label in range(3)]))
     shares = []
     for seed in range(8):
         torch.manual_seed(seed)
         module.training_step((stored, torch.arange(3)), 0)
         torch.manual_seed(seed)
-        shares.append(blend(stored.float(), how.augment)[2])
+        shares.append(mixup_cutmix(stored.float(), how.augment)[2])
     assert min(shares) < 0.4
     assert max(shares) > 0.6
     _, right, counted = module._sums["train"]
@@ -138,13 +138,13 @@ def test_no_two_steps_draw_the_same_and_another_seed_draws_others(
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    step = Classifier.training_step
+    step = TrainingModule.training_step
 
-    def watched(self: Classifier, batch: Any, batch_idx: int) -> torch.Tensor:
+    def watched(self: TrainingModule, batch: Any, batch_idx: int) -> torch.Tensor:
         drawn.append(torch.initial_seed())
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(Classifier, "training_step", watched)
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
     for seed in (0, 1):
         run = replace(new_run(store, epochs=2), seed=seed)
         weights_after(run, tmp_path / str(seed))
@@ -212,9 +212,9 @@ def test_the_averages_decay_rises_to_what_is_set_statistics_of_batch_norms_inclu
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: ModelConfig
 ) -> None:
     before: list[Weights] = []  # each step
-    start = Classifier.on_train_batch_start
+    start = TrainingModule.on_train_batch_start
 
-    def watched(self: Classifier, batch: Any, batch_idx: int) -> None:
+    def watched(self: TrainingModule, batch: Any, batch_idx: int) -> None:
         before.append({name: w.clone() for name, w in self.network.state_dict().items()})
         start(self, batch, batch_idx)
 
@@ -225,7 +225,7 @@ def test_the_averages_decay_rises_to_what_is_set_statistics_of_batch_norms_inclu
     plain, averaged = run(), run(ema_decay=0.2)
     averaged.network.load_state_dict(plain.network.state_dict())
     last = weights_after(plain, tmp_path / "plain")
-    monkeypatch.setattr(Classifier, "on_train_batch_start", watched)
+    monkeypatch.setattr(TrainingModule, "on_train_batch_start", watched)
     found = weights_after(averaged, tmp_path / "averaged")
     first, *later = [*before[1:], last]
     assert len(later) == 2
@@ -243,13 +243,13 @@ def test_a_step_in_parts_is_the_step_as_a_whole(
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts: list[int] = []
-    step = Classifier.training_step
+    step = TrainingModule.training_step
 
-    def counted(self: Classifier, batch: Any, batch_idx: int) -> torch.Tensor:
+    def counted(self: TrainingModule, batch: Any, batch_idx: int) -> torch.Tensor:
         parts.append(len(batch[1]))
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(Classifier, "training_step", counted)
+    monkeypatch.setattr(TrainingModule, "training_step", counted)
     settings = {"batch_size": 6, "augment": NO_AUGMENT, "epochs": 2}
     whole, divided = (
         weights_after(new_run(store, accumulate=n, **settings), tmp_path / str(n)) for n in (1, 3)
@@ -290,13 +290,13 @@ def test_the_network_computes_in_the_precision_that_is_set(
     dtype: torch.dtype,
 ) -> None:
     seen: set[torch.dtype] = set()
-    loss = Classifier._loss
+    loss = TrainingModule._loss
 
-    def watched(self: Classifier, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def watched(self: TrainingModule, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         seen.add(logits.dtype)
         return loss(self, logits, labels)
 
-    monkeypatch.setattr(Classifier, "_loss", watched)
+    monkeypatch.setattr(TrainingModule, "_loss", watched)
     weights = weights_after(new_run(store, epochs=1, precision=precision), tmp_path)
     assert seen == {dtype}
     assert {weight.dtype for weight in weights.values()} == {torch.float32}

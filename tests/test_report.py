@@ -22,7 +22,7 @@ from framemix.evaluation.figures import (
     mixed_frames,
     reliability_plot,
 )
-from framemix.evaluation.judging import Evaluation, Judge
+from framemix.evaluation.judging import Evaluation, Evaluator
 from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import picture_clips, table1_rows, write_report
 from framemix.evaluation.settings import EvaluateSettings
@@ -42,7 +42,7 @@ from framemix.evaluation.tables import (
 from framemix.finetuning.data import FinetuneData
 from framemix.finetuning.finetune import finetune
 from framemix.finetuning.settings import FinetuneSettings
-from framemix.metrics.drowsiness import Bin, Driver, SubjectRow, reliability
+from framemix.metrics.drowsiness import Bin, DriverPrediction, SubjectRow, reliability
 from framemix.metrics.intervals import Estimate, wilson
 from framemix.metrics.seeds import by_figure
 from framemix.pretraining.pretrain import pretrain
@@ -197,7 +197,7 @@ def test_every_class_has_a_row_that_agrees_with_the_predictions(reports: Path) -
 
 
 def test_drivers_and_subjects_are_those_of_the_val_side(reports: Path, data: FinetuneData) -> None:
-    drivers = read_table(reports / "drivers.csv", Driver)
+    drivers = read_table(reports / "drivers.csv", DriverPrediction)
     assert {driver.clip for driver in drivers} == {
         clip_name(clip) for clip in data.rldd_split if clip.subset == "val"
     }
@@ -206,7 +206,7 @@ def test_drivers_and_subjects_are_those_of_the_val_side(reports: Path, data: Fin
 
 
 def test_what_is_said_of_drivers_is_not_rounded_to_ties(reports: Path) -> None:
-    drivers = read_table(reports / "drivers.csv", Driver)
+    drivers = read_table(reports / "drivers.csv", DriverPrediction)
     assert any(driver.p_drowsy != round(driver.p_drowsy, 6) for driver in drivers)
 
 
@@ -286,7 +286,7 @@ def test_pictures_do_not_depend_on_where_their_clips_lie_in_the_index(
 def test_the_clip_that_is_explained_is_the_one_whose_class_is_likeliest(
     data: FinetuneData, models: Path, name: str
 ) -> None:
-    judge = Judge(data, "class", 4, CPU, VIEWS)
+    judge = Evaluator(data, "class", 4, CPU, VIEWS)
     evaluation = (judge.finetuned if name == "finetuned" else judge.pretrained)(models / name)
     own = [
         float(probabilities[example.label])
@@ -305,7 +305,7 @@ def test_groups_are_counted_by_their_scope_and_subjects_apart_from_them(
 ) -> None:
     """The tiny store has the same group in each of three classes, and one subject."""
     clips = [clip.model_copy(update={"group": "g01"}) for clip in data.rldd_split]
-    judge = Judge(replace(data, rldd_split=clips), scope, 4, CPU, VIEWS)
+    judge = Evaluator(replace(data, rldd_split=clips), scope, 4, CPU, VIEWS)
     assert judge.finetuned(models / "finetuned").top1.clusters == clusters
 
 
@@ -316,7 +316,7 @@ def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
     turned = {"train": "val", "val": "train"}
     split = [v.model_copy(update={"subset": turned[v.subset]}) for v in data.ucf101_split]
     write_table(folder / "split.csv", Clip, split)
-    judged = Judge(data, "class", 4, CPU, VIEWS).finetuned(folder)
+    judged = Evaluator(data, "class", 4, CPU, VIEWS).finetuned(folder)
     videos = {e.row.clip for e in judged.examples if e.store is data.ucf101}
     assert videos == {video.video for video in split if video.subset == "val"}
 
@@ -324,7 +324,7 @@ def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
 def test_drivers_are_judged_by_as_many_views_as_other_clips(
     data: FinetuneData, models: Path
 ) -> None:
-    judged = Judge(data, "class", 4, CPU, VIEWS).finetuned(models / "finetuned")
+    judged = Evaluator(data, "class", 4, CPU, VIEWS).finetuned(models / "finetuned")
     said = predict(judged.model, data.drivers("val"), batch_size=4, device=CPU, views=VIEWS)
     assert judged.drivers is not None
     assert [driver.p_drowsy for driver in judged.drivers] == pytest.approx(said[:, -1].tolist())
@@ -386,7 +386,7 @@ def test_table1_says_whether_its_clips_tell_the_networks_apart(
 def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
     data: FinetuneData, models: Path
 ) -> None:
-    judge = Judge(data, "class", 4, CPU, VIEWS)
+    judge = Evaluator(data, "class", 4, CPU, VIEWS)
     vivit, network = (judge.pretrained(models / name) for name in MODELS)
     own = np.eye(3)[[0, 1, 2, 0, 1, 2]]
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -412,7 +412,7 @@ def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
 
 
 def test_minutes_an_epoch_are_those_of_the_usual_epoch(data: FinetuneData, models: Path) -> None:
-    judged = Judge(data, "class", 4, CPU, VIEWS).pretrained(models / "vivit")
+    judged = Evaluator(data, "class", 4, CPU, VIEWS).pretrained(models / "vivit")
     timing = {"device": "CPU", "epochs": 20, "seconds_an_epoch": 90.0, "seconds": 1900.0}
     rows = table1_rows({"vivit": replace(judged, timing=timing)})
     assert (rows["vivit"].minutes, rows["vivit"].epochs) == (1.5, 20)
@@ -565,7 +565,7 @@ def test_reliability_of_no_clip_and_of_many_is_drawn(tmp_path: Path) -> None:
     # Bins of a single state too: their limits touch 0 and 1.
     bins += reliability(
         [
-            Driver(clip=str(p), subject="1", state=state, predicted="drowsy", p_drowsy=p)
+            DriverPrediction(clip=str(p), subject="1", state=state, predicted="drowsy", p_drowsy=p)
             for state, p in (("alert", 0.05), ("drowsy", 0.95))
         ]
     )

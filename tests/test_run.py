@@ -51,7 +51,7 @@ from pathlib import Path
 import torch
 from framemix.models import build_model
 from framemix.store import MixedStore
-from framemix.training.classifier import Classifier
+from framemix.training.module import TrainingModule
 from framemix.training.callbacks import AtomicCheckpointIO
 from framemix.training.frozen import split_frozen
 from framemix.training.run import Run
@@ -69,7 +69,7 @@ def announce(moment, number):
             return method(self, *args)
         return announcing
     for name in ("training_step", "validation_step", "on_train_epoch_start", "on_train_epoch_end"):
-        setattr(Classifier, name, announced(name, getattr(Classifier, name)))
+        setattr(TrainingModule, name, announced(name, getattr(TrainingModule, name)))
 
 def run(folder, network, store, moment, number, settings):
     announce(moment, number)

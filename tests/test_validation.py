@@ -5,7 +5,7 @@ from pydantic import BaseModel, ValidationError
 
 from framemix.models.config import ModelSettings
 from framemix.pretraining.settings import PretrainModel
-from framemix.validation import explain
+from framemix.validation import describe_error
 from tests.tiny_store import TRAINING
 
 TSN = {
@@ -29,7 +29,7 @@ def explained(model: object, run_model: object = TSN) -> str:
     runs = {"a": {**TRAINING, "model": run_model}}
     with pytest.raises(ValidationError) as caught:
         Study.model_validate({"models": {"tsn": model}, "runs": runs})
-    return explain(caught.value, Study)
+    return describe_error(caught.value, Study)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from framemix.errors import DatasetError, one_line
 from framemix.jobs.atomic import replacing, write_text
-from framemix.validation import explain
+from framemix.validation import describe_error
 
 
 class Row(BaseModel):
@@ -103,4 +103,4 @@ def _parse(where: str, row_type: type[RowType], row: dict[str, str]) -> RowType:
     try:
         return row_type.model_validate({column: _plain(cell) for column, cell in row.items()})
     except ValidationError as error:
-        raise DatasetError(f"{where}: {explain(error, row_type)}") from None
+        raise DatasetError(f"{where}: {describe_error(error, row_type)}") from None

@@ -64,12 +64,12 @@ def named(line: str, key: Callable[[str], str] = str) -> str:
 def misfit(line: str) -> PydanticCustomError:
     """Return what a validator raises of values that do not fit together.
 
-    In `line` each key stands in braces: `explain` calls them by the section that they are in.
+    In `line` each key stands in braces: `describe_error` puts the section before it.
     """
     return PydanticCustomError("misfit", "{said}", {"said": named(line), "line": line})
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the most telling thing wrong in `error`, found while validating `model`."""
     first, *others = _most_telling([_of_tag(detail) for detail in error.errors()], model)
     key = _key(first, model)

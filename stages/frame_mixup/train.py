@@ -18,7 +18,7 @@ def main() -> None:
     seeds = [str(seed) for seed in study.seeds + study.more_seeds]
     videos, cell, seed = arguments(STUDY_VIDEOS, cells, seeds)
     # Loaded only now: it takes seconds, and a wrong argument or setting is reported at once.
-    from framemix.frame_mixup.asking import ask
+    from framemix.frame_mixup.direction import evaluate_direction
     from framemix.models import load_model
     from framemix.pretraining.pretrain import pretrain
     from stages.machine import machine_for
@@ -37,7 +37,7 @@ def main() -> None:
         machine=machine,
         origin=read_origin(STUDY_ORIGINS[videos]),
     )
-    answers = ask(
+    answers = evaluate_direction(
         load_model(target / "model.safetensors"),
         store,
         kept,

@@ -27,7 +27,7 @@ def measure_data(
 ) -> None:
     """Compare mixing with decoding, a store with a plain file and with decoding anew, and so on."""
     from framemix.benchmarks.data import bench_data
-    from framemix.benchmarks.turns import table
+    from framemix.benchmarks.timing import table
 
     say(table(bench_data(files or [])))
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from framemix.benchmarks.made import store_of, whole_video
-from framemix.benchmarks.turns import Comparison, Speed, Task, compare
+from framemix.benchmarks.synthetic import store_of, whole_video
+from framemix.benchmarks.timing import Comparison, Speed, Task, compare
 from framemix.datasets.sample.actions import ActionVideo
 from framemix.errors import FramemixError, VideoError
 from framemix.mixing import MixSettings, mix_windows

@@ -8,8 +8,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from framemix.benchmarks.made import whole_video
 from framemix.benchmarks.paper import PAPER_VIVIT
+from framemix.benchmarks.synthetic import whole_video
 from framemix.inference.classifier import Classifier, classifier_of
 from framemix.inference.clips import Sliding, rolling_mix
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model

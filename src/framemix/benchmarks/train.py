@@ -19,9 +19,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from framemix.benchmarks.made import store_of, whole_video
 from framemix.benchmarks.paper import PAPER_VIVIT
-from framemix.benchmarks.turns import Comparison, Cost, Task, speeds, table, take_turns
+from framemix.benchmarks.synthetic import store_of, whole_video
+from framemix.benchmarks.timing import Comparison, Cost, Task, speeds, table, take_turns
 from framemix.errors import ModelError
 from framemix.mixing.frames import PixelFormat
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from framemix.errors import DatasetError
 from framemix.jobs.atomic import write_text
-from framemix.validation import explain
+from framemix.validation import describe_error
 
 # The name of a file which says that the videos in a dataset's folder are drawn, wherever it is
 # copied or linked.
@@ -42,4 +42,4 @@ def read_origin(path: Path) -> Origin:
     try:
         return Origin.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise DatasetError(f"{path}: {explain(error, Origin)}") from None
+        raise DatasetError(f"{path}: {describe_error(error, Origin)}") from None

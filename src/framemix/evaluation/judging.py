@@ -19,7 +19,7 @@ from framemix.evaluation.figures import History
 from framemix.evaluation.tables import Figure, figures_of
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.metrics.accuracy import RANKS, class_measures, confusion, ranked_hits
-from framemix.metrics.drowsiness import Driver, drowsiness_estimates
+from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate, estimate
 from framemix.metrics.measures import Measure, share
 from framemix.metrics.seeds import SeedFigure, by_figure
@@ -44,7 +44,7 @@ class Evaluation:
     labels: Tensor
     clusters: list[str]
     leak_share: float | None
-    drivers: list[Driver] | None
+    drivers: list[DriverPrediction] | None
     drivers_leak_share: float | None
     history: History
     timing: Mapping[str, Any]
@@ -101,7 +101,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Evaluator:
     """Judges models on the val clips of `data`; `scope` tells which clips are one group's."""
 
     data: FinetuneData
@@ -157,12 +157,12 @@ class Judge:
             model, examples, batch_size=self.batch_size, device=self.device, views=self.views
         )
 
-    def _drivers(self, model: TrainedModel) -> list[Driver]:
+    def _drivers(self, model: TrainedModel) -> list[DriverPrediction]:
         examples = self.data.drivers("val")
         said = self._predict(model, examples)
         rows = {clip_name(row): row for row in self.data.rldd_split}
         return [
-            Driver(
+            DriverPrediction(
                 clip=example.row.clip,
                 subject=rows[example.row.clip].group,
                 state=example.row.class_name,

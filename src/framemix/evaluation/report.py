@@ -12,7 +12,7 @@ from framemix.evaluation.figures import (
     mixed_frames,
     reliability_plot,
 )
-from framemix.evaluation.judging import Evaluation, Judge
+from framemix.evaluation.judging import Evaluation, Evaluator
 from framemix.evaluation.page import Circumstances, as_yaml, write_card, write_page
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
@@ -30,7 +30,7 @@ from framemix.explain.explanation import explain_clip
 from framemix.finetuning.data import FinetuneData
 from framemix.jobs.atomic import write_text
 from framemix.metrics.accuracy import parameter_counts
-from framemix.metrics.drowsiness import Driver, SubjectRow, by_subject, reliability
+from framemix.metrics.drowsiness import DriverPrediction, SubjectRow, by_subject, reliability
 from framemix.mixing import MixSettings, Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
@@ -53,7 +53,7 @@ def write_report(
     tables of classes, of drivers and of subjects, table1.md, pictures, index.html with all of it,
     and into each model's folder its card, README.md. Returns the rows of estimates.csv.
     """
-    judge = Judge(
+    judge = Evaluator(
         data, circumstances.split.group_scope, settings.batch_size, device, settings.views
     )
     pretrained = {name: judge.pretrained(folder) for name, folder in folders.items()}
@@ -91,7 +91,7 @@ def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
         ],
     )
     drivers = evaluations["finetuned"].drivers or []
-    write_table(target / "drivers.csv", Driver, drivers)
+    write_table(target / "drivers.csv", DriverPrediction, drivers)
     write_table(target / "subjects.csv", SubjectRow, by_subject(drivers))
 
 

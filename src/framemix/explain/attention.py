@@ -8,7 +8,7 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor
 
-from framemix.explain.watching import inputs_of
+from framemix.explain.activations import capture_activations
 from framemix.models.vivit import Attention, FactorisedAttention, ViViT
 
 
@@ -59,15 +59,15 @@ def vivit_relevance(network: ViViT, video: Tensor) -> Tensor:
     height, width = (side // network.embedding.patch for side in video.shape[3:])
     if network.attention == "factorised_encoder":
         with (
-            inputs_of(network.spatial, Attention) as spatial,
-            inputs_of(network.temporal, Attention) as temporal,
+            capture_activations(network.spatial, Attention) as spatial,
+            capture_activations(network.temporal, Attention) as temporal,
         ):
             network(video)
         of_frames = _from_cls(temporal)[0]  # (T',)
         of_tokens = _from_cls(spatial)  # (T', N), because the frame patches are its batch
         relevance = of_frames[:, None] * of_tokens
     else:
-        with inputs_of(network.encoder, Attention) as inputs:
+        with capture_activations(network.encoder, Attention) as inputs:
             network(video)
         joint = network.attention == "spatio_temporal"
         relevance = _from_cls(inputs)[0] if joint else _from_mean(inputs)  # (T' * N,)

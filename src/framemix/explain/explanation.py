@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from framemix.errors import ModelError
+from framemix.explain.activations import capture_activations
 from framemix.explain.attention import vivit_relevance
 from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import Links, strongest_links
-from framemix.explain.watching import inputs_of
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel
 from framemix.models.checks import check_answers
@@ -45,7 +45,7 @@ def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = No
     network = model.network.eval().cpu()
     stored = torch.from_numpy(mixed[None])
     video = model.normalisation(stored)
-    with torch.inference_mode(), inputs_of(network, NonLocalBlock) as inputs:
+    with torch.inference_mode(), capture_activations(network, NonLocalBlock) as inputs:
         probabilities = network(video)[0].softmax(dim=0)
     check_answers(probabilities)
     label = int(probabilities.argmax()) if class_name is None else _label(model, class_name)

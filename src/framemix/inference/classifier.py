@@ -17,7 +17,7 @@ from framemix.errors import ModelError
 from framemix.mixing import MixSettings, Pixels
 from framemix.models import TrainedModel
 from framemix.models.trained_on import TrainedOn
-from framemix.validation import explain
+from framemix.validation import describe_error
 
 Probabilities = NDArray[np.float32]
 ROUNDED = 1e-3  # a probability may be off the range by rounding
@@ -75,4 +75,4 @@ def mix_of(settings: dict[str, Any], name: Path | str) -> MixSettings:
     try:
         return MixSettings.model_validate(settings)
     except ValidationError as error:
-        raise ModelError(f"{name}: mix settings: {explain(error, MixSettings)}") from None
+        raise ModelError(f"{name}: mix settings: {describe_error(error, MixSettings)}") from None

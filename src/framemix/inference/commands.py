@@ -160,11 +160,11 @@ def export(
 ) -> None:
     """Write a model as ONNX, compare it with PyTorch on clips, and print the difference."""
     from framemix.inference.export import export_onnx
-    from framemix.inference.targets import check_target
+    from framemix.inference.output_paths import check_output_path
     from framemix.inference.videos import find_videos
 
     target, files = output or model.with_suffix(".onnx"), find_videos(videos or [])
-    check_target(target, ".onnx", [model, *files])
+    check_output_path(target, ".onnx", [model, *files])
     check = export_onnx(model, target, files)
     clips = "clips" if videos else "clips of noise"
     say(
@@ -196,8 +196,8 @@ def explain(
     from framemix.inference.clips import USUAL_LIMITS, isolated_clips
     from framemix.inference.film import write_film
     from framemix.inference.loading import say_caveat, sliding_for
+    from framemix.inference.output_paths import check_output_path
     from framemix.inference.prediction import likeliest
-    from framemix.inference.targets import check_target
     from framemix.inference.videos import name_problem
     from framemix.models import load_model
     from framemix.pictures.lettering import save_picture
@@ -208,7 +208,7 @@ def explain(
         raise FramemixError(f"--output {output}: allowed: a name, to which .png and .mp4 are added")
     picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
     for target in (picture, film):
-        check_target(target, target.suffix, [model, video])
+        check_output_path(target, target.suffix, [model, video])
     trained = load_model(model)
     say_caveat(model, trained.trained_on)
     classifier = classifier_of(trained, model, "cpu")
@@ -252,13 +252,13 @@ def _check_pictures(
     plot: Path | None, annotate: Path | None, model: Path, videos: list[Path]
 ) -> None:
     """Raise FramemixError where there is no one video to picture, or it cannot be written there."""
-    from framemix.inference.targets import check_target
+    from framemix.inference.output_paths import check_output_path
 
     if (plot or annotate) and len(videos) > 1:
         raise FramemixError(f"--plot and --annotate: {len(videos)} videos; allowed: one")
     for target, suffix in ((plot, ".png"), (annotate, ".mp4")):
         if target:
-            check_target(target, suffix, [model, *videos])
+            check_output_path(target, suffix, [model, *videos])
 
 
 def _picture(

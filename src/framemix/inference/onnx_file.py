@@ -13,7 +13,7 @@ from framemix.inference.classifier import Classifier, Probabilities, mix_of
 from framemix.inference.extras import load_extra
 from framemix.mixing import Pixels
 from framemix.models.trained_on import TrainedOn
-from framemix.validation import explain
+from framemix.validation import describe_error
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -99,7 +99,7 @@ def _metadata(session: "InferenceSession") -> Metadata:
     try:
         return Metadata.model_validate(found)
     except ValidationError as error:
-        raise ModelError(f"metadata: {explain(error, Metadata)}") from None
+        raise ModelError(f"metadata: {describe_error(error, Metadata)}") from None
 
 
 def _check_signature(session: "InferenceSession", path: Path, clips: Shape, answers: Shape) -> None:

@@ -14,7 +14,7 @@ from framemix.metrics.measures import Bools, Floats, bin_of
 from framemix.tables import MaybeFloat, Row
 
 
-class Driver(Row):
+class DriverPrediction(Row):
     """What a model said of a driver's clip; `predicted` is its top-1 class."""
 
     clip: str
@@ -49,7 +49,7 @@ class Bin(Row):
     high: float
 
 
-def drowsiness_estimates(drivers: Sequence[Driver]) -> list[Estimate]:
+def drowsiness_estimates(drivers: Sequence[DriverPrediction]) -> list[Estimate]:
     """Return the figures that are defined, with intervals by bootstrap over subjects.
 
     `drowsy_accuracy` is paper A's. The others are over drowsy and alert clips; clips called
@@ -74,14 +74,14 @@ def _without_bias(figure: Estimate) -> Estimate:
     return figure.model_copy(update={"low": None, "high": None, "interval": ""})
 
 
-def by_subject(drivers: Sequence[Driver]) -> list[SubjectRow]:
+def by_subject(drivers: Sequence[DriverPrediction]) -> list[SubjectRow]:
     """Return a row a subject who has drowsy or alert clips."""
     told, subjects = _told(drivers)
     names = np.array(subjects)
     return [_subject_row(name, told, names == name) for name in sorted(set(subjects))]
 
 
-def reliability(drivers: Sequence[Driver]) -> list[Bin]:
+def reliability(drivers: Sequence[DriverPrediction]) -> list[Bin]:
     """Return the bins of p(drowsy) that have clips, in order; intervals are Wilson's."""
     told, _ = _told(drivers)
     bins = bin_of(told.scores, BINS)
@@ -101,7 +101,7 @@ def reliability(drivers: Sequence[Driver]) -> list[Bin]:
     return rows
 
 
-def _told(drivers: Sequence[Driver]) -> tuple[DriverClips, list[str]]:
+def _told(drivers: Sequence[DriverPrediction]) -> tuple[DriverClips, list[str]]:
     """Return the drowsy and alert clips, and whose they are."""
     chosen = [driver for driver in drivers if driver.state in ("drowsy", "alert")]
     clips = DriverClips.of(

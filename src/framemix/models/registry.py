@@ -13,7 +13,7 @@ from framemix.models.i3d import I3D
 from framemix.models.nonlocal_net import NonLocalNet
 from framemix.models.tsn import TSM, TSN
 from framemix.models.vivit import ViViT
-from framemix.validation import explain
+from framemix.validation import describe_error
 
 CONFIGS: dict[str, type[ViViTConfig] | type[NonLocalConfig] | type[FrameNetConfig]] = {
     "vivit": ViViTConfig,
@@ -49,4 +49,4 @@ def parse_config(config: Mapping[str, Any]) -> ModelConfig:
     try:
         return kind.model_validate(dict(config))
     except ValidationError as error:
-        raise ModelError(explain(error, kind)) from None
+        raise ModelError(describe_error(error, kind)) from None

@@ -24,7 +24,7 @@ from framemix.models.config import ModelConfig
 from framemix.models.input import Colour, Normalisation
 from framemix.models.registry import build_model, parse_config
 from framemix.models.trained_on import TrainedOn
-from framemix.validation import explain
+from framemix.validation import describe_error
 
 # All under one key: safetensors writes several in random order, and equal models shall be equal
 # bytes.
@@ -198,7 +198,7 @@ def _parse(text: str) -> Metadata:
     try:
         return Metadata.model_validate_json(text)
     except ValidationError as error:
-        raise ModelError(f"metadata: {explain(error, Metadata)}") from None
+        raise ModelError(f"metadata: {describe_error(error, Metadata)}") from None
 
 
 def _check_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

@@ -34,7 +34,7 @@ from framemix.evaluation.tables import (
     value_of,
 )
 from framemix.finetuning.settings import Task
-from framemix.metrics.drowsiness import Driver, drowsiness_estimates
+from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
 from framemix.tables import RowType, parse_table
@@ -179,7 +179,9 @@ def folds_table(experiments: Experiments) -> str:
     """
     found = {fold: e for fold, e in experiments.by("split", "rldd").items() if fold in FOLDS}
     drivers = {
-        fold: _read(e, DRIVERS_FILE, Driver) for fold, e in sorted(found.items()) if e.has_figures
+        fold: _read(e, DRIVERS_FILE, DriverPrediction)
+        for fold, e in sorted(found.items())
+        if e.has_figures
     }
     pooled = [driver for fold in drivers.values() for driver in fold]
     figures = {**drivers, f"pooled, {len(drivers)} of {len(FOLDS)}": pooled}
@@ -239,7 +241,7 @@ def _figures_of(experiment: Experiment | None) -> list[str]:
     ]
 
 
-def _fold_line(name: str, drivers: Sequence[Driver]) -> list[str]:
+def _fold_line(name: str, drivers: Sequence[DriverPrediction]) -> list[str]:
     estimates = {estimate.metric: estimate for estimate in drowsiness_estimates(drivers)}
     subjects = len({driver.subject for driver in drivers})
     told = [_cell(estimates.get(metric)) for metric in DRIVER_METRICS]

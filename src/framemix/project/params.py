@@ -34,7 +34,7 @@ from framemix.models.config import (
 )
 from framemix.pretraining.settings import PretrainSettings
 from framemix.training.settings import Seed
-from framemix.validation import Folder, Settings, explain, misfit, named
+from framemix.validation import Folder, Settings, describe_error, misfit, named
 from framemix.your_videos.settings import YourVideos
 
 PARAMS = Path("params.yaml")
@@ -258,7 +258,7 @@ def parse_params(content: Any, path: Path) -> Params:
         # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
         return Params.model_validate_json(_json(content), strict=True)
     except ValidationError as error:
-        raise ParamsError(f"{path}: {explain(error, Params)}") from None
+        raise ParamsError(f"{path}: {describe_error(error, Params)}") from None
 
 
 def read_yaml(reader: YAML, path: Path) -> Any:

@@ -22,7 +22,7 @@ from framemix.errors import StoreError, one_line
 from framemix.mixing import MixSettings, Pixels
 from framemix.store.index import IndexRow
 from framemix.tables import read_table
-from framemix.validation import explain
+from framemix.validation import describe_error
 
 
 class MixedStore:
@@ -103,7 +103,9 @@ class MixedStore:
             try:
                 self._shards[name] = _open_shard(self.folder / name)
             except ValidationError as error:
-                raise self._damaged(name, f"mix settings: {explain(error, MixSettings)}") from None
+                raise self._damaged(
+                    name, f"mix settings: {describe_error(error, MixSettings)}"
+                ) from None
             except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
                 raise self._damaged(name, f"cannot be read: {one_line(error)}") from None
         return self._shards[name]

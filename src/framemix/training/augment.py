@@ -9,7 +9,7 @@ from framemix.training.settings import AugmentSettings
 # Shapes: B clips, T frames, H height, W width.
 
 
-def move(clips: Tensor, settings: AugmentSettings) -> Tensor:
+def shift_and_flip(clips: Tensor, settings: AugmentSettings) -> Tensor:
     """Shift, and flip where allowed, clips uint8 (B, T, H, W, 3); borders are repeated."""
     if not (settings.shift or settings.flip):
         return clips
@@ -29,7 +29,7 @@ def move(clips: Tensor, settings: AugmentSettings) -> Tensor:
     return rearrange(moved, "b h w t c -> b t h w c")  # (B, T, H, W, 3)
 
 
-def recolour(clips: Tensor, settings: AugmentSettings) -> Tensor:
+def jitter_colour(clips: Tensor, settings: AugmentSettings) -> Tensor:
     """Change contrast and brightness of normalised clips (B, 3, T, H, W)."""
     if not (settings.contrast or settings.brightness):
         return clips
@@ -38,7 +38,7 @@ def recolour(clips: Tensor, settings: AugmentSettings) -> Tensor:
     return clips * (1 + contrast) + brightness
 
 
-def blend(clips: Tensor, settings: AugmentSettings) -> tuple[Tensor, Tensor, float]:
+def mixup_cutmix(clips: Tensor, settings: AugmentSettings) -> tuple[Tensor, Tensor, float]:
     """Blend each clip (B, 3, T, H, W) with another of its batch.
 
     Returns the clips, the place of each one's partner (B,) and the share of its own label; the

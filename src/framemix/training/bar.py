@@ -7,8 +7,8 @@ from typing import Any
 import lightning.pytorch as pl
 
 from framemix.jobs.progress import Bar, shown_bar
-from framemix.training.classifier import Classifier
 from framemix.training.data import Batch
+from framemix.training.module import TrainingModule
 
 
 class TrainingBar(pl.Callback):
@@ -24,7 +24,7 @@ class TrainingBar(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Show the bar, at the step where an interrupted run resumes."""
-        assert isinstance(classifier, Classifier)
+        assert isinstance(classifier, TrainingModule)
         if trainer.is_global_zero:
             steps = classifier.settings.epochs * classifier.orders.train.steps
             bar = shown_bar("training", steps, start=trainer.global_step, counts=False)
@@ -39,7 +39,7 @@ class TrainingBar(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Show the step and its loss."""
-        assert isinstance(classifier, Classifier)
+        assert isinstance(classifier, TrainingModule)
         assert isinstance(outputs, Mapping)
         order = classifier.orders.train
         if self._bar is not None:
@@ -49,7 +49,7 @@ class TrainingBar(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Show that the val clips are looked at."""
-        assert isinstance(classifier, Classifier)
+        assert isinstance(classifier, TrainingModule)
         if self._bar is not None:
             self._bar.update(trainer.global_step, f"{_epoch(classifier)}, validating")
 
@@ -64,5 +64,5 @@ class TrainingBar(pl.Callback):
         self._context.close()
 
 
-def _epoch(classifier: Classifier) -> str:
+def _epoch(classifier: TrainingModule) -> str:
     return f"epoch {classifier.current_epoch + 1}/{classifier.settings.epochs}"

@@ -18,9 +18,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from framemix.errors import TrainingError
 from framemix.jobs.atomic import replacing
-from framemix.training.classifier import Classifier
 from framemix.training.data import Batch
 from framemix.training.interrupt import Interrupt
+from framemix.training.module import TrainingModule
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -57,7 +57,7 @@ class BestAndLast(Checkpoint):
         batch_idx: int,
     ) -> None:
         """Leave between two steps when told to."""
-        assert isinstance(classifier, Classifier)
+        assert isinstance(classifier, TrainingModule)
         order = classifier.orders.train
         # Behind the epoch's last batch Lightning would go on without the validation.
         if order.ends_step(batch_idx) and batch_idx + 1 < len(order):
@@ -65,7 +65,7 @@ class BestAndLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Save the state, and the model where it is the best so far; then leave when told to."""
-        assert isinstance(classifier, Classifier)
+        assert isinstance(classifier, TrainingModule)
         best = max(classifier.history, key=lambda row: row["val_top1"])  # the earlier of equals
         if best is classifier.history[-1] and trainer.is_global_zero:
             with self.average.in_use(classifier) if self.average else nullcontext():

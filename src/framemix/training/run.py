@@ -30,11 +30,11 @@ from framemix.training.callbacks import (
     BestAndLast,
     StopEarly,
 )
-from framemix.training.classifier import Classifier
 from framemix.training.data import ClipDataset, Example
 from framemix.training.frozen import split_frozen
 from framemix.training.interrupt import Interrupt
 from framemix.training.launch import InterruptibleDDP, check_launched, cluster_environment
+from framemix.training.module import TrainingModule
 from framemix.training.processes import process_rank
 from framemix.training.settings import Precision, TrainingSettings
 
@@ -98,7 +98,7 @@ def train(run: Run, machine: Machine) -> Path:
 
     Of the processes that train together, the first alone writes; to the others the folder is of
     no use. Raises DatasetError without clips to train or to validate on, ParamsError where
-    processes were not started as `machine` says, and TrainingError as `Classifier` does.
+    processes were not started as `machine` says, and TrainingError as `TrainingModule` does.
     """
     for name, examples in (("train", run.train), ("val", run.val)):
         if not examples:
@@ -159,7 +159,9 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
         frozen=frozen,
     )
     interrupt = Interrupt()
-    classifier = Classifier(trained, run.settings, orders, run.seed, interrupt, model.normalisation)
+    classifier = TrainingModule(
+        trained, run.settings, orders, run.seed, interrupt, model.normalisation
+    )
     save_best = partial(save_model, folder / MODEL, model)
     trainer = _trainer(run.settings, machine, BestAndLast(folder / LAST, save_best, interrupt))
     check_launched(trainer.strategy, num_nodes=machine.num_nodes, processes=machine.processes)

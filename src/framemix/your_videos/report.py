@@ -117,7 +117,7 @@ def write_report(
     target: Path,
     metrics: Path,
 ) -> list[Figure]:
-    """Judge the model in `folder`; write to `target`, its card into `folder`, `metrics` for DVC.
+    """Evaluate the model in `folder`: a report to `target`, a card, `metrics` for DVC.
 
     Returns the rows of estimates.csv.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 from framemix.errors import FramemixError
 
 
-def check_target(target: Path, suffix: str, inputs: Iterable[Path]) -> None:
+def check_output_path(target: Path, suffix: str, inputs: Iterable[Path]) -> None:
     """Raise FramemixError unless `target` ends in `suffix`, can be written, and is no input.
 
     An input is recognised by whatever path or link.

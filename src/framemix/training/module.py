@@ -16,7 +16,7 @@ from framemix.errors import TrainingError
 from framemix.jobs.terminal import say
 from framemix.models.clips import logits_of
 from framemix.models.input import IMAGENET, Normalisation, to_rgb
-from framemix.training.augment import blend, move, recolour
+from framemix.training.augment import jitter_colour, mixup_cutmix, shift_and_flip
 from framemix.training.batches import Orders
 from framemix.training.data import Batch
 from framemix.training.interrupt import Interrupt
@@ -26,7 +26,7 @@ from framemix.training.settings import TrainingSettings
 # Shapes: B clips, S segments, H height, W width.
 
 
-class Classifier(pl.LightningModule):
+class TrainingModule(pl.LightningModule):
     """Trains `network` (B, 3, S, H, W) -> (B, classes) on clips as a store holds them.
 
     Floating-point clips are what frozen layers made of them, and `network` is what follows.
@@ -100,7 +100,7 @@ class Classifier(pl.LightningModule):
         video = self._augmented(clips)
         others, share = labels, 1.0
         if augment.mixup or augment.cutmix:
-            video, partners, share = blend(video, augment)
+            video, partners, share = mixup_cutmix(video, augment)
             others = labels[partners]
         logits = logits_of(self.network, video, self.normalisation)
         loss = share * self._loss(logits, labels) + (1 - share) * self._loss(logits, others)
@@ -116,9 +116,9 @@ class Classifier(pl.LightningModule):
         if clips.is_floating_point():  # what frozen layers made of clips that nothing changes
             return clips
         augment = self.settings.augment
-        moved = move(to_rgb(clips), augment)
+        moved = shift_and_flip(to_rgb(clips), augment)
         if augment.brightness or augment.contrast or augment.mixup or augment.cutmix:
-            return recolour(self.normalisation(moved), augment)
+            return jitter_colour(self.normalisation(moved), augment)
         return moved
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:

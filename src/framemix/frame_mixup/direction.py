@@ -17,7 +17,7 @@ from framemix.training.prediction import predict
 # Shapes: N clips, K classes.
 
 
-def ask(
+def evaluate_direction(
     model: TrainedModel,
     store: MixedStore,
     videos: Sequence[Clip],

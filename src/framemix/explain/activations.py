@@ -10,7 +10,9 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 
 @contextmanager
-def inputs_of(network: nn.Module, kind: type[Layer]) -> Iterator[list[tuple[Layer, Tensor]]]:
+def capture_activations(
+    network: nn.Module, kind: type[Layer]
+) -> Iterator[list[tuple[Layer, Tensor]]]:
     """Collect each layer of a kind and its input, in the order in which they run."""
     seen: list[tuple[Layer, Tensor]] = []
 
