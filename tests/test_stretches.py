@@ -85,7 +85,7 @@ def test_the_store_has_each_stretch_as_slicing_the_whole_video_gives_it(
     root: Path, rows: list[Clip], pixel_format: str, tmp_path: Path
 ) -> None:
     mix = mix_settings(method="linear", segments=4, size=[24, 32], pixel_format=pixel_format)
-    sources = sources_of(rows, root, class_labels(rows))
+    sources = sources_of(rows, root / "labels.csv", class_labels(rows))
     how: dict[str, Any] = {"cluster": Cluster(1), "limits": LIMITS}
     build_store(sources, tmp_path / "store", mix, scratch=tmp_path / "mix", **how)
     store = MixedStore(tmp_path / "store")

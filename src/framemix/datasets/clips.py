@@ -86,6 +86,11 @@ def clip_file(clip: Clip, folder: Path) -> Path:
     return folder / (f"{clip_name(clip)}.mp4" if is_cut else clip.video)
 
 
+def folder_of(root: Path) -> Path:
+    """Return the folder in which the paths of a dataset's videos begin: that of a list's file."""
+    return root.parent if root.is_file() else root
+
+
 def class_labels(clips: Iterable[Clip]) -> dict[str, int]:
     """Return the label of each class that has a kept clip: 0... by code point."""
     return {name: i for i, name in enumerate(sorted({c.class_name for c in clips if c.kept}))}

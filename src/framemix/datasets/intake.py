@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from framemix.datasets.clips import Clip
+from framemix.datasets.clips import Clip, folder_of
 from framemix.datasets.files import commonest
-from framemix.datasets.layouts.layout import Found, folder_of
+from framemix.datasets.layouts.layout import Found
 from framemix.errors import DatasetError, VideoError, reason_of
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.fingerprint import code_fingerprint

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from framemix.datasets.clips import Clip, clip_file, clip_name
+from framemix.datasets.clips import Clip, clip_file, clip_name, folder_of
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,14 @@ class Source:
     backward: bool = False
 
 
-def sources_of(clips: Iterable[Clip], folder: Path, labels: Mapping[str, int]) -> list[Source]:
-    """Return the kept clips, whose files are in `folder`, as what is mixed into a store."""
+def sources_of(clips: Iterable[Clip], root: Path, labels: Mapping[str, int]) -> list[Source]:
+    """Return the kept clips of the folder or list `root` as what is mixed into a store."""
+    folder = folder_of(root).absolute()
     return [
         Source(
             name=clip_name(clip),
             clip=clip,
-            path=clip_file(clip, folder.absolute()),
+            path=clip_file(clip, folder),
             class_name=clip.class_name,
             label=labels[clip.class_name],
         )

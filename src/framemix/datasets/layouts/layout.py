@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from os.path import commonpath
 from pathlib import Path
 
+from framemix.datasets.clips import folder_of
 from framemix.datasets.files import list_entries
 from framemix.errors import DatasetError
 from framemix.video.containers import SUFFIXES
@@ -79,11 +80,6 @@ def find_videos(layouts: Sequence[Layout], root: Path, key: str) -> FoundVideos:
     if not any(one.label for one in found):
         raise DatasetError(f"{what}: no video of a class in it, but {_what_is_in(root)}; {allowed}")
     return FoundVideos(found, layout.notices(root, found))
-
-
-def folder_of(root: Path) -> Path:
-    """Return the folder that the paths of a dataset's videos begin in: a list's is its own."""
-    return root.parent if root.is_file() else root
 
 
 def unlisted(root: Path, found: Sequence[Found]) -> Iterator[str]:

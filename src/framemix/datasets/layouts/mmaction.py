@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from framemix.datasets.clips import folder_of
 from framemix.datasets.layouts.csv_file import found_at
 from framemix.datasets.layouts.delimited import first_line, read_text
-from framemix.datasets.layouts.layout import SUBSETS, Found, Layout, folder_of, unlisted
+from framemix.datasets.layouts.layout import SUBSETS, Found, Layout, unlisted
 from framemix.errors import DatasetError
 from framemix.video.containers import is_macos_note
 
