@@ -103,6 +103,22 @@ def test_folders_of_subsets_may_be_called_as_people_call_them(clip: Path, tmp_pa
     }
 
 
+def test_folders_of_subsets_without_classes_are_no_classes(clip: Path, tmp_path: Path) -> None:
+    place(tmp_path, clip, "train/a.mp4", "val/b.mp4")
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/about.txt").touch()
+    assert "no video of a class" in refusal(tmp_path)
+
+
+def test_a_list_among_folders_of_classes_is_noticed(clip: Path, tmp_path: Path) -> None:
+    place(tmp_path, clip, "walk/a.mp4")
+    (tmp_path / "groups.csv").write_text("file,label,group\nwalk/a.mp4,walk,ann\n")
+    (tmp_path / "notes.csv").write_text("a,b\n")
+    (notice,) = find(tmp_path).notices
+    assert "groups.csv" in notice
+    assert usable(find(tmp_path / "groups.csv")) == {"walk/a.mp4": ("walk", "ann", "")}
+
+
 def test_a_class_may_be_called_as_a_subset(clip: Path, tmp_path: Path) -> None:
     place(tmp_path, clip, "train/a.mp4", "bus/b.mp4")
     assert usable(find(tmp_path)) == {
@@ -180,7 +196,7 @@ def test_a_csv_file_lists_videos_with_all_that_is_known_of_them(clip: Path, tmp_
         ("bob", "val")
     ] * 2
     assert reasons(found) == {}
-    assert ["1 videos" in line and "left out.mp4" in line for line in found.notices] == [True]
+    assert [": 1, left out.mp4 first" in line for line in found.notices] == [True]
 
 
 @pytest.mark.parametrize("column", ["path", "File", "file_name", "filename", "VIDEO"])

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from framemix.datasets.files import list_entries
+from framemix.datasets.layouts.csv_file import COLUMNS
+from framemix.datasets.layouts.delimited import has_columns
 from framemix.datasets.layouts.layout import SUBSETS, Found, Layout, is_video_name
 from framemix.video.containers import SUFFIXES
 
@@ -11,7 +13,8 @@ from framemix.video.containers import SUFFIXES
 def find(root: Path) -> Iterator[Found]:
     """Yield every file; where there are folders of subsets, all of its videos are in these."""
     entries = list_entries(root)
-    divided = _is_divided([entry.path for entry in entries if not entry.reason])
+    tried = [entry.path for entry in entries if not (entry.reason or _why_no_video(entry.path))]
+    divided = _is_divided(tried)
     for entry in entries:
         parts = entry.path.split("/")
         subset = _side(parts[0]) if divided else ""
@@ -19,12 +22,15 @@ def find(root: Path) -> Iterator[Found]:
             reason = entry.reason or "not [<train|val|test>/]<Class>/<video>"
             yield Found(entry.path, reason=reason)
         else:
-            reason = entry.reason or _why_no_video(parts[-1])
+            reason = entry.reason or _why_no_video(entry.path)
             yield Found(entry.path, parts[divided], subset=subset, reason=reason)
 
 
 def notices(root: Path, found: Sequence[Found]) -> Iterator[str]:
-    """Yield what Hugging Face's VideoFolder would see otherwise: its class is the last folder."""
+    """Yield which lists know more, and what Hugging Face's VideoFolder would take for classes."""
+    for path in sorted(root.glob("*.[ct]sv")):
+        if has_columns(path, COLUMNS, "path", "label"):
+            yield f"{path.name} lists videos and is not read: give {path} to use what it says"
     usable = [one for one in found if not one.reason]
     last = {Path(one.video).parent.name for one in usable}
     if any(Path(one.video).parent.name != one.label for one in usable):
@@ -49,9 +55,9 @@ def _side(folder: str) -> str:
     return SUBSETS.get(folder.lower(), "")
 
 
-def _why_no_video(name: str) -> str:
+def _why_no_video(path: str) -> str:
     """Return why a file is not tried: what it holds decides where its name does not say."""
-    if is_video_name(name) or not Path(name).suffix:
+    if is_video_name(path) or not Path(path).suffix:
         return ""
     return f"its name does not end like a video's ({', '.join(SUFFIXES)})"
 

@@ -35,10 +35,9 @@ def _find(root: Path, *, split: int) -> Iterator[Found]:
         for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():
                 continue
-            name, _, side = line.strip().rpartition(" ")
-            if side not in SIDES or not name:
+            name, side = (*line.strip().rsplit(maxsplit=1), "")[:2]
+            if side not in SIDES:
                 raise DatasetError(f"{path}:{number}: {line!r}: allowed: <name> <1, 2 or 0>")
-            name = name.strip()
             entry = there.get((label, name))
             reason = entry.reason if entry else "no such file"
             yield Found(

@@ -93,7 +93,7 @@ def unlisted(root: Path, found: Sequence[Found]) -> Iterator[str]:
     paths = [(Path(below) / entry.path).as_posix() for entry in list_entries(folder / below)]
     others = [path for path in paths if is_video_name(path) and path not in listed]
     if others:
-        yield f"{len(others)} videos are in no list and left out, {others[0]} first"
+        yield f"videos that no list names are left out: {len(others)}, {others[0]} first"
 
 
 def is_video_name(path: str) -> bool:
