@@ -1,7 +1,6 @@
 """Mixes someone's own clips into their store."""
 
 from framemix.datasets.clips import Clip, class_labels
-from framemix.datasets.layouts.layout import folder_of
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -16,7 +15,7 @@ def main() -> None:
     params = load_params()
     yours = params.your_videos
     clips = read_table(YOUR_TABLE, Clip)
-    sources = sources_of(clips, folder_of(yours.data), class_labels(clips))
+    sources = sources_of(clips, yours.data, class_labels(clips))
     build_store(
         sources,
         YOUR_MIXED,

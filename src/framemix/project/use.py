@@ -7,7 +7,7 @@ from typing import Any
 
 from framemix.datasets.clips import class_labels
 from framemix.datasets.intake import list_clips
-from framemix.datasets.layouts.layout import Found, find_videos, folder_of
+from framemix.datasets.layouts.layout import Found, find_videos
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.named_groups import looks_like_parts
 from framemix.datasets.origin import origin_of
@@ -75,7 +75,6 @@ def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, fol
     from framemix.your_videos.split import split_clips
     from framemix.your_videos.train import train
 
-    root = folder_of(found.root)
     how: dict[str, Any] = {"cluster": runtime.cluster, "limits": runtime.limits}
     clips = list_clips(
         _few(found),
@@ -88,7 +87,7 @@ def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, fol
         **how,
     )
     split, _ = split_clips(clips, yours.split.model_copy(update={"by": "random", "fold": 0}))
-    sources = sources_of(clips, root, class_labels(clips))
+    sources = sources_of(clips, found.root, class_labels(clips))
     build_store(sources, folder / "mixed", yours.mix, scratch=folder / "mix", **how)
     store, cpu = MixedStore(folder / "mixed"), torch.device("cpu")
     train(

@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from framemix.datasets.layouts.layout import Found, folder_of
+from framemix.datasets.clips import folder_of
+from framemix.datasets.layouts.layout import Found
 from framemix.errors import VideoError, reason_of
 from framemix.evaluation.tables import Table
 from framemix.jobs.isolation import Limits, isolated
