@@ -2,8 +2,8 @@
 
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import FINETUNED, MIXED, MODELS, REPORTS, RLDD_SPLIT, UCF101_SPLIT
 from framemix.project.stage import run_stage
-from stages.paths import FINETUNED, MIXED, MODELS, REPORTS, RLDD_SPLIT, UCF101_SPLIT
 
 
 def main() -> None:

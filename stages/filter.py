@@ -11,9 +11,9 @@ from framemix.datasets.origin import origin_of
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import UCF101_ORIGIN, VIDEOS
 from framemix.project.stage import require_data, run_stage
 from framemix.tables import write_json, write_table
-from stages.paths import UCF101_ORIGIN, VIDEOS
 
 
 def main() -> None:

@@ -3,8 +3,7 @@
 from framemix.datasets.origin import read_origin
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
-from framemix.project.stage import run_stage
-from stages.paths import (
+from framemix.project.paths import (
     FINETUNED,
     MIXED,
     MODELS,
@@ -13,6 +12,7 @@ from stages.paths import (
     UCF101_ORIGIN,
     UCF101_SPLIT,
 )
+from framemix.project.stage import run_stage
 
 
 def main() -> None:

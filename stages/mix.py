@@ -4,11 +4,11 @@ from framemix.datasets.clips import STATES, Clip, DriverClip, class_labels
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 from framemix.project.stage import arguments, run_stage
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.tables import read_table
-from stages.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 
 
 def main() -> None:

@@ -4,10 +4,10 @@ from framemix.datasets.clips import Clip
 from framemix.datasets.origin import read_origin
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import MIXED, MODELS, UCF101_ORIGIN, UCF101_SPLIT
 from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
-from stages.paths import MIXED, MODELS, UCF101_ORIGIN, UCF101_SPLIT
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from framemix.datasets.splits import split_drivers, without_drowsy_val
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
 from framemix.project.stage import require_data, run_stage
 from framemix.tables import write_json, write_table
-from stages.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 from framemix.datasets.sample import render_sample
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import SAMPLE
 from framemix.project.stage import run_stage
-from stages.paths import SAMPLE
 
 
 def main() -> None:

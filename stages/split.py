@@ -4,9 +4,9 @@ from framemix.datasets.clips import Clip
 from framemix.datasets.splits import split_videos
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
 from framemix.project.stage import require_data, run_stage
 from framemix.tables import read_table, write_json, write_table
-from stages.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from framemix.cli import app
 from framemix.datasets.clips import STATES, Clip
 from framemix.jobs.isolation import Limits
-from framemix.project import commands as checkout
 from framemix.project.doctor import (
     Finding,
     Places,
@@ -24,7 +23,6 @@ from framemix.project.doctor import (
 )
 from framemix.project.params import parse_params
 from framemix.tables import write_table
-from stages import paths
 from tests.bad_videos import encode
 from tests.tiny_store import mix_settings
 
@@ -420,10 +418,3 @@ def test_the_exit_code_says_whether_all_is_well(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "BAD data.rldd" in done.stdout
-
-
-def test_the_command_looks_where_the_stages_write():
-    assert (checkout.SAMPLE, checkout.VIDEOS) == (paths.SAMPLE, paths.VIDEOS)
-    assert (checkout.CLIPS, checkout.REPORTS) == (paths.RLDD_TABLE, paths.REPORTS)
-    for store in (*paths.MIXED.values(), paths.STUDY_MIXED):
-        assert store.is_relative_to(checkout.STORE)

@@ -5,11 +5,11 @@ from framemix.frame_mixup.cells import mix_settings
 from framemix.frame_mixup.classes import partners, require_pairs, with_reversals
 from framemix.jobs.scratch import scratch_root
 from framemix.project.params import load_params
+from framemix.project.paths import STUDY_MIXED, STUDY_VIDEOS
 from framemix.project.stage import arguments, run_stage
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.tables import read_table
-from stages.paths import STUDY_MIXED, STUDY_VIDEOS
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ from framemix.frame_mixup.cells import Videos, training_runs
 from framemix.frame_mixup.report import CellAnswers, write_study
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import REPORTS, STUDY_MODELS
 from framemix.project.stage import run_stage
 from framemix.tables import read_table
-from stages.paths import REPORTS, STUDY_MODELS
 
 
 def main() -> None:

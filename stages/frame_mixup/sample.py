@@ -2,8 +2,8 @@
 
 from framemix.datasets.sample.arrow import render_arrow
 from framemix.project.params import load_params
+from framemix.project.paths import STUDY_SAMPLE
 from framemix.project.stage import run_stage
-from stages.paths import STUDY_SAMPLE
 
 
 def main() -> None:

@@ -5,10 +5,10 @@ from framemix.datasets.origin import read_origin
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.classes import partners
 from framemix.project.params import load_params
+from framemix.project.paths import STUDY_MIXED, STUDY_MODELS, STUDY_ORIGINS, STUDY_VIDEOS
 from framemix.project.stage import arguments, run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table, write_table
-from stages.paths import STUDY_MIXED, STUDY_MODELS, STUDY_ORIGINS, STUDY_VIDEOS
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from framemix.datasets.splits import require_sides, split_the_rest
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import STUDY_ORIGINS, STUDY_VIDEOS
 from framemix.project.stage import require_data, run_stage
 from framemix.tables import write_json, write_table
-from stages.paths import STUDY_ORIGINS, STUDY_VIDEOS
 
 
 def main() -> None:

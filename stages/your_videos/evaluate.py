@@ -3,10 +3,10 @@
 from framemix.datasets.clips import Clip
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import YOUR_METRICS, YOUR_MIXED, YOUR_MODEL, YOUR_REPORTS, YOUR_SPLIT
 from framemix.project.stage import run_stage
 from framemix.store import MixedStore
 from framemix.tables import read_table
-from stages.paths import YOUR_METRICS, YOUR_MIXED, YOUR_MODEL, YOUR_REPORTS, YOUR_SPLIT
 
 
 def main() -> None:

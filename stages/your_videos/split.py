@@ -3,10 +3,10 @@
 from framemix.datasets.clips import Clip
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import YOUR_SPLIT, YOUR_TABLE
 from framemix.project.stage import run_stage
 from framemix.tables import read_table, write_table
 from framemix.your_videos.split import split_clips
-from stages.paths import YOUR_SPLIT, YOUR_TABLE
 
 
 def main() -> None:

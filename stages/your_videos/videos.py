@@ -10,9 +10,9 @@ from framemix.datasets.summary import summary
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import YOUR_ORIGIN, YOUR_TABLE
 from framemix.project.stage import require_data, run_stage
 from framemix.tables import write_json, write_table
-from stages.paths import YOUR_ORIGIN, YOUR_TABLE
 
 
 def main() -> None:

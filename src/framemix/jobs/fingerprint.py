@@ -32,6 +32,8 @@ EXEMPT = frozenset(
         "errors",
         # Refuse values or hand them on as they stand in params.yaml, which a test compares.
         "project/params",
+        # Names of files, which DVC knows.
+        "project/paths",
         "validation",
     )
 )

@@ -15,17 +15,17 @@ from framemix.jobs.atomic import write_text
 from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
+from framemix.project.paths import (
+    DVC_CACHE,
+    PROFILES,
+    REPORTS,
+    RLDD_TABLE,
+    SAMPLE,
+    STORES,
+    VIDEOS,
+)
 from framemix.project.profiles import apply_profile
 from framemix.text.names import printable
-
-PROFILES, REPORTS = Path("profiles"), Path("reports")
-# Where the stages write: stages/paths.py, which a library cannot import. A test compares them.
-SAMPLE, VIDEOS, CLIPS = (
-    Path("data/sample"),
-    Path("data/ucf101/videos.csv"),
-    Path("data/rldd/clips.csv"),
-)
-STORE, DVC_CACHE = Path("data/mixed"), Path(".dvc/cache")
 
 
 def profile(
@@ -126,8 +126,8 @@ def doctor(
     places = Places(
         sample=SAMPLE,
         videos=VIDEOS,
-        clips=CLIPS,
-        store=STORE,
+        clips=RLDD_TABLE,
+        store=STORES,
         cache=DVC_CACHE,
         scratch=scratch,
     )

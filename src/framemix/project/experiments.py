@@ -37,6 +37,7 @@ from framemix.finetuning.settings import Task
 from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
+from framemix.project.paths import DRIVERS, ESTIMATES, METRICS_FILE, SAMPLE
 from framemix.tables import RowType, parse_table
 
 # Paper A, table 2: val and drowsy accuracy in %; parameters that a 100-class head leaves to train.
@@ -56,9 +57,6 @@ POOLED = (
     "Where one model scores higher than another whatever the clip, that moves them, mostly down. "
     "Accuracies rank nothing."
 )
-SAMPLE = "data/sample/"  # which DVC tracks
-METRICS_FILE = "reports/metrics.json"
-FIGURES_FILE, DRIVERS_FILE = "reports/estimates.csv", "reports/drivers.csv"
 # DVC's name for an experiment: the commit that it started from, then its own name.
 REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/.+")
 # The code among the deps in dvc.yaml.
@@ -179,7 +177,7 @@ def folds_table(experiments: Experiments) -> str:
     """
     found = {fold: e for fold, e in experiments.by("split", "rldd").items() if fold in FOLDS}
     drivers = {
-        fold: _read(e, DRIVERS_FILE, DriverPrediction)
+        fold: _read(e, DRIVERS, DriverPrediction)
         for fold, e in sorted(found.items())
         if e.has_figures
     }
@@ -223,7 +221,7 @@ def _figures_of(experiment: Experiment | None) -> list[str]:
     if experiment is None or not experiment.has_figures:
         state = experiment.state if experiment else "not run"
         return [state, *[NONE] * 10]
-    figures = by_metric(_read(experiment, FIGURES_FILE, Figure), "finetuned")
+    figures = by_metric(_read(experiment, ESTIMATES, Figure), "finetuned")
     top1 = figures["top1"]
     drowsy, auroc = figures.get("drowsy_accuracy"), figures.get("drowsy_vs_alert_auroc")
     return [
@@ -280,14 +278,16 @@ def _left_behind(data: Mapping[str, str]) -> str:
     relative = [
         f"data.{key} = {path}"
         for key, path in data.items()
-        if key != "ucf101_lists" and not Path(path).is_absolute() and not path.startswith(SAMPLE)
+        if key != "ucf101_lists"
+        and not Path(path).is_absolute()
+        and not Path(path).is_relative_to(SAMPLE)
     ]
     return f" Not absolute yet: {', '.join(relative)}." if relative else ""
 
 
-def _read(experiment: Experiment, file: str, row_type: type[RowType]) -> list[RowType]:
+def _read(experiment: Experiment, file: Path, row_type: type[RowType]) -> list[RowType]:
     """Return a table of the pipeline as the experiment left it."""
-    text = dvc.api.read(file, rev=experiment.revision)
+    text = dvc.api.read(str(file), rev=experiment.revision)
     return parse_table(StringIO(text), file, row_type)
 
 
@@ -300,7 +300,7 @@ def _experiment(entry: Mapping[str, Any]) -> Experiment:
         name=latest["name"] or latest["rev"][:7],
         revision=latest["rev"],
         params=_params(data),
-        has_figures=bool(files.get(METRICS_FILE, {}).get("data")),
+        has_figures=bool(files.get(str(METRICS_FILE), {}).get("data")),
         state="no figures" if state == "success" else state,
         same_code=_same_code(latest["rev"]),
     )

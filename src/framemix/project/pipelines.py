@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 
 from framemix.errors import ParamsError
-
-PIPELINES = Path("pipelines")
+from framemix.project.paths import PIPELINES
 
 
 def activate(name: str) -> Path:

@@ -1,8 +1,10 @@
-"""Where the stages read and write: the only place that knows the project's folders."""
+"""Where stages read and write, and commands look: nothing else knows the project's folders."""
 
 from pathlib import Path
 
 SAMPLE = Path("data/sample")
+STORES = Path("data/mixed")
+DVC_CACHE, PROFILES, PIPELINES = Path(".dvc/cache"), Path("profiles"), Path("pipelines")
 VIDEOS = Path("data/ucf101/videos.csv")
 UCF101_ORIGIN = Path("data/ucf101/dataset.json")
 UCF101_SPLIT = Path("data/ucf101/split.csv")
@@ -15,6 +17,9 @@ MIXED = {"ucf101": Path("data/mixed/ucf101"), "rldd": Path("data/mixed/rldd")}
 MODELS = {"vivit": Path("models/vivit"), "nonlocal": Path("models/nonlocal")}
 FINETUNED = Path("models/finetuned")
 REPORTS = Path("reports")
+METRICS_FILE, ESTIMATES, DRIVERS = (
+    REPORTS / name for name in ("metrics.json", "estimates.csv", "drivers.csv")
+)
 STUDY_SAMPLE = Path("data/sample/arrow")
 STUDY_VIDEOS = {name: Path(f"data/frame_mixup/{name}.csv") for name in ("short", "long")}
 STUDY_ORIGINS = {name: Path(f"data/frame_mixup/{name}.json") for name in ("short", "long")}
