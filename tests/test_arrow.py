@@ -104,7 +104,7 @@ def test_a_class_is_its_partner_played_backward(pair: tuple[str, str]) -> None:
     """What moves: the next frame's centre, size or gap goes the other way."""
 
     def travel(video: np.ndarray) -> float:
-        """The median step: where the motion begins anew is one of many."""
+        """The median step: where the motion begins again is one of many."""
         bright = video.mean(3) > 120  # (T, H, W)
         y, x = np.mgrid[0:SIDE, 0:SIDE]
         measure = {

@@ -89,7 +89,7 @@ def test_missing_extra_and_unreadable_files_are_named_with_what_to_do(ucf101, li
     (ucf101 / VIDEOS[1]).rename(ucf101 / "HandstandPushups/copy of it.avi")
     lines = bad_lines(list(examine_ucf101(ucf101, lists, None)))
     says = "is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"
-    assert lines[1] == f"{ucf101 / VIDEOS[0]}: {says}; get it anew"
+    assert lines[1] == f"{ucf101 / VIDEOS[0]}: {says}; get it again"
     assert f"missing 1: {VIDEOS[1].lower()}; get them at https://" in lines[2]
     assert "not UCF101's: 1: HandstandPushups/copy of it.avi; move them away" in lines[3]
 
@@ -132,8 +132,8 @@ def test_files_that_crash_or_hang_the_decoder_are_findings_like_others(tmp_path,
     assert done.exit_code == 1
     for line in (
         "UTA-RLDD: 3 of 180 videos; 1 decoded to their end",
-        "10.avi: the decoder crashed (SIGABRT); get it anew",
-        "5.avi: decoding took more than 1 s (10 times runtime.decode_timeout); get it anew",
+        "10.avi: the decoder crashed (SIGABRT); get it again",
+        "5.avi: decoding took more than 1 s (10 times runtime.decode_timeout); get it again",
     ):
         assert f"{line}\n" in done.stdout
 
@@ -159,7 +159,7 @@ def test_a_file_that_no_table_can_name_is_told_with_its_reason(ucf101, tmp_path)
     findings = examine_ucf101(ucf101, tmp_path / "none", None, lists_needed=False)
     assert bad_lines(list(findings))[1:] == [
         f"{ucf101}/Archery/v_new\\nline_g01_c01.avi: its name has control characters or is not "
-        "UTF-8; get it anew"
+        "UTF-8; get it again"
     ]
 
 

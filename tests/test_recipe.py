@@ -275,7 +275,7 @@ def test_a_better_epoch_starts_the_count_of_patience_anew(
     with (tmp_path / "out/history.csv").open(newline="") as file:
         top1 = [float(row["val_top1"]) for row in csv.DictReader(file)]
     best = top1.index(max(top1))
-    assert best > 1  # else nothing was counted anew
+    assert best > 1  # else nothing was counted again
     assert len(top1) == best + 1 + 2
 
 

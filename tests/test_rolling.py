@@ -1,4 +1,4 @@
-"""A window that slides is mixed exactly as if each window were mixed anew."""
+"""A window that slides is mixed exactly as if each window were mixed again."""
 
 from typing import Any, get_args
 

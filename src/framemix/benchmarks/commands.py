@@ -25,7 +25,7 @@ def measure_data(
         typer.Argument(help="Videos to mix; without any, some that are rendered."),
     ] = None,
 ) -> None:
-    """Compare mixing with decoding, a store with a plain file and with decoding anew, and so on."""
+    """Compare mixing with decoding, a store with a plain file, and so on."""
     from framemix.benchmarks.data import bench_data
     from framemix.benchmarks.timing import table
 

@@ -264,7 +264,7 @@ def _over_seeds(values: NDArray[np.float64]) -> str:
 def _interval(hits: NDArray[np.bool_], groups: Sequence[str]) -> str:
     """Return the interval of the mean over the seeds of `hits` (K, N).
 
-    Of each clip the mean over the seeds counts: judged three times, it is still one clip.
+    The mean over the seeds counts for each clip: judged three times, it is still one clip.
     """
     found = estimate(share_measure("top-1", hits.mean(0)), groups)
     assert found is not None

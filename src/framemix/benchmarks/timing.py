@@ -94,7 +94,7 @@ def _cell(speed: float, target: float | None) -> str:
 
 
 def _speed(comparison: Comparison, costs: Mapping[str, Sequence[Cost]]) -> Speed:
-    # Of the two of one turn: a slow minute is in both.
+    # The two of one turn: a slow minute is in both.
     pairs = list(zip(costs[comparison.what], costs[comparison.against], strict=True))
     wall = median(other.wall / one.wall for one, other in pairs)
     return Speed(comparison, wall, median(other.cpu / one.cpu for one, other in pairs))

@@ -19,7 +19,7 @@ MACOS_NOTE = "macOS's note of another file, not a video"
 class Entry:
     """What is at a POSIX path below the root; `reason` says why it is no file, else it is empty.
 
-    Of a path that is not printable, the escapes stand here. DVC fails at what is not `hashable`, or
+    A path that is not printable stands here in escapes. DVC fails at what is not `hashable`, or
     waits for ever.
     """
 

@@ -25,7 +25,7 @@ from framemix.tables import read_table, write_table
 from framemix.validation import Settings
 from framemix.video.reading import ExaminedVideo, Reader, VideoInfo, examine, video_files
 
-# Of one class. One that changes has so many decoded again; UCF101's largest class has 167.
+# Videos of one class. One that changes has so many decoded again; UCF101's largest class has 167.
 VIDEOS_A_UNIT = 200
 # Lists have whole seconds: a stretch may end so much behind the video. Seconds.
 ROUNDED = 1.0

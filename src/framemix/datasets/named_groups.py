@@ -59,8 +59,8 @@ def with_groups(found: Sequence[Found], pattern: str, key: str) -> list[Found]:
 def looks_like_parts(found: Sequence[Found]) -> tuple[str, str] | None:
     """Return two videos whose names look like parts or copies of one recording, or None.
 
-    Of a class and folder, whose group is unknown, with names that differ in a number, part or copy
-    at their end. Numbers of cameras (IMG_0011) tell recordings apart, and so do numbers right
+    They are of one class and folder, without a group, and their names differ in a number, part or
+    copy at the end. Numbers of cameras (IMG_0011) tell recordings apart, and so do numbers right
     behind letters (fi001).
     """
     folders: dict[tuple[str, str], dict[str, str]] = {}

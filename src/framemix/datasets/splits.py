@@ -177,7 +177,7 @@ def group_split(
 ) -> list[Subset]:
     """Split clips so that no group is on both sides.
 
-    `scope` class: a group is one of its class (UCF101 counts anew in each class), and every
+    `scope` class: a group is one of its class (UCF101 counts again in each class), and every
     class of two groups or more has val clips. `scope` dataset: the same name is the same
     person in all classes.
     """

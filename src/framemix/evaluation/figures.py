@@ -106,7 +106,7 @@ def reliability_plot(bins: Sequence[Bin], path: Path) -> None:
 
 @styled
 def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -> None:
-    """Show clips (S, H, W, 3) as the network sees them, a row a clip (paper B, figure 1)."""
+    """Show clips (S, H, W, 3) as the network sees them, one row per clip (paper B, figure 1)."""
     segments = len(next(iter(clips.values())))
     shown = np.linspace(0, segments - 1, min(MOST_SEGMENTS, segments)).round().astype(int)
     figure = Figure(figsize=(1.5 * len(shown), 1.35 * len(clips) + 0.4), layout="constrained")

@@ -115,7 +115,7 @@ def table1_rows(pretrained: Mapping[str, Evaluation]) -> dict[str, TrainedRow]:
 
 
 def _write_confusion(name: str, evaluation: Evaluation, target: Path) -> None:
-    """Write the matrix as a picture, and a row a clip for `dvc plots`."""
+    """Write the matrix as a picture, and one row per clip for `dvc plots`."""
     classes, top1 = evaluation.model.classes, evaluation.top1
     title = f"{NAMES[name]}: top-1 {percent(top1.value)} % of {top1.clips} val clips"
     confusion_matrix(evaluation.confusion, classes, title, target / f"confusion_{name}.png")

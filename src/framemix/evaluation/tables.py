@@ -19,7 +19,7 @@ PAPER_TABLE_1 = {
     "vivit": ("77.81", "30", "21-23", "125,689,699"),
     "nonlocal": ("71.48", "150", "12-13", "25,812,643"),
 }
-# Of the val clips of its random split, those that have a sibling of the same group in train.
+# The val clips of its random split that have a sibling of the same group in train.
 PAPER_LEAK = "95"
 NAMES = {"vivit": "ViViT", "nonlocal": "Non-local", "finetuned": "Fine-tuned ViViT"}
 METRICS = {
@@ -50,7 +50,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """Return the table in Markdown, a line a row, which shows the cells as they are."""
+        """Return the table in Markdown, one line per row, which shows the cells as they are."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         return "\n".join(f"| {' | '.join(map(literal, cells))} |" for cells in lines)
 
@@ -108,7 +108,7 @@ class TrainedRow:
 
 
 def class_rows(model: str, counts: NDArray[np.int64], classes: Sequence[str]) -> list[ClassRow]:
-    """Return a row a class of a confusion matrix (K, K), true classes down."""
+    """Return one row per class of a confusion matrix (K, K), true classes down."""
     return [_class_row(model, counts, classes, label) for label in range(len(classes))]
 
 

@@ -24,7 +24,7 @@ def attention_weights(layer: Attention, x: Tensor) -> Tensor:
 def factorised_weights(layer: FactorisedAttention, x: Tensor) -> tuple[Tensor, Tensor]:
     """The weights with which `layer` attends in a clip's x (1, T', N, D).
 
-    Of half the heads within frame patches (T', heads/2, N, N), of half along time
+    Half the heads attend within frame patches (T', heads/2, N, N), half along time
     (N, heads/2, T', T').
     """
     q, k, _ = rearrange(
@@ -38,7 +38,7 @@ def factorised_weights(layer: FactorisedAttention, x: Tensor) -> tuple[Tensor, T
 def rollout(attentions: Sequence[Tensor]) -> Tensor:
     """How much each output token draws on each input token (B, L, L), rows sum to 1.
 
-    Of the layers' attentions (B, heads, L, L), first layer first: the mean of the heads, beside
+    From the layers' attentions (B, heads, L, L), first layer first: the mean of the heads, beside
     a shortcut of equal weight, multiplied from layer to layer (section 4).
     """
     flows = [reduce(attention, "b h q k -> b q k", "mean") for attention in attentions]
@@ -52,7 +52,7 @@ def rollout(attentions: Sequence[Tensor]) -> Tensor:
 def vivit_relevance(network: ViViT, video: Tensor) -> Tensor:
     """How much the answer for a normalised clip (1, C, T, H, W) draws on each token (T', h, w).
 
-    Sums to 1. Of the factorised encoder it is what the temporal cls token draws on a frame patch,
+    Sums to 1. For the factorised encoder it is what the temporal cls token draws on a frame patch,
     times what that patch's spatial cls token draws on each of its tokens. Where there is no cls
     token, the answer is of the mean of all tokens, and so is this.
     """

@@ -128,7 +128,7 @@ def parts_of(
 
 
 def redrawn(data: FinetuneData) -> FinetuneData:
-    """Split UCF101 4:1 at random anew, so that most val clips were pretrained on.
+    """Split UCF101 4:1 at random again, so that most val clips were pretrained on.
 
     That would explain paper A's jump from 77.8 % (table 1) to 95 % (table 2): four fifths of the
     val clips were learnt, and 0.8 x 100 % + 0.2 x 77.8 % are 95.6 %.
@@ -151,8 +151,8 @@ def starting_network(
     """Return a ViViT for `classes` classes that starts from the weights of `source`.
 
     `extend` keeps the head's norm and the rows of the classes that it knows; `reinit` draws the
-    temporal layers anew (paper A's wording allows both). Raises ModelError where `source` is no
-    ViViT, or has no temporal layers to draw anew.
+    temporal layers again (paper A's wording allows both). Raises ModelError where `source` is no
+    ViViT, or has no temporal layers to draw again.
     """
     network = build_model(source.config.model_copy(update={"num_classes": classes}))
     if not isinstance(network, ViViT):

@@ -1,4 +1,4 @@
-"""The answers that a network gave, a row a video."""
+"""The answers that a network gave, one row per video."""
 
 from typing import Annotated
 

@@ -21,7 +21,7 @@ def partners(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 def require_pairs(pairs: Sequence[tuple[str, str]], classes: Collection[str], key: str) -> None:
     """Raise DatasetError where the videos of `key` have one class of a pair and not the other.
 
-    Such a pair is a typo. Of which they have neither is another dataset's.
+    Such a pair is a typo. One of which they have neither class is another dataset's.
     """
     for pair in pairs:
         missing = [name for name in pair if name not in classes]

@@ -90,7 +90,7 @@ class CellAnswers:
 
     @property
     def divisible(self) -> NDArray[np.bool_]:
-        """Of which videos all segments are equally long, (N,)."""
+        """Which videos have segments of equal length, (N,)."""
         divisible: NDArray[np.bool_] = self.lengths % self.segments == 0
         return divisible
 
@@ -164,7 +164,7 @@ def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
 
 
 def panels(cells: Sequence[CellAnswers]) -> list[Panel]:
-    """Return the plot's panels: short and long videos, a line a method over frames mixed."""
+    """Return the plot's panels: short and long videos, one line per method over frames mixed."""
     found = []
     for videos in ("short", "long"):
         chosen = [cell for cell in cells if cell.videos == videos and cell.directed.any()]

@@ -24,7 +24,7 @@ from framemix.video.fitting import Fit
 from framemix.video.live import opened_live
 from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine, stream_frames
 
-# Of a file that nobody knows: enough for hours of video.
+# For a file that nobody knows: enough for hours of video.
 USUAL_LIMITS = Limits(seconds=600, memory_mb=4096, names=(None, None))
 # Clips that come from the subprocess, and go to the network, at a time.
 BATCH = 16

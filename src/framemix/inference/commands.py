@@ -75,9 +75,9 @@ def predict(
     timeout: Timeout = 600.0,
     device: Device = "auto",
 ) -> None:
-    """Tell what videos show: classes and probabilities, of whole videos or as a timeline.
+    """Predict what videos show: classes and probabilities, of whole videos or as a timeline.
 
-    A video that cannot be used is reported in one line and the rest goes on; the exit code is
+    A video that cannot be used is reported in one line and the rest is processed; the exit code is
     then 1.
     """
     from framemix.inference.clips import USUAL_LIMITS
@@ -187,8 +187,8 @@ def explain(
     """Show where a model looks: attention rollout of ViViT, Grad-CAM and links of the ResNets.
 
     OUTPUT.png has the segments as the network sees them and what of them its answer draws on,
-    OUTPUT.mp4 the video with it over them. Of several windows it is the one where the class is
-    likeliest.
+    OUTPUT.mp4 the video with it over them. If there are several windows, it is the one where the
+    class is likeliest.
     """
     from framemix.explain.explanation import explain_clip
     from framemix.explain.pictures import draw_explanation
@@ -283,7 +283,7 @@ def _picture(
 def _tell_live(
     windows: Iterable["Seen"], classes: list[str], watched: str | None, bell: "Alarm"
 ) -> None:
-    """Print a line a window, with the alarm for the watched class, and the sum when it ends."""
+    """Print one line per window, with the alarm for the watched class, and the sum when it ends."""
     from framemix.inference.output import live_line, live_summary
 
     latencies, skipped = [], 0

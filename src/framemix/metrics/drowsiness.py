@@ -67,7 +67,7 @@ def drowsiness_estimates(drivers: Sequence[DriverPrediction]) -> list[Estimate]:
 def _without_bias(figure: Estimate) -> Estimate:
     """Return the figure, without its interval where it is the calibration error.
 
-    Of few clips that is too large, and that of resamples larger still.
+    With few clips that error is too large, and in resamples larger still.
     """
     if figure.metric != "calibration_error":
         return figure
@@ -75,7 +75,7 @@ def _without_bias(figure: Estimate) -> Estimate:
 
 
 def by_subject(drivers: Sequence[DriverPrediction]) -> list[SubjectRow]:
-    """Return a row a subject who has drowsy or alert clips."""
+    """Return one row per subject who has drowsy or alert clips."""
     told, subjects = _told(drivers)
     names = np.array(subjects)
     return [_subject_row(name, told, names == name) for name in sorted(set(subjects))]

@@ -2,7 +2,7 @@
 
 Clips of one actor, or of one driver, are alike: to resample them one by one would promise more
 than they tell. So the bootstrap draws whole clusters (groups of UCF101, subjects of UTA-RLDD).
-Of few clusters it promises too much itself: an interval is never narrower than if all clips were
+With few clusters the bootstrap promises too much itself: an interval is never narrower than if all clips were
 independent, and the estimate says how many clusters there were.
 """
 

@@ -1,7 +1,7 @@
 """Means over seeds and clips, with intervals for clips and seeds that were not drawn.
 
 Answers to one clip (forward and backward, by networks of several seeds) are alike, and so are all
-answers of one network. So clips are drawn anew, each as a whole, and to each resample comes what
+answers of one network. So clips are drawn again, each as a whole, and to each resample comes what
 the seeds' mean may be off: Student's t, since few seeds say little of how seeds differ. What of the
 seeds' differences is due to the clips counts in both, which errs on the wide side. A cell that has
 one seed tells nothing of seeds, and its interval is one over clips.

@@ -23,7 +23,7 @@ Statistic = Callable[[Floats], Floats]
 class Measure:
     """A figure of merit of `clips` clips.
 
-    Of a share, and of a mean of shares, `trials` is how many independent clips tell it as exactly.
+    For a share, or a mean of shares, `trials` is how many independent clips tell it as exactly.
     """
 
     metric: str
@@ -46,7 +46,7 @@ class Measure:
 def share_measure(metric: str, hits: Bools | Floats) -> Measure:
     """Return the share of `hits` (N,).
 
-    Of a clip that several networks judged, the share that was right: it is still one clip.
+    A clip that several networks judged has the share of them that was right: it is still one clip.
     """
     return Measure(metric, share(hits), len(hits), len(hits))
 
@@ -54,7 +54,7 @@ def share_measure(metric: str, hits: Bools | Floats) -> Measure:
 def class_mean_measure(metric: str, hits: Bools, labels: NDArray[np.int64]) -> Measure:
     """Return the mean over classes of their shares of `hits` (N,).
 
-    Of K classes with n_k clips, K^2 / (1 / n_1 + ... + 1 / n_K) clips tell a share as exactly,
+    With K classes of n_k clips, K^2 / (1 / n_1 + ... + 1 / n_K) clips tell a share as exactly,
     which is all of them where classes are equally large.
     """
     _, sizes = np.unique(labels, return_counts=True)

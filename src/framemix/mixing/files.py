@@ -27,8 +27,8 @@ def mix_video(
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
     These are the first variant, of `settings.window` itself. `reader` reads its RGB, as `examine`
-    decides. With `backward`, its frames are taken in reverse, and are all in memory. Of a
-    `stretch`, a video's frames are just those. Raises VideoError when the video is too short; when
+    decides. With `backward`, its frames are taken in reverse, and are all in memory. With a
+    `stretch`, only its frames count. Raises VideoError when the video is too short; when
     it is too long, only where the window is all of it, because finding out takes decoding it to
     its end.
     """

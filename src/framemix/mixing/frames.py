@@ -167,7 +167,7 @@ def mix_windows(
     The windows of a few frames sit in the middle of their segment and are mirrored in the
     second half, so a reversed video gives reversed windows wherever S is even and divides F.
     (Where S is odd, the middle segment has no counterpart: its window may be half a frame off.)
-    Of its window, last takes the latest frame: that has no mirror image.
+    `last` takes the latest frame of its window, which has no mirror image.
     """
     if segments > total:
         raise MixingError(

@@ -17,7 +17,7 @@ class RollingMix:
 
     Exact: every window equals `mix_frames` of its frames, bit for bit, however long the stream.
     A window of average or linear weights costs its `step` new frames and S differences of sums;
-    with weights of other kinds it is mixed anew, of frames that are kept. Raises MixingError when
+    with weights of other kinds it is mixed again, of frames that are kept. Raises MixingError when
     there are more segments than frames.
     """
 
@@ -111,7 +111,7 @@ class RunningSums:
 
 
 class KeptFrames:
-    """Weights of any kind: the window's F frames are kept and mixed anew each time."""
+    """Weights of any kind: the window's F frames are kept and mixed again each time."""
 
     def __init__(self, ranges: Sequence[range], frames: int, method: Method) -> None:
         self.ranges, self.method = ranges, method

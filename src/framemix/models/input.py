@@ -10,7 +10,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 Colour = tuple[float, float, float]
-# Of ImageNet's RGB in [0, 1]: what torchvision's weights were trained with.
+# ImageNet's, for RGB in [0, 1]: what torchvision's weights were trained with.
 IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
 IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 

@@ -77,7 +77,7 @@ class Metadata(BaseModel):
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[Deviation, Deviation, Deviation]
     trained_on: TrainedOn | None = None
-    # Of all else in the file; None: written before there were checksums.
+    # That of all else in the file; None: written before there were checksums.
     checksum: str | None = None
 
 

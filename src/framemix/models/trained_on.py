@@ -1,4 +1,4 @@
-"""What a model was trained on. It stands in the model's file, so that each model tells its own."""
+"""What a model was trained on. It stands in the model's file, so that each model states its own."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -55,7 +55,7 @@ class TubeletEmbedding(nn.Module):
         self.pixel_norm = nn.LayerNorm(pixels)
         self.projection = nn.Linear(pixels, dim)
         self.token_norm = nn.LayerNorm(dim)
-        # Of unit variance, as the normalised patches are: ViT's 0.02 drowns in them, and training
+        # Unit variance, as the normalised patches have: ViT's 0.02 drowns in them, and training
         # from scratch then stays at chance for many epochs.
         self.positions = nn.Parameter(torch.randn(1, frames // frame_patch_size, patches, dim))
         self.kernel_works: dict[tuple[torch.device, torch.dtype], bool] = {}
@@ -137,7 +137,7 @@ class TubeletEmbedding(nn.Module):
         )  # (B, T', N, patch * patch * frame patch * C)
 
     def _by_row(self, values: Tensor) -> Tensor:
-        """Of values (..., K) of a tubelet, a view in the order that the kernel writes them in."""
+        """Return a view of a tubelet's values (..., K) in the order that the kernel writes them in."""
         return rearrange(
             values,
             "... (p1 p2 pf c) -> ... p1 pf p2 c",

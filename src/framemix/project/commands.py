@@ -115,7 +115,7 @@ def doctor(
         bool, typer.Option("--outputs", help="Compare every output with dvc.lock, byte by byte.")
     ] = False,
 ) -> None:
-    """Tell what datasets, splits, weights and the disk lack, and what to do about it.
+    """Report what datasets, splits, weights and the disk lack, and what to do about it.
 
     The exit code is 0 when all is well, else 1.
     """

@@ -1,4 +1,4 @@
-"""Tells what keeps the pipeline from running through, and what to do about it.
+"""Reports what keeps the pipeline from running through, and what to do about it.
 
 Whether datasets are whole, splits possible, weights there and the disk large enough. UCF101's
 official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects in three states.
@@ -136,7 +136,7 @@ def examine_ucf101(
 
 
 def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
-    """Tell which of UTA-RLDD's subjects lack which states below `root`, and read each file.
+    """Report which of UTA-RLDD's subjects lack which states below `root`, and read each file.
 
     `limits` are as for `examine_ucf101`.
     """
@@ -166,7 +166,7 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
 
 
 def examine_splits(params: Params, places: Places) -> Iterator[Finding]:
-    """Tell which splits cannot be made, or leave fine-tuning without what it needs.
+    """Report which splits cannot be made, or leave fine-tuning without what it needs.
 
     They are tried on the tables of the clips; where those are yet to be made, on what files are
     called, of which some may be rejected.
@@ -187,7 +187,7 @@ def examine_splits(params: Params, places: Places) -> Iterator[Finding]:
 
 
 def examine_weights(params: Params) -> Iterator[Finding]:
-    """Tell whether the files that networks start from are there; a URL is downloaded in time."""
+    """Report whether the files that networks start from are there; a URL is downloaded in time."""
     for section, model in (
         ("pretrain.nonlocal.model", params.pretrain.nonlocal_.model),
         ("frame_mixup.train.model", params.frame_mixup.train.model),
@@ -205,7 +205,7 @@ def count_videos(params: Params, places: Places) -> Count:
         kept = sum(row.kept for row in rows)
         return Count(kept, f"{what}: {kept} videos, those kept in {places.videos}")
     if root.is_relative_to(places.sample):
-        # Of one action all videos are too short.
+        # All videos of one action are too short.
         rendered = (len(ACTIONS) - 1) * params.sample.groups * params.sample.clips_per_group
         return Count(rendered, f"{what}: about {rendered} videos, as the section sample says")
     found = sum(not video.reason for video in _videos(_entries(root))) or UCF101_VIDEOS
@@ -356,7 +356,7 @@ def _files(
                 require_video_file(root / video.path)
         except VideoError as error:
             reason = reason_of(error, root / video.path)
-            bad.append(Finding(False, f"{root / video.path}: {reason}; get it anew"))
+            bad.append(Finding(False, f"{root / video.path}: {reason}; get it again"))
     checked = "decoded to their end" if limits else "begin as videos do (--decode reads them whole)"
     yield Finding(not bad, f"{what}; {len(videos) - len(bad)} {checked}")
     yield from bad

@@ -155,7 +155,7 @@ def table2(experiments: Experiments, task: Task) -> str:
         table.markdown(),
         "The paper's rows are of UCF101's 99 classes and drowsy drivers as one more, whatever is "
         "learnt here from whatever videos. "
-        "Its val accuracy is what a random split drawn anew before fine-tuning would give: with "
+        "Its val accuracy is what a random split drawn again before fine-tuning would give: with "
         "four fifths of the val clips learnt in pretraining, 0.8 x 100 % + 0.2 x 77.8 % are "
         "95.6 %. Drowsy accuracy counts no false alarm; the AUROC beside it weighs drowsy clips "
         f"against alert ones. {KEPT_EPOCH}",

@@ -25,7 +25,7 @@ from framemix.project.doctor import Finding
 class Output:
     """A file or folder that a stage wrote: its MD5, and where DVC's cache has it.
 
-    Of a folder the cache has a list of its files, whose MD5 it is.
+    For a folder, the MD5 is that of a list of its files in the cache.
     """
 
     stage: str
@@ -36,9 +36,9 @@ class Output:
 
 
 def examine_outputs(scratch: Path) -> Iterator[Finding]:
-    """Tell which outputs are damaged or missing, and for each the commands that mend it.
+    """Report which outputs are damaged or missing, and for each the commands that mend it.
 
-    Of stages that have yet to run there is nothing to tell. Unfinished work in `scratch` can be the
+    Stages that have yet to run are left out. Unfinished work in `scratch` can be the
     same file by another name. Raises ExperimentsError where DVC cannot read the pipelines.
     """
     outputs, cache = _locked()

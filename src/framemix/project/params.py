@@ -195,7 +195,7 @@ class Params(Settings):
                     )
 
     def _check_mode(self) -> None:
-        """The encoder has the parts that fine-tuning trains, or draws anew."""
+        """The encoder has the parts that fine-tuning trains, or draws again."""
         attention, mode = self.pretrain.vivit.model.attention, self.finetune.mode
         if attention != "factorised_encoder" and mode not in ("all", "fc"):
             raise ValueError(

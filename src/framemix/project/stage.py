@@ -91,7 +91,7 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     )
     # What other threads say of the workers that they find gone is of no use.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    # Workers have only unfinished units, which are made anew: nobody need wait for them.
+    # Workers have only unfinished units, which are made again: nobody need wait for them.
     for worker in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             # That which deletes their semaphores ends by itself when they are all gone.

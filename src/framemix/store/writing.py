@@ -60,5 +60,5 @@ def _attributes(settings: MixSettings) -> dict[str, Any]:
         attributes["window"] = json.dumps(attributes["window"])
     if settings.variants == 1:  # a store of one variant is the same bytes as before there were more
         del attributes["variants"]
-    # Of fixed length: other text lies in a heap, through whose damage HDF5 walks for minutes.
+    # Fixed length: other text lies in a heap, through whose damage HDF5 walks for minutes.
     return {k: np.bytes_(v) if isinstance(v, str) else v for k, v in attributes.items()}

@@ -105,7 +105,7 @@ def drawn_places(
     """Return an epoch's order of clips, which depends on these arguments alone.
 
     `uniform` takes every clip once; `balanced` draws as many with replacement, each class as
-    likely as any other. Of each clip, one of its variants is drawn: places are those of a
+    likely as any other. One variant of each clip is drawn: places are those of a
     `ClipDataset` of all variants.
     """
     generator = np.random.default_rng([seed, epoch])

@@ -1,6 +1,6 @@
 """What a training keeps as it runs, and when it stops, beside what Lightning does by itself.
 
-Kept are the best model and, for a run that is interrupted, the state to go on from.
+Kept are the best model and, for a run that is interrupted, the state to resume from.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ READ_BYTES = 2**20  # of a checkpoint, of which there shall be no second copy in
 
 
 class BestAndLast(Checkpoint):
-    """Keeps the best model, and after each epoch or a signal the state to go on from.
+    """Keeps the best model, and after each epoch or a signal the state to resume from.
 
     Not Lightning's ModelCheckpoint: that saves the state only after epochs that were the best
     so far, and forgets which was the best when the folder moves.
@@ -92,7 +92,7 @@ class AveragedWeights(WeightAveraging):
 
     def __init__(self, decay: float) -> None:
         def average(averages: Tensors, weights: Tensors, updates: Tensor) -> None:
-            # Of torch's form an average of equal weights is equal to them: frozen ones stay.
+            # In torch's form an average of equal weights is equal to them: frozen ones stay.
             update = get_ema_multi_avg_fn(ramped(decay, int(updates)))  # type: ignore[no-untyped-call]
             update(averages, weights, updates)
 
@@ -182,7 +182,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not _is_whole(Path(path)):
             raise TrainingError(
                 f"{path}: a damaged checkpoint (its checksum differs); "
-                f"delete it, and the training begins anew"
+                f"delete it, and the training begins again"
             )
         checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **kwargs)
         return checkpoint

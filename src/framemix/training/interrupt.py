@@ -1,4 +1,4 @@
-"""Ends a training where the next run can go on, rather than where a signal happens to come."""
+"""Ends a training where the next run can resume, rather than where a signal happens to come."""
 
 import signal
 from collections.abc import Iterator

@@ -32,7 +32,7 @@ class TrainingModule(pl.LightningModule):
     Floating-point clips are what frozen layers made of them, and `network` is what follows.
 
     Every random number of a step depends on seed, epoch, batch and process alone, and what an
-    epoch has summed up is in the checkpoint: a resumed run goes on bit for bit as the unbroken
+    epoch has summed up is in the checkpoint: a resumed run resumes bit for bit as the unbroken
     one. Between two steps, `interrupt` may end it. Raises TrainingError at the first loss that is
     not finite, before the epoch is saved.
     """
@@ -56,7 +56,7 @@ class TrainingModule(pl.LightningModule):
         self._sums = _no_sums()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The learning rate is set anew for each step."""
+        """The learning rate is set again for each step."""
         optimizer = build_optimizer(self.network, self.settings)
         scheduler = LambdaLR(optimizer, self._rate_factor)
         return {
@@ -177,7 +177,7 @@ class TrainingModule(pl.LightningModule):
         )
         if self.trainer.is_global_zero:  # of all processes together
             self._sums["train"] = progress["train_sums"]
-        # An interrupted validation starts anew: its sums are not in the checkpoint.
+        # An interrupted validation starts again: its sums are not in the checkpoint.
         loops = checkpoint["loops"]["fit_loop"]
         validation = loops["epoch_loop.val_loop.batch_progress"]["current"]
         validation.update(dict.fromkeys(validation, 0))

@@ -77,7 +77,7 @@ class Run:
     """A training run: a network with its first weights, and the clips it learns from.
 
     `origin` tells where the first weights come from: with the rest it names the run, so that an
-    interrupted one goes on only where everything is the same.
+    interrupted one resumes only where everything is the same.
     """
 
     network: nn.Module
@@ -91,13 +91,13 @@ class Run:
 
 
 def train(run: Run, machine: Machine) -> Path:
-    """Train, or go on training; return the folder with model, history and timing (OUTPUTS).
+    """Train, or resume a training; return the folder with model, history and timing (OUTPUTS).
 
     The model is the best by val top-1, the earlier of equals. SIGTERM and Ctrl-C save and end the
-    run with exit code 143 or 130; the next call goes on from there bit for bit (on the CPU).
+    run with exit code 143 or 130; the next call resumes from there bit for bit (on the CPU).
 
-    Of the processes that train together, the first alone writes; to the others the folder is of
-    no use. Raises DatasetError without clips to train or to validate on, ParamsError where
+    Where several processes train together, only the first writes; the others have no use for the
+    folder. Raises DatasetError without clips to train or to validate on, ParamsError where
     processes were not started as `machine` says, and TrainingError as `TrainingModule` does.
     """
     for name, examples in (("train", run.train), ("val", run.val)):

@@ -31,8 +31,8 @@ def train_seeds(
     named by that, so that another name for the same videos trains nothing.
 
     `judge` gives the figures of merit of a model. metrics.json has the first seed's, those over
-    all seeds, and what is the same for each: `given` and the counts of parameters. Of the
-    processes that train together only the first returns; the others end here.
+    all seeds, and what is the same for each: `given` and the counts of parameters. Where
+    several processes train together, only the first returns; the others end here.
     """
     if process_rank():
         end_with_parent()  # it would wait for the others for ever

@@ -3,8 +3,8 @@
 A folder of jpg files 00001.jpg, 00002.jpg ... is a video too. What pixels become is not decided
 here (fitting, planes), nor what a file is worth (reading).
 
-A stretch of a video is what is shown from a second on to before another. Of a long video it is
-decoded from a key frame on, where that is certain to give the same.
+A stretch of a video is what is shown from a second on to before another. In a long
+video, decoding begins at a key frame before it, where that is certain to give the same.
 """
 
 from bisect import bisect_left

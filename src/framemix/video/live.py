@@ -29,7 +29,7 @@ Pixels = NDArray[np.uint8]
 
 # A stream that is silent for so long has ended; seconds.
 PATIENCE = 10.0
-# Of cameras that do not tell.
+# For cameras that do not say.
 USUAL_RATE = 30.0
 # A longer jump of a camera's clock is a fault of it: no time passed; seconds.
 LONGEST_GAP = 5.0

@@ -81,7 +81,7 @@ def cut_clip(
 ) -> None:
     """Write `frames` frames of `source` from `start` seconds on as H.264 of the given size.
 
-    Of the source's streams, number `stream` is read. The picture is turned as its metadata says and
+    Stream number `stream` of the source is read. The picture is turned as its metadata says and
     squeezed to `width` x `height` (bilinear). Only the stretch from the key frame before `start` is
     decoded. The clip has fewer frames when the source ends early. What is damaged within the
     stretch is not told: ffmpeg repeats what was before. Raises VideoError when ffmpeg refuses,

@@ -25,7 +25,7 @@ from framemix.text.names import printable
 from framemix.video.reading import describe, examine
 
 FEWEST_SEGMENTS, USUAL_SEGMENTS = 4, 8
-# Of the videos, so many may be too short for the usual segments before fewer are suggested.
+# This share of the videos may be too short for the usual segments before fewer are suggested.
 SHORT_SHARE = 0.1
 FOLDS = 5
 NAMED = 3  # reasons that are listed; the others are counted

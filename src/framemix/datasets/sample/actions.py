@@ -155,7 +155,7 @@ class ActionVideo:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the clip's frames, uint8 (HEIGHT, WIDTH, 3): one array, drawn anew."""
+        """Yield the clip's frames, uint8 (HEIGHT, WIDTH, 3): one array, drawn again."""
         # Not the class's name: its place in the list, so that renaming leaves the videos as is.
         number = list(ACTIONS).index(self.action) + 1
         look = draw_look(np.random.default_rng([self.seed, 1, self.group]))

@@ -116,7 +116,7 @@ class ArrowClip:
                 write(frame)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames, uint8 (SIDE, SIDE, 3): one array, drawn anew."""
+        """Yield the frames, uint8 (SIDE, SIDE, 3): one array, drawn again."""
         names = f"{self.subset}/{self.class_name}".encode()
         rng = np.random.default_rng([self.settings.seed, self.number, *names])
         motion, direction = CLASSES[self.class_name]

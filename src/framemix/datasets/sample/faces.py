@@ -170,7 +170,7 @@ class FaceVideo:
                 write(np.rot90(frame, -turns))
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames as displayed, uint8 (height, width, 3): one array, drawn anew."""
+        """Yield the frames as displayed, uint8 (height, width, 3): one array, drawn again."""
         person = draw_person(np.random.default_rng([self.seed, 3, self.subject]))
         rng = np.random.default_rng([self.seed, 4, self.subject, self.state + 1])
         seconds = np.arange(round(self.seconds * FPS)) / FPS
