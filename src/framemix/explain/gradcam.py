@@ -12,8 +12,8 @@ from framemix.models.resnet import ResNet
 def grad_cam(network: ResNet, video: Tensor, label: int) -> Tensor:
     """How much each place of the last residual stage speaks for class `label`: (T', h, w), >= 0.
 
-    For a normalised clip (1, C, T, H, W): the maps weighted by the class's mean gradient, without what
-    speaks against it (equations 1 and 2), with time as a third axis of the places.
+    For a normalised clip (1, C, T, H, W): the maps weighted by the class's mean gradient, without
+    what speaks against it (equations 1 and 2), with time as a third axis of the places.
     """
     maps: list[Tensor] = []
 

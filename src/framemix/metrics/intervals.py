@@ -2,8 +2,8 @@
 
 Clips of one actor, or of one driver, are alike: to resample them one by one would promise more
 than they tell. So the bootstrap draws whole clusters (groups of UCF101, subjects of UTA-RLDD).
-With few clusters the bootstrap promises too much itself: an interval is never narrower than if all clips were
-independent, and the estimate says how many clusters there were.
+With few clusters the bootstrap promises too much itself: an interval is never narrower than if all
+clips were independent, and the estimate says how many clusters there were.
 """
 
 import math

@@ -137,7 +137,7 @@ class TubeletEmbedding(nn.Module):
         )  # (B, T', N, patch * patch * frame patch * C)
 
     def _by_row(self, values: Tensor) -> Tensor:
-        """Return a view of a tubelet's values (..., K) in the order that the kernel writes them in."""
+        """View a tubelet's values (..., K) in the order that the kernel writes them in."""
         return rearrange(
             values,
             "... (p1 p2 pf c) -> ... p1 pf p2 c",
