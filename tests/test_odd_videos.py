@@ -44,7 +44,7 @@ from framemix.project.doctor import examine_ucf101
 from framemix.store import MixedStore
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
-from framemix.video import live, reading
+from framemix.video import decoding, live, reading
 from framemix.video.live import opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import describe, examine, stream_frames, video_files
@@ -462,7 +462,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             frames[0] += 1
             yield frame
 
-    for module in (reading, live):
+    for module in (decoding, reading, live):
         monkeypatch.setattr(module, "decoded", partial(counting, decoded=module.decoded))
     return frames
 
