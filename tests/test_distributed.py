@@ -27,13 +27,13 @@ import torch
 from framemix.models import build_model
 from framemix.project.stage import run_stage
 from framemix.store import MixedStore
-from framemix.training.module import Classifier
+from framemix.training.module import TrainingModule
 from framemix.training.run import Run
 from framemix.training.seeds import train_seeds
 from tests import tiny_store as tiny
 
 job = json.loads(sys.argv[1])
-step = Classifier.training_step
+step = TrainingModule.training_step
 
 def stepping(self, batch, number):
     place = f"{self.global_rank} {self.current_epoch} {number}"
@@ -42,7 +42,7 @@ def stepping(self, batch, number):
         os.kill(os.getpid(), signal.SIGTERM)
     return step(self, batch, number)
 
-Classifier.training_step = stepping
+TrainingModule.training_step = stepping
 
 def start(seed):
     torch.manual_seed(seed)

@@ -146,6 +146,20 @@ def test_use_writes_settings_that_suit_and_keeps_comments(checkout: Path, used: 
     assert (project / "your_videos/dvc.yaml").is_file()
 
 
+def test_use_writes_a_path_in_the_checkout_as_relative(
+    checkout: Path, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(checkout / "project").copy(tmp_path / "project")
+    monkeypatch.chdir(project.folder)
+    (project.folder / "data/own").mkdir()
+    for name in ("cats", "walk"):
+        (project.folder / f"data/own/{name}").mkdir()
+        video = next((checkout / "videos" / name).glob("[Ic]*"))
+        (project.folder / f"data/own/{name}/{video.name}").hardlink_to(video)
+    assert CliRunner().invoke(app, ["use", "data/own"]).exit_code == 0
+    assert load_params().your_videos.data == Path("data/own")
+
+
 def test_use_with_check_has_gone_through_every_stage(used: str) -> None:
     assert "every stage ran through with 8 clips" in used
     assert used.rstrip().endswith("next: dvc repro your_videos/dvc.yaml")

@@ -74,12 +74,18 @@ class Survey:
         subsets = {one.found.subset for one in self.usable} - {""}
         by = "given" if {"train", "val"} <= subsets else "group" if groups else "random"
         return {
-            "data": str(self.root.resolve()),
-            "folder": str(self._folder()),
+            "data": _from_here(self.root.resolve()),
+            "folder": _from_here(self._folder()),
             "videos": {"min_frames": self.segments},
             "split": {"by": by, "folds": max(2, min(FOLDS, len(groups) or FOLDS)), "fold": 0},
             "mix": {"segments": self.segments, "window": "all", "variants": 1},
         }
+
+
+def _from_here(path: Path) -> str:
+    """Return a path in the checkout as relative, so that it holds in other clones too."""
+    here = Path.cwd().resolve()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
 
 
 def survey(
