@@ -36,6 +36,7 @@ def forget(project: Project, *stages: str) -> None:
     shutil.rmtree(project.folder / ".scratch")
 
 
+@pytest.mark.slow  # tests of scratch, of data stages and of trainings hold each part of it
 def test_nothing_but_times_differs_when_one_of_two_runs_is_killed_again_and_again(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

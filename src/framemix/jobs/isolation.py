@@ -203,8 +203,8 @@ def serve(fd: int, parent: int, memory_mb: int) -> None:
     die_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     channel = socket.socket(fileno=fd)
-    _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out
     with suppress(EOFError, ConnectionError):  # the other end may close at any point
+        _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out
         _send(channel, _limit_memory(memory_mb))
         while True:
             work, file = _receive(channel)

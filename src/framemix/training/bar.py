@@ -21,6 +21,7 @@ class TrainingBar(pl.Callback):
     def __init__(self) -> None:
         self._context = ExitStack()
         self._bar: Bar | None = None
+        self._step = ""
 
     def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Show the bar, at the step where an interrupted run resumes."""
@@ -44,14 +45,16 @@ class TrainingBar(pl.Callback):
         order = classifier.orders.train
         if self._bar is not None:
             step = batch_idx // order.accumulate + 1
-            label = f"{_epoch(classifier)}, step {step}/{order.steps}, loss {outputs['loss']:.3f}"
-            self._bar.update(trainer.global_step, label)
+            loss = f"loss {outputs['loss']:.3f}"
+            self._step = f"{_epoch(classifier)}, step {step}/{order.steps}, {loss}"
+            self._bar.update(trainer.global_step, self._step)
 
     def on_validation_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Show that the val clips are looked at."""
         assert isinstance(classifier, TrainingModule)
         if self._bar is not None:
-            self._bar.update(trainer.global_step, f"{_epoch(classifier)}, validating")
+            done = self._step or _epoch(classifier)  # an interrupted validation comes first
+            self._bar.update(trainer.global_step, f"{done}, validating")
 
     def on_train_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Take the bar away: the lines of the epochs stay."""
