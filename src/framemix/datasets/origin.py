@@ -24,7 +24,7 @@ class Origin(BaseModel):
 
 def origin_of(root: Path) -> Origin:
     """Return what is in a dataset's folder."""
-    # An output tells nothing of the machine that it was made on.
+    # An output does not depend on the machine that it was made on.
     name = root.name if root.is_absolute() else root.as_posix()
     return Origin(name=name, drawn=(root / DRAWN).is_file())
 

@@ -60,7 +60,7 @@ class Evaluation:
 
     @cached_property
     def estimates(self) -> list[Estimate]:
-        """Every figure that is defined and tells something, with its interval."""
+        """Every metric that is defined and informative, with its interval."""
         found = [
             estimate(measure, self.clusters)
             for measure in class_measures(self.probabilities, self.labels)

@@ -1,13 +1,11 @@
 """Fine-tuning of a pretrained ViViT on UTA-RLDD, in four modes (paper A, section IV)."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.groups import Scope
@@ -20,6 +18,7 @@ from framemix.metrics.accuracy import classification_metrics
 from framemix.metrics.drivers import drowsiness_metrics
 from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
+from framemix.models.saved import weights_digest
 from framemix.models.vivit import ViViT
 from framemix.tables import write_table
 from framemix.training.data import Example, labels_of
@@ -50,15 +49,11 @@ def finetune(
     on where `origins` do, of UCF101's videos and of the drivers'; `scope` is of UCF101's groups.
     """
     source = load_model(pretrained)
-    weights = _digest(source.network)
+    weights = weights_digest(source.network)
     _check_stores(source, data, pretrained)
     tuned = redrawn(data) if settings.split == "redrawn" else data
     classes, task = data.classes(settings.task), settings.task
-    if lacking := states_lacking(data.rldd_split, task):
-        raise DatasetError(
-            f"finetune.task = {task}: no {lacking[0]}; "
-            f"allowed: a split.rldd (for subject and random, a split.fold) with some"
-        )
+    _check_states(data, task)
     train_clips, val_clips = (tuned.examples(task, side) for side in ("train", "val"))
 
     def start(seed: int) -> Run:
@@ -86,10 +81,8 @@ def finetune(
         views=views,
     )
     seen = {"val_seen_in_pretraining": seen_in_pretraining(val_clips, data)}
-    record = None
-    if origins is not None:
-        parts = parts_of(tuned, task, origins, scope)
-        record = trained_on(parts, data.rldd.settings, source.trained_on)
+    parts = parts_of(tuned, task, origins, scope) if origins else None
+    record = trained_on(parts, data.rldd.settings, source.trained_on) if parts else None
     metrics = train_seeds(start, seeds, judge, seen, target, machine, record)
     write_table(target / "split.csv", Clip, tuned.ucf101_split)
     return metrics
@@ -172,13 +165,12 @@ def starting_network(
     return network
 
 
-def _digest(network: nn.Module) -> str:
-    """Return a hash of the weights alone: what is said about them beside makes no other run."""
-    digest = hashlib.blake2b()
-    for name, weight in sorted(network.state_dict().items()):
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.contiguous().numpy())
-    return digest.hexdigest()
+def _check_states(data: FinetuneData, task: Task) -> None:
+    if lacking := states_lacking(data.rldd_split, task):
+        raise DatasetError(
+            f"finetune.task = {task}: no {lacking[0]}; "
+            f"allowed: a split.rldd (for subject and random, a split.fold) with some"
+        )
 
 
 def _check_stores(source: TrainedModel, data: FinetuneData, pretrained: Path) -> None:

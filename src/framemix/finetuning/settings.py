@@ -17,7 +17,7 @@ class FinetuneSettings(TrainingSettings):
     """Fine-tuning of ViViT on UTA-RLDD: which part is trained, on which classes."""
 
     mode: FinetuneMode = Field(description="the parts that are trained")
-    task: Task = Field(description="the classes that are told apart")
+    task: Task = Field(description="the classes that are learnt")
     head: HeadStart = Field(description="what the last layer starts from")
     temporal: TemporalStart = Field(description="what the temporal layers start from")
     split: Literal["shared", "redrawn"] = Field(description="UCF101's, as in pretraining or not")

@@ -85,7 +85,7 @@ class CellAnswers:
 
     @property
     def has_top5(self) -> bool:
-        """Whether top-5 tells something: of at most five classes there is none."""
+        """Whether there are more than five classes, without which top-5 is always 1."""
         return all(answer.top5 is not None for answer in self.rows)
 
     @property

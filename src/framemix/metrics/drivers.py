@@ -44,7 +44,7 @@ class DriverClips:
 
     @property
     def right(self) -> Bools:
-        """Which clips are told as what they are; whatever is not called drowsy is called alert."""
+        """Which clips are predicted correctly; any prediction but drowsy counts as alert."""
         return ~(self.called ^ self.drowsy)
 
     @property

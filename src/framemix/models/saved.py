@@ -130,6 +130,15 @@ def load_model(path: Path | str) -> TrainedModel:
         raise ModelError(f"{path}: {error}") from None
 
 
+def weights_digest(network: nn.Module) -> str:
+    """Return a hash of the weights alone: what is said about them beside makes no other run."""
+    digest = hashlib.blake2b()
+    for name, weight in sorted(network.state_dict().items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        digest.update(weight.contiguous().numpy())
+    return digest.hexdigest()
+
+
 class _NothingDrawn(TorchFunctionMode):
     """Leaves out normal draws: of tensors without data they load torch's compiler, for seconds."""
 

@@ -1,6 +1,5 @@
 """Trains the chosen network on someone's own clips, from its first weights or from a model."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from framemix.errors import ModelError
 from framemix.metrics.accuracy import classification_metrics
 from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
+from framemix.models.saved import weights_digest
 from framemix.models.vivit import ViViT
 from framemix.pretraining.pretrain import pretrain
 from framemix.store import MixedStore
@@ -54,7 +54,7 @@ def train(
     classes = class_names(store)
     config = source.config.model_copy(update={"num_classes": len(classes)})
     train_clips, val_clips = (split_examples(store, split, side) for side in ("train", "val"))
-    weights = hashlib.blake2b(Path(settings.start).read_bytes()).hexdigest()
+    weights = weights_digest(source.network)
 
     def start(seed: int) -> Run:
         torch.manual_seed(seed)
