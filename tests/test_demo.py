@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from secrets import token_hex
@@ -279,7 +280,9 @@ def status_of(guard: Guard, host: str = "localhost", length: int = 60) -> int:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(guard(scope, None, send))
+    # Elsewhere than here: an open browser keeps an event loop in this thread.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, guard(scope, None, send)).result()
     status: int = sent[0]["status"]
     return status
 
