@@ -57,7 +57,7 @@ def main():
     here = tiny.machine(
         Path(job["folder"]) / "scratch", devices=job["devices"], num_nodes=job["num_nodes"]
     )
-    train_seeds(start, job["seeds"], lambda trained: {}, {}, Path(job["folder"]) / "out", here)
+    train_seeds(start, job["seeds"], lambda trained: [], {}, Path(job["folder"]) / "out", here)
 
 run_stage(main)
 """

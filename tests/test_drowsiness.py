@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from framemix.metrics.drivers import drowsiness_metrics
 from framemix.metrics.drowsiness import (
     DriverPrediction,
     by_subject,
@@ -14,6 +13,7 @@ from framemix.metrics.drowsiness import (
     reliability,
 )
 from framemix.metrics.intervals import Estimate, wilson
+from tests.tiny_metrics import of_drivers
 
 NAMES = {
     "drowsy_accuracy",
@@ -74,7 +74,7 @@ def test_figures_that_a_models_own_stage_finds_too_are_the_same(seed: int) -> No
     generator = np.random.default_rng(seed)
     states = [["drowsy", "alert", "low_vigilant"][i % 3] for i in range(600)]
     p = torch.from_numpy(generator.random(600)).float()  # as a network answers
-    own = drowsiness_metrics(torch.stack([1 - p, p], 1), states, 1)
+    own = of_drivers(torch.stack([1 - p, p], 1), states, 1)
     said = drivers(
         *((str(i % 5), s, v) for i, (s, v) in enumerate(zip(states, p.tolist(), strict=True)))
     )

@@ -18,7 +18,7 @@ from framemix.errors import DatasetError, ModelError, StoreError
 from framemix.finetuning.data import FinetuneData, task_of
 from framemix.finetuning.finetune import finetune, redrawn, starting_network
 from framemix.finetuning.settings import FinetuneSettings, Task
-from framemix.metrics.accuracy import classification_metrics, parameter_counts
+from framemix.metrics.accuracy import parameter_counts
 from framemix.metrics.seeds import OverSeeds, SeedFigure, by_figure, over_seeds
 from framemix.models import (
     IMAGENET_MEAN,
@@ -34,6 +34,7 @@ from framemix.models.vivit import ViViT
 from framemix.tables import read_table
 from framemix.training.data import labels_of
 from framemix.training.prediction import predict
+from tests.tiny_metrics import accuracies
 from tests.tiny_model import record
 from tests.tiny_store import (
     ACTIONS,
@@ -222,7 +223,7 @@ def test_a_redrawn_split_is_4_to_1_anew_and_says_how_much_of_val_was_pretrained_
     model = load_model(tmp_path / "out/model.safetensors")
     judged, others = (each.examples("drowsy_class", "val") for each in (redrawn(data), data))
     found, wrong = (
-        classification_metrics(predict(model, clips, batch_size=4, device=CPU), labels_of(clips))
+        accuracies(predict(model, clips, batch_size=4, device=CPU), labels_of(clips))
         for clips in (judged, others)
     )
     assert found.items() <= metrics.items()

@@ -11,7 +11,6 @@ from torchmetrics.functional.classification import (
     binary_sensitivity_at_specificity,
 )
 
-from framemix.metrics.accuracy import classification_metrics
 from framemix.metrics.intervals import Estimate, estimate, wilson
 from framemix.metrics.measures import (
     Measure,
@@ -24,6 +23,7 @@ from framemix.metrics.measures import (
     share,
     share_measure,
 )
+from tests.tiny_metrics import accuracies
 
 
 def figure(statistic: Statistic, weights: list[float]) -> float:
@@ -117,7 +117,7 @@ def test_mean_class_accuracy_is_that_of_the_models_metrics(seed: int) -> None:
     labels = torch.randint(0, 4, (12,), generator=generator)
     hits = (probabilities.argmax(1) == labels).numpy()
     found = figure(mean_class_accuracy(hits, labels.numpy()), [1] * 12)
-    expected = classification_metrics(probabilities, labels)["mean_class_accuracy"]
+    expected = accuracies(probabilities, labels)["mean_class_accuracy"]
     assert found == pytest.approx(expected, abs=1e-6)
 
 

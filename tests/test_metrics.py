@@ -4,12 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from framemix.metrics.accuracy import (
-    classification_metrics,
-    confusion,
-    parameter_counts,
-)
-from framemix.metrics.drivers import drowsiness_metrics
+from framemix.metrics.accuracy import confusion, parameter_counts
+from tests.tiny_metrics import accuracies, of_drivers
 
 # Six clips of seven classes. True class ranked: 1st, 2nd, 5th, 6th, 1st, 1st.
 SEVEN = torch.tensor(
@@ -26,7 +22,7 @@ LABELS = torch.tensor([0, 1, 4, 5, 1, 0])
 
 
 def test_accuracies_agree_with_a_count_by_hand() -> None:
-    metrics = classification_metrics(SEVEN, LABELS)
+    metrics = accuracies(SEVEN, LABELS)
     assert metrics["top1"] == pytest.approx(3 / 6)
     assert metrics["top5"] == pytest.approx(5 / 6, abs=1e-6)
     # Class 0: 2 of 2, class 1: 1 of 2, classes 4 and 5: 0 of 1; 2, 3 and 6 have no clip.
@@ -38,20 +34,18 @@ def test_of_equal_probabilities_all_figures_take_the_same_class() -> None:
     (taken,) = {int(row.argmax()) for row in confusion(even, torch.arange(4))[:4]}
     for label, hit in ((taken, 1.0), (taken + 1, 0.0)):
         labels = torch.full((4,), label % 20)
-        metrics = classification_metrics(even, labels)
+        metrics = accuracies(even, labels)
         assert (metrics["top1"], metrics["mean_class_accuracy"]) == (hit, hit)
 
 
 def test_a_single_class_has_figures_too() -> None:
-    metrics = classification_metrics(torch.ones(3, 1), torch.zeros(3, dtype=torch.int64))
+    metrics = accuracies(torch.ones(3, 1), torch.zeros(3, dtype=torch.int64))
     assert metrics == {"top1": 1.0, "top5": 1.0, "mean_class_accuracy": 1.0}
     assert confusion(torch.ones(3, 1), torch.zeros(3, dtype=torch.int64)).tolist() == [[3]]
 
 
 def test_with_fewer_than_five_classes_top5_takes_them_all() -> None:
-    metrics = classification_metrics(
-        torch.tensor([[0.7, 0.2, 0.1]] * 4), torch.tensor([0, 1, 2, 2])
-    )
+    metrics = accuracies(torch.tensor([[0.7, 0.2, 0.1]] * 4), torch.tensor([0, 1, 2, 2]))
     assert metrics == {
         "top1": 0.25,
         "top5": 1.0,
@@ -60,7 +54,7 @@ def test_with_fewer_than_five_classes_top5_takes_them_all() -> None:
 
 
 def test_metrics_are_plain_numbers_for_json() -> None:
-    assert all(type(value) is float for value in classification_metrics(SEVEN, LABELS).values())
+    assert all(type(value) is float for value in accuracies(SEVEN, LABELS).values())
 
 
 def test_confusion_counts_true_classes_down_and_predictions_across() -> None:
@@ -69,7 +63,7 @@ def test_confusion_counts_true_classes_down_and_predictions_across() -> None:
     assert counts.sum() == len(LABELS)
     assert counts.sum(1).tolist() == torch.bincount(LABELS, minlength=7).tolist()
     assert counts[1].tolist() == [1, 1, 0, 0, 0, 0, 0]
-    assert counts.trace() / counts.sum() == classification_metrics(SEVEN, LABELS)["top1"]
+    assert counts.trace() / counts.sum() == accuracies(SEVEN, LABELS)["top1"]
 
 
 def drivers(*p_drowsy: float) -> Tensor:
@@ -79,35 +73,30 @@ def drivers(*p_drowsy: float) -> Tensor:
 
 def test_drowsy_accuracy_is_the_share_of_drowsy_clips_that_are_found() -> None:
     states = ["drowsy", "drowsy", "drowsy", "alert"]
-    metrics = drowsiness_metrics(drivers(0.9, 0.8, 0.3, 0.95), states, 1)
+    metrics = of_drivers(drivers(0.9, 0.8, 0.3, 0.95), states, 1)
     assert metrics["drowsy_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
-    assert metrics["drowsy_clips"] == 3
 
 
 def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
     # Pairs (drowsy, alert): 0.9 > 0.2, 0.9 > 0.6, 0.5 > 0.2, 0.5 < 0.6, 0.2 = 0.2, 0.2 < 0.6.
     states = ["drowsy", "alert", "drowsy", "alert", "drowsy"]
-    metrics = drowsiness_metrics(drivers(0.9, 0.2, 0.5, 0.6, 0.2), states, 1)
+    metrics = of_drivers(drivers(0.9, 0.2, 0.5, 0.6, 0.2), states, 1)
     assert metrics["drowsy_vs_alert_auroc"] == pytest.approx((3 + 0.5) / 6, abs=1e-6)
 
 
 def test_low_vigilant_clips_count_neither_as_drowsy_nor_as_alert() -> None:
-    few = drowsiness_metrics(drivers(0.9, 0.2), ["drowsy", "alert"], 1)
+    few = of_drivers(drivers(0.9, 0.2), ["drowsy", "alert"], 1)
     states = ["drowsy", "low_vigilant", "alert", "low_vigilant"]
-    assert drowsiness_metrics(drivers(0.9, 0.99, 0.2, 0.01), states, 1) == few
+    assert of_drivers(drivers(0.9, 0.99, 0.2, 0.01), states, 1) == few
 
 
 @pytest.mark.parametrize(
-    ("states", "accuracy", "clips"),
-    [(["alert", "alert"], None, 0), (["drowsy", "drowsy"], 0.5, 2), ([], None, 0)],
+    ("states", "accuracy"), [(["alert", "alert"], None), (["drowsy", "drowsy"], 0.5), ([], None)]
 )
-def test_what_cannot_be_computed_is_none(
-    states: list[str], accuracy: float | None, clips: int
-) -> None:
+def test_what_cannot_be_computed_is_none(states: list[str], accuracy: float | None) -> None:
     probabilities = drivers(0.9, 0.2)[: len(states)]
-    assert drowsiness_metrics(probabilities, states, 1) == {
+    assert of_drivers(probabilities, states, 1) == {
         "drowsy_accuracy": accuracy,
-        "drowsy_clips": clips,
         "drowsy_vs_alert_auroc": None,
     }
 

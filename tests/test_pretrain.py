@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import Origin
 from framemix.errors import DatasetError
-from framemix.metrics.accuracy import classification_metrics
 from framemix.mixing import MixSettings
 from framemix.models import build_model, load_model
 from framemix.models.trained_on import TrainedOn
@@ -26,6 +25,7 @@ from framemix.store import MixedStore
 from framemix.training.data import class_names, labels_of, split_examples
 from framemix.training.prediction import predict
 from tests.pipeline import ROOT
+from tests.tiny_metrics import accuracies
 from tests.tiny_store import (
     ACTIONS,
     NONLOCAL,
@@ -104,6 +104,10 @@ def test_the_model_says_what_it_was_trained_on_and_another_name_trains_nothing(
         )
         model = load_model(target / "model.safetensors")
         metrics = json.loads((target / "metrics.json").read_text())
+        assert model.trained_on is not None
+        intervals = model.trained_on.intervals
+        assert all(low <= metrics[key] <= high for key, (low, high) in intervals.items())
+        assert "top1" in intervals
         assert model.trained_on == TrainedOn(
             videos=(Origin(name=name, drawn=drawn),),
             train_clips=12,
@@ -111,6 +115,7 @@ def test_the_model_says_what_it_was_trained_on_and_another_name_trains_nothing(
             clip_seconds=6.0,
             leak_share=1.0,
             figures={key: metrics[key] for key in ("top1", "top5", "mean_class_accuracy")},
+            intervals=intervals,
             start=None,
         )
         trained.append((target / "timing.json").stat().st_ino)  # the file of one training
@@ -140,7 +145,7 @@ def test_metrics_are_what_the_saved_model_says_of_the_val_clips(
     said = predict(model, val, batch_size=4, device=torch.device("cpu"))
     parameters = sum(p.numel() for p in model.network.parameters())
     assert metrics == {
-        **classification_metrics(said, labels_of(val)),
+        **accuracies(said, labels_of(val)),
         "parameters": parameters,
         "trainable_parameters": parameters,
     }
@@ -156,7 +161,7 @@ def test_other_views_give_other_figures_of_the_same_training(tmp_path: Path) -> 
         model = load_model(tmp_path / "vivit/model.safetensors")
         said = predict(model, val, batch_size=4, device=torch.device("cpu"), views=views)
         metrics = json.loads((tmp_path / "vivit/metrics.json").read_text())
-        assert classification_metrics(said, labels_of(val)).items() <= metrics.items()
+        assert accuracies(said, labels_of(val)).items() <= metrics.items()
         kept.append((said, (tmp_path / "vivit/timing.json").read_bytes()))
     assert kept[0][1] == kept[1][1]  # nothing was trained again
     assert not torch.allclose(kept[0][0], kept[1][0], atol=1e-4)

@@ -3,16 +3,21 @@
 from collections.abc import Hashable, Sequence
 from typing import Literal
 
-from framemix.datasets.clips import Clip
+from framemix.datasets.clips import Clip, clip_name
 
 Scope = Literal["class", "dataset"]
 
 
-def clusters_of(clips: Sequence[Clip], scope: Scope) -> list[Hashable]:
+def clusters_of(clips: Sequence[Clip], scope: Scope) -> list[str]:
     """Return whose each clip is: its group, one of its class (`scope` class) or of all classes."""
     if scope == "dataset":
         return [clip.group for clip in clips]
-    return [(clip.class_name, clip.group) for clip in clips]
+    return [f"{clip.class_name}/{clip.group}" for clip in clips]
+
+
+def clusters_by_name(clips: Sequence[Clip], scope: Scope) -> dict[str, str]:
+    """Return `clusters_of`, by the clip's name."""
+    return dict(zip(map(clip_name, clips), clusters_of(clips, scope), strict=True))
 
 
 def leak_share(clusters: Sequence[Hashable], subsets: Sequence[str]) -> float | None:

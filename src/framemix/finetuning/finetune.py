@@ -1,28 +1,29 @@
 """Fine-tuning of a pretrained ViViT on UTA-RLDD, in four modes (paper A, section IV)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from framemix.datasets.clips import Clip, clip_name
-from framemix.datasets.groups import Scope
+from framemix.datasets.groups import Scope, clusters_by_name
 from framemix.datasets.origin import Origin
 from framemix.datasets.splits import TASK_STATES, divided, random_split, states_lacking
 from framemix.errors import DatasetError, ModelError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
-from framemix.metrics.accuracy import classification_metrics
-from framemix.metrics.drivers import drowsiness_metrics
+from framemix.metrics.drivers import judge_drivers
+from framemix.metrics.intervals import Judgement
 from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.saved import weights_digest
 from framemix.models.vivit import ViViT
 from framemix.tables import write_table
-from framemix.training.data import Example, labels_of
-from framemix.training.prediction import predict
+from framemix.training.data import Example
+from framemix.training.prediction import judge, predict
 from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
@@ -73,39 +74,54 @@ def finetune(
             origin={"weights": weights},
         )
 
-    judge = partial(
-        finetuned_metrics,
+    judge_val = partial(
+        judge_finetuned,
         data=tuned,
+        clusters=_clusters(tuned, scope),
         batch_size=settings.batch_size,
         device=machine.device,
         views=views,
     )
-    seen = {"val_seen_in_pretraining": seen_in_pretraining(val_clips, data)}
+    given = {
+        "drowsy_clips": sum(clip.row.class_name == DROWSY for clip in data.drivers("val")),
+        "val_seen_in_pretraining": seen_in_pretraining(val_clips, data),
+    }
     parts = parts_of(tuned, task, origins, scope) if origins else None
     record = trained_on(parts, data.rldd.settings, source.trained_on) if parts else None
-    metrics = train_seeds(start, seeds, judge, seen, target, machine, record)
+    metrics = train_seeds(start, seeds, judge_val, given, target, machine, record)
     write_table(target / "split.csv", Clip, tuned.ucf101_split)
     return metrics
 
 
-def finetuned_metrics(
+def judge_finetuned(
     trained: TrainedModel,
     *,
     data: FinetuneData,
+    clusters: Mapping[str, str],
     batch_size: int,
     device: torch.device,
-    views: int = 1,
-) -> dict[str, float | int | None]:
+    views: int,
+) -> list[Judgement]:
     """Return the accuracy on the task's val clips, and on drivers held out of training."""
-    said = partial(predict, trained, batch_size=batch_size, device=device, views=views)
+    how: dict[str, Any] = {"batch_size": batch_size, "device": device, "views": views}
     val, drivers = data.examples(task_of(trained.classes), "val"), data.drivers("val")
-    return {
-        **classification_metrics(said(val), labels_of(val)),
-        **drowsiness_metrics(
-            said(drivers),
-            [example.row.class_name for example in drivers],
+    return [
+        *judge(trained, val, clusters, **how),
+        *judge_drivers(
+            predict(trained, drivers, **how),
+            [driver.row.class_name for driver in drivers],
             trained.classes.index(DROWSY),
+            [clusters[driver.row.clip] for driver in drivers],
         ),
+    ]
+
+
+def _clusters(data: FinetuneData, scope: Scope) -> dict[str, str]:
+    """Return whose each clip is, by name: no driver is a group of UCF101's."""
+    drivers = clusters_by_name(data.rldd_split, "dataset")
+    return {
+        **clusters_by_name(data.ucf101_split, scope),
+        **{clip: f"driver {subject}" for clip, subject in drivers.items()},
     }
 
 

@@ -11,13 +11,8 @@ from framemix.metrics.measures import Bools, Measure, class_mean_measure, share_
 RANKS = 5  # of top-5, which is 1 for whoever knows no more classes: no report shows it then
 
 
-def classification_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """Return top-1, top-5 and mean-class accuracy, fractions in [0, 1], as `class_measures`."""
-    return {each.metric: each.value for each in class_measures(probabilities, labels)}
-
-
 def class_measures(probabilities: Tensor, labels: Tensor) -> list[Measure]:
-    """Return top-1, top-5 and mean-class accuracy.
+    """Return top-1, top-5 and mean-class accuracy, fractions in [0, 1].
 
     `probabilities` (N, K), `labels` int64 (N,). Classes without a clip are left out of the
     mean; with fewer than five classes, top-5 is over all of them.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from framemix.metrics.intervals import Judgement
 from framemix.metrics.measures import (
     Bools,
     Floats,
@@ -70,18 +71,16 @@ class DriverClips:
         ]
 
 
-def drowsiness_metrics(
-    probabilities: Tensor, states: Sequence[str], drowsy_class: int
-) -> dict[str, float | int | None]:
+def judge_drivers(
+    probabilities: Tensor, states: Sequence[str], drowsy_class: int, subjects: Sequence[str]
+) -> list[Judgement]:
     """Return how well drowsy clips are found, and told from alert ones.
 
-    `probabilities` (clips, K) of driver clips of subjects held out of training, `states` their
-    states. None where there are no such clips.
+    `probabilities` (clips, K) of driver clips of subjects held out of training; `states` and
+    `subjects` are theirs.
     """
     called = probabilities.argmax(1) == drowsy_class
     clips = DriverClips.of(states, probabilities[:, drowsy_class].tolist(), called.tolist())
-    return {
-        clips.found.metric: clips.found.value,
-        "drowsy_clips": int(clips.drowsy.sum()),
-        clips.ranked.metric: clips.ranked.value,
-    }
+    both = [s for s, state in zip(subjects, states, strict=True) if state in ("drowsy", "alert")]
+    drowsy = [s for s, state in zip(subjects, states, strict=True) if state == "drowsy"]
+    return [Judgement([clips.found], drowsy), Judgement([clips.ranked], both)]

@@ -8,10 +8,12 @@ clips were independent, and the estimate says how many clusters there were.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from framemix.metrics.measures import Measure, Statistic
+from framemix.metrics.seeds import Figures
 from framemix.tables import MaybeFloat, Row
 
 Z = 1.959963984540054  # the 97.5th percentile of the normal distribution
@@ -33,6 +35,29 @@ class Estimate(Row):
     interval: str
     clips: int
     clusters: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Metrics of a model on the same clips; `clusters` names the cluster of each clip."""
+
+    measures: Sequence[Measure]
+    clusters: Sequence[str]
+
+    @property
+    def figures(self) -> Figures:
+        """The metrics by name, None where one is not defined."""
+        return {each.metric: each.value for each in self.measures}
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95 % intervals of those metrics that have one, as `estimate` finds them."""
+        found = [estimate(each, self.clusters) for each in self.measures]
+        return {
+            each.metric: (each.low, each.high)
+            for each in found
+            if each is not None and each.low is not None and each.high is not None
+        }
 
 
 def wilson(hits: float, total: float) -> tuple[float, float]:

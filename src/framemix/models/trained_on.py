@@ -10,8 +10,8 @@ class TrainedOn(BaseModel):
 
     `clip_seconds` is the median length of what it saw of a train clip, `leak_share` the share of
     the val clips whose group or subject is in train too; None where that is not known. `figures`
-    are those of metrics.json that its own stage found, of the val clips. `start` is what its first
-    weights were trained on, for one that was fine-tuned.
+    are the metrics that its own stage found on the val clips, and `intervals` the 95 % intervals of
+    those that have one. `start` is what the first weights of a fine-tuned model were trained on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -22,6 +22,7 @@ class TrainedOn(BaseModel):
     clip_seconds: float | None
     leak_share: float | None
     figures: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]] = {}  # earlier versions wrote none
     start: "TrainedOn | None"
 
     @property

@@ -1,26 +1,26 @@
 """Pretraining of a network on the mixed clips of UCF101 (paper A, section III)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from framemix.datasets.clips import Clip
-from framemix.datasets.groups import Scope
+from framemix.datasets.groups import Scope, clusters_by_name
 from framemix.datasets.origin import Origin
-from framemix.metrics.accuracy import classification_metrics
 from framemix.metrics.seeds import Figures
 from framemix.mixing import MixSettings
-from framemix.models import TrainedModel, build_model
+from framemix.models import build_model
 from framemix.models.config import ImageWeights, ModelConfig, ModelSettings, ViViTSettings
 from framemix.models.registry import parse_config
 from framemix.models.resnet import ResNet
 from framemix.pretraining.image_weights import load_image_weights
 from framemix.pretraining.settings import PretrainModel
 from framemix.store import MixedStore
-from framemix.training.data import class_names, labels_of, split_examples
-from framemix.training.prediction import predict
+from framemix.training.data import class_names, split_examples
+from framemix.training.prediction import judge
 from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
@@ -61,16 +61,19 @@ def pretrain(
             origin=_first_weights(network, settings.model),
         )
 
-    def judge(trained: TrainedModel) -> Figures:
-        size, device = settings.batch_size, machine.device
-        probabilities = predict(trained, val_clips, batch_size=size, device=device, views=views)
-        return classification_metrics(probabilities, labels_of(val_clips))
-
     record = None
     if origin is not None:
         clips = [clip for clip in split if clip.subset in ("train", "val")]
         record = trained_on([Part(origin, clips, scope)], store.settings)
-    return train_seeds(start, seeds, judge, {}, target, machine, record)
+    judge_val = partial(
+        judge,
+        examples=val_clips,
+        clusters=clusters_by_name(split, scope),
+        batch_size=settings.batch_size,
+        device=machine.device,
+        views=views,
+    )
+    return train_seeds(start, seeds, judge_val, {}, target, machine, record)
 
 
 def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:

@@ -1,15 +1,17 @@
-"""What a trained model says of mixed clips."""
+"""What a trained model predicts for mixed clips, and how well."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from einops import reduce
 from torch import Tensor
 
+from framemix.metrics.accuracy import class_measures
+from framemix.metrics.intervals import Judgement
 from framemix.models import TrainedModel
 from framemix.models.checks import check_answers
-from framemix.training.data import ClipDataset, Example, ordered_loader
+from framemix.training.data import ClipDataset, Example, labels_of, ordered_loader
 
 
 @torch.inference_mode()
@@ -35,3 +37,18 @@ def predict(
         # In fp32 all that are surer than 17 logits would be 1, and ties to whoever ranks them.
         probabilities.append(F.softmax(logits.double(), dim=1))
     return reduce(torch.cat(probabilities), "(n views) k -> n k", "mean", views=views)
+
+
+def judge(
+    model: TrainedModel,
+    examples: Sequence[Example],
+    clusters: Mapping[str, str],
+    *,
+    batch_size: int,
+    device: torch.device,
+    views: int,
+) -> list[Judgement]:
+    """Return how often `predict` is right; `clusters` has the cluster of each clip, by name."""
+    probabilities = predict(model, examples, batch_size=batch_size, device=device, views=views)
+    measures = class_measures(probabilities, labels_of(examples))
+    return [Judgement(measures, [clusters[example.row.clip] for example in examples])]

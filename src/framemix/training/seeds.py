@@ -8,6 +8,7 @@ from pathlib import Path
 from framemix.jobs.lifeline import end_with_parent
 from framemix.jobs.scratch import link
 from framemix.metrics.accuracy import parameter_counts
+from framemix.metrics.intervals import Judgement
 from framemix.metrics.seeds import Figures, over_seeds
 from framemix.models import TrainedModel, load_model, save_model
 from framemix.models.trained_on import TrainedOn
@@ -19,7 +20,7 @@ from framemix.training.run import MODEL, OUTPUTS, Machine, Run, train
 def train_seeds(
     start: Callable[[int], Run],
     seeds: Sequence[int],
-    judge: Callable[[TrainedModel], Figures],
+    judge: Callable[[TrainedModel], Sequence[Judgement]],
     given: Figures,
     target: Path,
     machine: Machine,
@@ -27,12 +28,12 @@ def train_seeds(
 ) -> Figures:
     """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
 
-    The model that is written says what it was trained on: `record`, with its figures. No run is
-    named by that, so that another name for the same videos trains nothing.
+    The model that is written says what it was trained on: `record`, with its metrics and their
+    intervals. No run is named by that, so that another name for the same videos trains nothing.
 
-    `judge` gives the figures of merit of a model. metrics.json has the first seed's, those over
-    all seeds, and what is the same for each: `given` and the counts of parameters. Where
-    several processes train together, only the first returns; the others end here.
+    `judge` returns a model's metrics, those on the same clips together. metrics.json has the first
+    seed's, those over all seeds, and what is the same for each: `given` and the counts of
+    parameters. Where several processes train together, only the first returns; the others end here.
     """
     if process_rank():
         end_with_parent()  # it would wait for the others for ever
@@ -44,13 +45,16 @@ def train_seeds(
         if process_rank():
             continue
         trained = load_model(done / MODEL)
-        figures.append(judge(trained))
+        judged = judge(trained)
+        figures.append({k: v for each in judged for k, v in each.figures.items()})
         if seed == seeds[0]:
             counts = parameter_counts(run.network)
             for name in OUTPUTS:
                 link(done / name, target / name)
             if record is not None:
-                said = record.model_copy(update={"figures": figures[0]})
+                intervals = {k: v for each in judged for k, v in each.intervals.items()}
+                found = {"figures": figures[0], "intervals": intervals}
+                said = record.model_copy(update=found)
                 save_model(target / MODEL, replace(trained, trained_on=said))
     if process_rank():
         sys.exit()

@@ -1,23 +1,24 @@
 """Trains the chosen network on someone's own clips, from its first weights or from a model."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from framemix.datasets.clips import Clip
+from framemix.datasets.groups import clusters_by_name
 from framemix.datasets.origin import Origin
 from framemix.errors import ModelError
-from framemix.metrics.accuracy import classification_metrics
 from framemix.metrics.seeds import Figures
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.saved import weights_digest
 from framemix.models.vivit import ViViT
 from framemix.pretraining.pretrain import pretrain
 from framemix.store import MixedStore
-from framemix.training.data import class_names, labels_of, split_examples
-from framemix.training.prediction import predict
+from framemix.training.data import class_names, split_examples
+from framemix.training.prediction import judge
 from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
@@ -72,14 +73,17 @@ def train(
             origin={"weights": weights, "mode": settings.mode},
         )
 
-    def judge(trained: TrainedModel) -> Figures:
-        size, device = settings.batch_size, machine.device
-        probabilities = predict(trained, val_clips, batch_size=size, device=device, views=views)
-        return classification_metrics(probabilities, labels_of(val_clips))
-
+    judge_val = partial(
+        judge,
+        examples=val_clips,
+        clusters=clusters_by_name(split, "dataset"),
+        batch_size=settings.batch_size,
+        device=machine.device,
+        views=views,
+    )
     clips = [clip for clip in split if clip.subset in ("train", "val")]
     record = trained_on([Part(origin, clips, "dataset")], store.settings, source.trained_on)
-    return train_seeds(start, settings.seeds, judge, {}, target, machine, record)
+    return train_seeds(start, settings.seeds, judge_val, {}, target, machine, record)
 
 
 def _check(source: TrainedModel, store: MixedStore, settings: YourTraining) -> None:
