@@ -720,3 +720,12 @@ def test_training_leaves_the_process_handling_of_sigterm_as_it_was(
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_training_loads_no_package_that_it_does_not_use() -> None:
+    code = "import sys, framemix.training.run; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert {"lightning", "torchmetrics"} <= set(loaded.stdout.split())
+    assert not {"matplotlib", "transformers", "dvc"} & set(loaded.stdout.split())
