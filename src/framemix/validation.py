@@ -69,6 +69,12 @@ def misfit(line: str) -> PydanticCustomError:
     return PydanticCustomError("misfit", "{said}", {"said": named(line), "line": line})
 
 
+def require_at_most(key: str, value: float, limit: str, most: float) -> None:
+    """Raise a `misfit` where the setting `key` has more than the setting `limit` has."""
+    if value > most:
+        raise misfit(f"{{{key}}} = {value:.10g}: allowed: at most {{{limit}}} = {most:.10g}")
+
+
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the most telling thing wrong in `error`, found while validating `model`."""
     first, *others = _most_telling([_of_tag(detail) for detail in error.errors()], model)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from framemix.datasets.intake import FilterSettings
 from framemix.datasets.sample.arrow import ArrowSettings
 from framemix.frame_mixup.cells import StudyMix, parse_cell
+from framemix.mixing.frames import check_lengths
 from framemix.pretraining.settings import PretrainModel
 from framemix.training.settings import Seed
 from framemix.validation import Folder, Settings, misfit
@@ -82,20 +83,8 @@ class FrameMixupSettings(Settings):
             )
         if repeated := set(self.seeds) & set(self.more_seeds):
             raise misfit(f"{{more_seeds}} = {min(repeated)}: allowed: seeds not in {{seeds}}")
-        self._check_mix()
+        fewest = {"videos.min_frames": self.videos.min_frames}
+        check_lengths("mix", self.mix.segments, self.mix.window, fewest)
         if unknown := sorted(set(self.repeated_cells) - set(self.cells)):
             raise misfit(f"{{repeated_cells}} = {unknown[0]}: allowed: names in {{cells}}")
         return self
-
-    def _check_mix(self) -> None:
-        """Every kept video has the frames that mixing takes."""
-        wanted, key, window = self.mix.segments, "{mix.segments}", self.mix.window
-        if window != "all":
-            if wanted > window.frames:
-                raise misfit(
-                    f"{key} = {wanted}: allowed: at most {{mix.window.frames}} = {window.frames}"
-                )
-            wanted, key = window.frames, "{mix.window.frames}"
-        if wanted > self.videos.min_frames:
-            most = self.videos.min_frames
-            raise misfit(f"{key} = {wanted}: allowed: at most {{videos.min_frames}} = {most}")

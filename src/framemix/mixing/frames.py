@@ -13,7 +13,7 @@ frames a segment as at 7.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from framemix.errors import MixingError
-from framemix.validation import Settings, misfit
+from framemix.validation import Settings, misfit, require_at_most
 
 # Shapes: F frames in the window, S segments, a frames of a segment that are mixed,
 # H height, W width, C channels.
@@ -78,6 +78,23 @@ def check_clip(segments: int, size: tuple[int, int], pixel_format: PixelFormat) 
             f"{{segments}} = {segments}, {{size}} = {list(size)}: clips of {values} "
             f"values; allowed: at most {MOST_VALUES}"
         )
+
+
+def check_lengths(
+    section: str, segments: int, window: Literal["all"] | Window, fewest: Mapping[str, int]
+) -> None:
+    """Raise a `misfit` where mixing takes more frames than a video may have.
+
+    `segments` and `window` are settings of `section`. `fewest` has the fewest frames of a video, by
+    the name of the setting that requires them.
+    """
+    taken, key = segments, f"{section}.segments"
+    if window != "all":
+        length = f"{section}.window.frames"
+        require_at_most(key, taken, length, window.frames)
+        taken, key = window.frames, length
+    for limit, frames in fewest.items():
+        require_at_most(key, taken, limit, frames)
 
 
 class MixSettings(Settings):

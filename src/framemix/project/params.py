@@ -25,6 +25,7 @@ from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
 from framemix.mixing import MixSettings
+from framemix.mixing.frames import check_lengths
 from framemix.models.config import (
     FrameNetSettings,
     NonLocalSettings,
@@ -34,7 +35,7 @@ from framemix.models.config import (
 )
 from framemix.pretraining.settings import PretrainSettings
 from framemix.training.settings import Seed
-from framemix.validation import Folder, Settings, describe_error, misfit, named
+from framemix.validation import Folder, Settings, describe_error, misfit, named, require_at_most
 from framemix.your_videos.settings import YourVideos
 
 PARAMS = Path("params.yaml")
@@ -117,32 +118,17 @@ class Params(Settings):
     def _fits_together(self) -> "Params":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds = {list(self.seeds)}: allowed: each one once")
-        self._check_frames()
+        fewest = {
+            "filter.min_frames": self.filter.min_frames,
+            "resize.frames": self.resize.frames,
+        }
+        check_lengths("mix", self.mix.segments, self.mix.window, fewest)
         self._check_networks()
         self._check_states()
         self._check_recipes()
         self._check_mode()
-        self._check_views()
+        require_at_most("evaluate.views", self.evaluate.views, "mix.variants", self.mix.variants)
         return self
-
-    def _check_frames(self) -> None:
-        """Every kept video and every resized clip has the frames that mixing takes."""
-        window = self.mix.window
-        wanted, key = (
-            (self.mix.segments, "mix.segments")
-            if window == "all"
-            else (window.frames, "mix.window.frames")
-        )
-        for limit, name in (
-            (self.filter.min_frames, "filter.min_frames"),
-            (self.resize.frames, "resize.frames"),
-        ):
-            if wanted > limit:
-                raise ValueError(f"{key} = {wanted}: allowed: at most {name} = {limit}")
-        if self.mix.segments > wanted:
-            raise ValueError(
-                f"mix.segments = {self.mix.segments}: allowed: at most {key} = {wanted}"
-            )
 
     def _check_networks(self) -> None:
         """The networks can be built, for clips as they are mixed."""
@@ -179,10 +165,7 @@ class Params(Settings):
         ):
             for key, limit in (("accumulate", "batch_size"), ("warmup_epochs", "epochs")):
                 value, most = getattr(recipe, key), getattr(recipe, limit)
-                if value > most:
-                    raise ValueError(
-                        f"{section}.{key} = {value:g}: allowed: at most {section}.{limit} = {most}"
-                    )
+                require_at_most(f"{section}.{key}", value, f"{section}.{limit}", most)
             parts = recipe.accumulate * self.runtime.devices * self.runtime.num_nodes
             for key in ("mixup", "cutmix"):
                 alpha = getattr(recipe.augment, key)
@@ -206,14 +189,6 @@ class Params(Settings):
             raise ValueError(
                 f"finetune.temporal = reinit: allowed with "
                 f"pretrain.vivit.model.attention = {attention}: keep"
-            )
-
-    def _check_views(self) -> None:
-        """The store has as many variants of a clip as views of it are asked for."""
-        if self.evaluate.views > self.mix.variants:
-            raise ValueError(
-                f"evaluate.views = {self.evaluate.views}: allowed: at most "
-                f"mix.variants = {self.mix.variants}"
             )
 
 

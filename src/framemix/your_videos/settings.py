@@ -11,10 +11,11 @@ from pydantic_core import PydanticCustomError
 
 from framemix.datasets.intake import FilterSettings
 from framemix.mixing import MixSettings
+from framemix.mixing.frames import check_lengths
 from framemix.models.config import FinetuneMode, FrameNetSettings, NonLocalSettings, ViViTSettings
 from framemix.pretraining.settings import PretrainModel
 from framemix.training.settings import Seed, TrainingSettings
-from framemix.validation import Folder, Settings, misfit
+from framemix.validation import Folder, Settings, misfit, require_at_most
 from framemix.your_videos.split import YourSplit
 
 Architecture = Literal["tsn", "tsm", "i3d", "vivit", "nonlocal"]
@@ -94,25 +95,10 @@ class YourVideos(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "YourVideos":
-        self._check_frames()
-        if self.evaluate.views > self.mix.variants:
-            raise misfit(
-                f"{{evaluate.views}} = {self.evaluate.views}: allowed: at most "
-                f"{{mix.variants}} = {self.mix.variants}"
-            )
+        fewest = {"videos.min_frames": self.videos.min_frames}
+        check_lengths("mix", self.mix.segments, self.mix.window, fewest)
+        require_at_most("evaluate.views", self.evaluate.views, "mix.variants", self.mix.variants)
         return self
-
-    def _check_frames(self) -> None:
-        """Every kept video has the frames that mixing takes."""
-        wanted, key, window = self.mix.segments, "{mix.segments}", self.mix.window
-        if window != "all":
-            if wanted > window.frames:
-                raise misfit(
-                    f"{key} = {wanted}: allowed: at most {{mix.window.frames}} = {window.frames}"
-                )
-            wanted, key = window.frames, "{mix.window.frames}"
-        if wanted > (most := self.videos.min_frames):
-            raise misfit(f"{key} = {wanted}: allowed: at most {{videos.min_frames}} = {most}")
 
 
 def _groups_in(pattern: str) -> int:
