@@ -8,7 +8,6 @@ from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.ucf101 import UCF101
 from framemix.datasets.origin import origin_of
-from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.paths import UCF101_ORIGIN, VIDEOS
@@ -25,10 +24,8 @@ def main() -> None:
         find_videos([UCF101], root, key),
         root,
         params.filter,
+        params.runtime.execution("filter"),
         keys=(key, "filter"),
-        scratch=scratch_root(params.runtime.scratch) / "filter",
-        cluster=params.runtime.cluster,
-        limits=params.runtime.limits,
         label="filter videos",
     )
     VIDEOS.parent.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,16 @@
 """What a stage trains on: as params.yaml's `runtime` says, which decides no output."""
 
 from framemix.devices import resolve_device
-from framemix.jobs.scratch import scratch_root
 from framemix.project.params import RuntimeSettings
 from framemix.training.run import Machine
 
 
 def machine_for(stage: str, runtime: RuntimeSettings) -> Machine:
-    # Each stage has a scratch folder of its own name, as in `pretrain@vivit`.
     return Machine(
         device=resolve_device(runtime.device),
         devices=runtime.devices,
         num_nodes=runtime.num_nodes,
         workers=runtime.workers,
         resident=runtime.resident,
-        scratch=scratch_root(runtime.scratch) / stage,
+        scratch=runtime.scratch_of(stage),
     )

@@ -1,7 +1,6 @@
 """Mixes the kept videos of a dataset into its store: `python -m stages.mix ucf101|rldd`."""
 
 from framemix.datasets.clips import STATES, Clip, DriverClip, class_labels
-from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
@@ -23,9 +22,7 @@ def main() -> None:
         sources,
         MIXED[dataset],
         params.mix,
-        scratch=scratch_root(params.runtime.scratch) / f"mix@{dataset}",
-        cluster=params.runtime.cluster,
-        limits=params.runtime.limits,
+        params.runtime.execution(f"mix@{dataset}"),
     )
     say(f"mixed {len(sources)} clips into {MIXED[dataset]}")
 

@@ -7,7 +7,6 @@ from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.rldd import RLDD
 from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import split_drivers, without_drowsy_val
-from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
@@ -25,9 +24,7 @@ def main() -> None:
         root,
         RLDD_CLIPS,
         params.resize,
-        scratch=scratch_root(params.runtime.scratch) / "resize",
-        cluster=params.runtime.cluster,
-        limits=params.runtime.limits,
+        params.runtime.execution("resize"),
     )
     # The task is none of the stage's params: it decides no output, and is asked for here only so
     # that a split which it cannot learn from is refused before mixing.

@@ -7,10 +7,16 @@ from framemix.datasets.intake import FilterSettings, list_clips
 from framemix.datasets.layouts.layout import Layout, find_videos
 from framemix.datasets.layouts.ucf101 import UCF101
 from framemix.jobs.cluster import Cluster
+from framemix.jobs.execution import Execution
 from framemix.jobs.isolation import Limits
 from framemix.video.reading import examine
 
 LIMITS = Limits(seconds=60, memory_mb=1024)
+
+
+def execution(scratch: Path, workers: int = 1, limits: Limits = LIMITS) -> Execution:
+    """What a stage's units are done by."""
+    return Execution(scratch, Cluster(workers), limits)
 
 
 def listed(
@@ -27,10 +33,8 @@ def listed(
         find_videos(layouts or (UCF101,), root, "data.ucf101"),
         root,
         FilterSettings(min_frames=min_frames),
+        execution(scratch, workers, limits),
         keys=("data.ucf101", "filter"),
-        scratch=scratch,
-        cluster=Cluster(workers),
-        limits=limits,
         label="list",
         clip_seconds=clip_seconds,
     )

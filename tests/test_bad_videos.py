@@ -15,18 +15,15 @@ from framemix.datasets.files import require_hashable
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.rldd import RLDD
 from framemix.errors import DatasetError, VideoError
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.isolation import Limits
 from framemix.store import MixedStore
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.video.reading import stream_frames
 from framemix.video.writing import cut_clip
 from tests.bad_videos import add_contents, add_names, add_no_files, add_playlists, encode
-from tests.listing import count_frames, listed
+from tests.listing import count_frames, execution, listed
 from tests.tiny_store import mix_settings
 
-LIMITS = Limits(seconds=60, memory_mb=1024)
 GOOD = ["Archery/v_Archery_g01_c01.avi", "Archery/v_Archery_g02_c01.avi", "YoYo/v_YoYo_g01_c01.avi"]
 FORMATS = ["rgb24", "yuv420p"]
 
@@ -41,9 +38,7 @@ def mixed(rows: list[Clip], root: Path, folder: Path, pixel_format: str) -> dict
         sources_of(rows, root, class_labels(rows)),
         folder / "store",
         settings,
-        scratch=folder / "s",
-        cluster=Cluster(2),
-        limits=LIMITS,
+        execution(folder / "s", 2),
     )
     store = MixedStore(folder / "store")
     return {row.clip: store.read([row]) for row in store.index}
@@ -122,17 +117,9 @@ def test_drivers_videos_are_cut_and_mixed_whatever_lies_beside_them(bad, clean, 
     for folder in (good, root):
         work = tmp_path / f"work-{folder.name}"
         found = find_videos([RLDD], folder, "data.rldd")
-        how = {"scratch": work / "s", "cluster": Cluster(2), "limits": LIMITS}
-        clips = cut_clips(found, folder, work / "clips", settings, **how)
+        clips = cut_clips(found, folder, work / "clips", settings, execution(work / "s", 2))
         sources = sources_of(clips, work / "clips", {"drowsy": 2})
-        build_store(
-            sources,
-            work / "store",
-            mix_settings(),
-            scratch=work / "m",
-            cluster=Cluster(2),
-            limits=LIMITS,
-        )
+        build_store(sources, work / "store", mix_settings(), execution(work / "m", 2))
         store = MixedStore(work / "store")
         results.append((clips, {row.clip: store.read([row]).tobytes() for row in store.index}))
     (few, alone), (many, among) = results

@@ -26,8 +26,6 @@ from framemix.frame_mixup.classes import judged, partners, require_pairs, with_r
 from framemix.frame_mixup.direction import evaluate_direction
 from framemix.frame_mixup.figures import Line, Panel, _draw
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.isolation import Limits
 from framemix.metrics.means import Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_frames
 from framemix.mixing.files import mix_video
@@ -41,6 +39,7 @@ from framemix.store.sources import sources_of
 from framemix.tables import read_table, write_table
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
+from tests.listing import execution
 from tests.pipeline import ROOT
 from tests.tiny_store import mix_settings
 
@@ -164,9 +163,7 @@ def store_of(root: Path, rows: list[Clip], folder: Path, **mix: Any) -> MixedSto
         with_reversals(sources_of(rows, root, class_labels(rows)), PARTNERS),
         folder / "store",
         mix_settings(segments=SEGMENTS, size=[SIZE, SIZE], **mix),
-        scratch=folder / "scratch",
-        cluster=Cluster(1),
-        limits=Limits(seconds=60, memory_mb=2048),
+        execution(folder / "scratch"),
     )
     return MixedStore(folder / "store")
 

@@ -13,16 +13,14 @@ from framemix.datasets.cutting import ResizeSettings, cut_clips
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.rldd import RLDD
 from framemix.errors import DatasetError
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.isolation import Limits
 from framemix.store import MixedStore
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from tests.bad_videos import encode
+from tests.listing import execution
 from tests.pipeline import EndedEarlyError, Project
 from tests.tiny_store import mix_settings
 
-LIMITS = Limits(seconds=60, memory_mb=1024)
 NOISE = "nullsrc=size=320x240:rate=25,geq=random(1)*255:128:128"
 
 # A full disk
@@ -69,9 +67,7 @@ def test_mixing_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
             sources_of(videos[1], videos[0], class_labels(videos[1])),
             store,
             settings,
-            scratch=scratch,
-            cluster=Cluster(1),
-            limits=LIMITS,
+            execution(scratch),
         )
 
     with pytest.raises(DatasetError, match="no space left on this disk; make room") as caught:
@@ -105,9 +101,7 @@ def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
             tmp_path / "rldd",
             tmp_path / "clips",
             settings,
-            scratch=small_disk / "s",
-            cluster=Cluster(1),
-            limits=LIMITS,
+            execution(small_disk / "s"),
         )
         return [clip.kept for clip in clips]
 

@@ -12,12 +12,11 @@ from framemix.datasets.layouts.layout import Found, Layout, find_videos
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.splits import SplitSettings, split_videos
 from framemix.errors import DatasetError
-from framemix.jobs.cluster import Cluster
 from framemix.mixing.files import mix_video
 from framemix.store import MixedStore
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
-from tests.listing import LIMITS, listed
+from tests.listing import execution, listed
 from tests.noise import write_noise
 from tests.tiny_store import mix_settings
 
@@ -74,8 +73,8 @@ def test_a_layout_of_a_few_lines_goes_through_listing_splitting_and_mixing(
     }
 
     sources = sources_of(rows.values(), root, class_labels(rows.values()))
-    mix, how = mix_settings(size=[24, 32]), {"cluster": Cluster(1), "limits": LIMITS}
-    build_store(sources, tmp_path / "store", mix, scratch=tmp_path / "mix", **how)
+    mix = mix_settings(size=[24, 32])
+    build_store(sources, tmp_path / "store", mix, execution(tmp_path / "mix"))
     store = MixedStore(tmp_path / "store")
     assert {(row.clip, row.class_name, row.label) for row in store.index} == {
         (row.video, row.class_name, ["run", "walk"].index(row.class_name)) for row in split

@@ -18,8 +18,6 @@ import pytest
 
 from framemix.datasets.clips import Clip, DriverClip, class_labels
 from framemix.errors import FramemixError, VideoError
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.isolation import Limits
 from framemix.jobs.scratch import link
 from framemix.mixing import files as mixing_files
 from framemix.mixing import mix_frames
@@ -30,7 +28,7 @@ from framemix.store.build import build_store
 from framemix.store.sources import Source, sources_of
 from framemix.video.planes import stream_planes
 from framemix.video.writing import video_writer
-from tests.listing import count_frames
+from tests.listing import count_frames, execution
 from tests.noise import write_noise
 from tests.tiny_store import mix_settings
 
@@ -45,7 +43,6 @@ COUNTS = {
 FPS = 25
 
 
-LIMITS = Limits(seconds=60, memory_mb=1024)
 settings_with = partial(mix_settings, size=[24, 32])
 
 
@@ -66,12 +63,8 @@ def build(root: Path, folder: Path, counts: dict[str, int] = COUNTS, **changes: 
     shutil.rmtree(folder / "store", ignore_errors=True)
     rows = rows_of(counts)
     sources = sources_of(rows, root, class_labels(rows))
-    options = {
-        "scratch": folder / "scratch",
-        "cluster": Cluster(changes.pop("workers", 1)),
-        "limits": LIMITS,
-    }
-    build_store(sources, folder / "store", settings_with(**changes), **options)
+    how = execution(folder / "scratch", changes.pop("workers", 1))
+    build_store(sources, folder / "store", settings_with(**changes), how)
     return MixedStore(folder / "store")
 
 

@@ -36,7 +36,6 @@ from framemix.inference.film import write_film
 from framemix.inference.overlay import annotate
 from framemix.inference.prediction import Prediction
 from framemix.inference.videos import search_videos
-from framemix.jobs.cluster import Cluster
 from framemix.jobs.isolation import Limits
 from framemix.mixing.files import mix_video
 from framemix.models.input import to_rgb
@@ -49,13 +48,12 @@ from framemix.video.live import opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import describe, examine, stream_frames, video_files
 from tests.bad_videos import encode
-from tests.listing import listed
+from tests.listing import LIMITS, execution, listed
 from tests.odd_videos import ODD, colours_of, number_of, programs_frames, write
 from tests.tiny_model import write_model
 from tests.tiny_store import mix_settings, nonlocal_config
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMITS = Limits(seconds=60, memory_mb=1024)
 # Of 255, between the colours that ffmpeg shows and those that are read.
 ALIKE = 6
 SHARED = (
@@ -318,8 +316,8 @@ def test_the_filter_keeps_them_all_and_what_it_keeps_is_mixed_and_found_well(
     for pixel_format in ("rgb24", "yuv420p"):
         folder = tmp_path / pixel_format
         settings = mix_settings(method="none", segments=1, pixel_format=pixel_format)
-        how: dict[str, Any] = {"scratch": folder / "s", "cluster": Cluster(1), "limits": LIMITS}
-        build_store(sources_of(rows, root, class_labels(rows)), folder / "store", settings, **how)
+        sources = sources_of(rows, root, class_labels(rows))
+        build_store(sources, folder / "store", settings, execution(folder / "s"))
         assert len(MixedStore(folder / "store").index) == len(ODD)
     (finding,) = [
         one
@@ -337,10 +335,8 @@ def settings_with(**changes: Any) -> ResizeSettings:
 
 def cut(root: Path, folder: Path, settings: ResizeSettings) -> dict[str, list[Any]]:
     """The rows of each source, after clips were cut into `folder`/clips."""
-    how: dict[str, Any] = {"scratch": folder / "s", "cluster": Cluster(2), "limits": LIMITS}
-    rows = cut_clips(
-        find_videos([RLDD], root, "data.rldd"), root, folder / "clips", settings, **how
-    )
+    found = find_videos([RLDD], root, "data.rldd")
+    rows = cut_clips(found, root, folder / "clips", settings, execution(folder / "s", 2))
     return {video: [r for r in rows if r.video == video] for video in {r.video for r in rows}}
 
 

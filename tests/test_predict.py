@@ -41,7 +41,6 @@ from framemix.inference.prediction import Prediction, Result, predict_videos
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import find_videos, search_videos
 from framemix.jobs import isolation
-from framemix.jobs.cluster import Cluster
 from framemix.mixing import Pixels, mix_frames
 from framemix.models import load_model
 from framemix.store import MixedStore
@@ -52,7 +51,7 @@ from framemix.training.prediction import predict as predict_store
 from framemix.video.reading import describe, examine, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import encode, slowing_down
-from tests.listing import count_frames
+from tests.listing import count_frames, execution
 from tests.tiny_model import FPS, record, write_model, write_video
 from tests.tiny_store import ACTIONS, HEIGHT, WIDTH, mix_settings, nonlocal_config
 
@@ -95,8 +94,7 @@ def test_says_what_the_pipeline_says_of_the_same_video(
     sources = sources_of(rows, root, {"a": 0})
     store = tmp_path / "store"
     store.mkdir()
-    how: dict[str, Any] = {"scratch": tmp_path / "scratch", "cluster": Cluster(1)}
-    build_store(sources, store, mix_settings(**mix), **how, limits=USUAL_LIMITS)
+    build_store(sources, store, mix_settings(**mix), execution(tmp_path / "scratch"))
     examples = [Example(MixedStore(store), row, 0) for row in MixedStore(store).index]
     model = load_model(tmp_path / "model.safetensors")
     expected = predict_store(model, examples, batch_size=2, device=torch.device("cpu")).numpy()

@@ -25,12 +25,10 @@ from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.rldd import RLDD
 from framemix.datasets.splits import SplitSettings, split_drivers, without_drowsy_val
 from framemix.errors import DatasetError
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.isolation import Limits
 from framemix.video.reading import VideoInfo, describe, stream_frames
 from framemix.video.writing import FFMPEG, video_writer
 from tests.bad_videos import encode
-from tests.listing import count_frames
+from tests.listing import LIMITS, count_frames, execution
 
 # path: coded size (width, height), frames at 30 a second, rotation
 LAYOUT: dict[str, tuple[tuple[int, int], int, int]] = {
@@ -48,8 +46,6 @@ LAYOUT: dict[str, tuple[tuple[int, int], int, int]] = {
     "Fold5_part1/41/0.mp4": ((96, 64), 20, 0),
 }
 NO_VIDEO, NOTES = "Fold5_part1/40/0.mp4", "Fold5_part1/notes.txt"
-
-LIMITS = Limits(seconds=60, memory_mb=1024)
 
 
 def settings_with(**changes: Any) -> ResizeSettings:
@@ -89,9 +85,7 @@ def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[lis
         root,
         target,
         settings_with(**changes),
-        scratch=folder / "scratch",
-        cluster=Cluster(workers),
-        limits=LIMITS,
+        execution(folder / "scratch", workers),
     )
     return clips, target
 

@@ -17,7 +17,9 @@ import pytest
 from framemix.errors import DatasetError, FramemixError
 from framemix.jobs import scratch
 from framemix.jobs.cluster import Cluster, map_tasks
-from framemix.jobs.scratch import Unit, finished, link, locked, scratch_root
+from framemix.jobs.execution import finished
+from framemix.jobs.scratch import Unit, link, locked, scratch_root
+from tests.listing import execution
 
 # Another run: holds the lock for a moment, and writes a file just before it lets go.
 HOLD = """
@@ -34,11 +36,11 @@ OTHER = """
 import sys
 from functools import partial
 from pathlib import Path
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.scratch import finished
-from tests.test_scratch import unit_in, write_one
-unit = unit_in(Path(sys.argv[1]), make=partial(write_one, "other"), settings={"size": 4})
-with finished(unit.folder, [unit], cluster=Cluster(1), label="other"):
+from framemix.jobs.execution import finished
+from tests.listing import execution
+from tests.test_scratch import a_unit, write_one
+unit = a_unit(make=partial(write_one, "other"), settings={"size": 4})
+with finished([unit], execution(Path(sys.argv[1])), label="other"):
     pass
 """
 
@@ -48,9 +50,9 @@ def write_one(name: str, folder: Path) -> None:
     (folder / name).write_text(name)
 
 
-def unit_in(folder: Path, make: Any = None, **changes: Any) -> Unit:
+def a_unit(make: Any = None, **changes: Any) -> Unit:
     values = {"settings": {"size": 3}, "files": [], "code": "v1"} | changes
-    return Unit(folder=folder, make=make or partial(write_one, "out"), **values)
+    return Unit(make=make or partial(write_one, "out"), **values)
 
 
 def names(folder: Path) -> list[str]:
@@ -103,15 +105,15 @@ def test_a_finished_unit_is_not_made_again(tmp_path):
         (folder / "out").touch()
 
     for _ in range(3):
-        done = unit_in(tmp_path, make=make).finish()
+        done = a_unit(make=make).finish(tmp_path)
     assert len(made) == 1
     assert done.parent == tmp_path
 
 
 def test_a_unit_whose_output_was_deleted_is_made_again(tmp_path):
-    done = unit_in(tmp_path).finish()
+    done = a_unit().finish(tmp_path)
     (done / "out").unlink()
-    assert names(unit_in(tmp_path).finish()) == ["out"]
+    assert names(a_unit().finish(tmp_path)) == ["out"]
 
 
 def test_a_unit_of_which_one_output_was_deleted_is_made_again_as_a_whole(tmp_path):
@@ -119,11 +121,11 @@ def test_a_unit_of_which_one_output_was_deleted_is_made_again_as_a_whole(tmp_pat
         for name in ("model", "history"):
             (folder / name).write_text(name)
 
-    unit = unit_in(tmp_path, make=make, whole=lambda folder: len(names(folder)) == 2)
-    done = unit.finish()
+    unit = a_unit(make=make, whole=lambda folder: len(names(folder)) == 2)
+    done = unit.finish(tmp_path)
     (done / "model").unlink()
     (done / "history").write_text("old")
-    assert names(unit.finish()) == ["history", "model"]
+    assert names(unit.finish(tmp_path)) == ["history", "model"]
     assert (done / "history").read_text() == "history"
 
 
@@ -133,7 +135,7 @@ def test_a_unit_appears_only_when_it_is_whole(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        unit_in(tmp_path, make=fail).finish()
+        a_unit(make=fail).finish(tmp_path)
     assert [path.suffix for path in tmp_path.iterdir() if path.is_dir()] == [".partial"]
 
 
@@ -145,19 +147,19 @@ def test_half_made_work_is_continued_with_resume_and_discarded_without(tmp_path,
 
     found = []
     with pytest.raises(KeyboardInterrupt):
-        unit_in(tmp_path, make=start, resume=resume).finish()
-    done = unit_in(tmp_path, make=lambda f: found.extend(names(f)), resume=resume).finish()
+        a_unit(make=start, resume=resume).finish(tmp_path)
+    done = a_unit(make=lambda f: found.extend(names(f)), resume=resume).finish(tmp_path)
     assert found == (["half"] if resume else [])
     assert names(done) == found
 
 
 def test_who_assists_works_in_the_same_folder_and_not_at_all_on_what_is_finished(tmp_path):
     assisted = []
-    unit = unit_in(tmp_path, make=assisted.append)
-    done = unit.assist()
+    unit = a_unit(make=assisted.append)
+    done = unit.assist(tmp_path)
     assert assisted == [done.with_name(f"{done.name}.partial")]
-    assert unit_in(tmp_path).finish() == done
-    assert unit.assist() == done
+    assert a_unit().finish(tmp_path) == done
+    assert unit.assist(tmp_path) == done
     assert len(assisted) == 1
 
 
@@ -167,7 +169,7 @@ def test_settings_code_and_content_of_files_each_decide_the_unit(tmp_path):
     other.write_bytes(b"one")
 
     def name(**changes: Any) -> str:
-        return unit_in(tmp_path / "units", **({"files": [file]} | changes)).finish().name
+        return a_unit(**({"files": [file]} | changes)).finish(tmp_path / "units").name
 
     first = name()
     names = {
@@ -188,11 +190,11 @@ def test_settings_code_and_content_of_files_each_decide_the_unit(tmp_path):
 def test_neither_the_date_nor_the_place_of_a_file_decides_the_unit(tmp_path):
     file = tmp_path / "a.avi"
     file.write_bytes(b"one")
-    first = unit_in(tmp_path / "units", files=[file]).finish()
+    first = a_unit(files=[file]).finish(tmp_path / "units")
     (tmp_path / "moved").mkdir()
     moved = shutil.move(file, tmp_path / "moved/a.avi")
     os.utime(moved, (1, 1))
-    assert unit_in(tmp_path / "units", files=[moved]).finish() == first
+    assert a_unit(files=[moved]).finish(tmp_path / "units") == first
 
 
 @pytest.mark.parametrize("place", [0, 4000, -1])
@@ -202,12 +204,12 @@ def test_a_change_in_a_very_large_file_is_seen(tmp_path, monkeypatch, place):
     file, content = tmp_path / "long.avi", bytearray(8000)
     file.write_bytes(content)
     os.utime(file, ns=(0, 0))
-    first = unit_in(tmp_path / "units", files=[file]).finish()
+    first = a_unit(files=[file]).finish(tmp_path / "units")
     content[place] = 1
     file.write_bytes(content)
     if place in (0, -1):
         os.utime(file, ns=(0, 0))  # the ends are read; the middle is told by the date
-    assert unit_in(tmp_path / "units", files=[file]).finish() != first
+    assert a_unit(files=[file]).finish(tmp_path / "units") != first
 
 
 def test_a_very_large_file_that_has_grown_is_seen_whatever_its_date(tmp_path, monkeypatch):
@@ -217,16 +219,16 @@ def test_a_very_large_file_that_has_grown_is_seen_whatever_its_date(tmp_path, mo
     for size in (8000, 9000):
         file.write_bytes(bytes(size))
         os.utime(file, ns=(0, 0))
-        units.add(unit_in(tmp_path / "units", files=[file]).finish())
+        units.add(a_unit(files=[file]).finish(tmp_path / "units"))
     assert len(units) == 2
 
 
 def test_a_file_that_is_gone_makes_another_unit(tmp_path):
     file = tmp_path / "a.avi"
     file.write_bytes(b"one")
-    units = [unit_in(tmp_path / "units", files=[file]).finish()]
+    units = [a_unit(files=[file]).finish(tmp_path / "units")]
     file.unlink()
-    units.append(unit_in(tmp_path / "units", files=[file]).finish())
+    units.append(a_unit(files=[file]).finish(tmp_path / "units"))
     assert units[0] != units[1]
 
 
@@ -240,11 +242,11 @@ def test_work_on_a_file_that_changed_meanwhile_is_done_again_under_its_new_conte
         if len(seen) == 1:
             file.write_bytes(b"two, longer")
 
-    done = unit_in(tmp_path / "units", make=make, files=[file]).finish()
+    done = a_unit(make=make, files=[file]).finish(tmp_path / "units")
     assert seen == [b"one", b"two, longer"]
     assert (done / "out").read_bytes() == b"two, longer"
     file.write_bytes(b"one")
-    assert unit_in(tmp_path / "units", make=make, files=[file]).finish() != done
+    assert a_unit(make=make, files=[file]).finish(tmp_path / "units") != done
     assert len(seen) == 3
 
 
@@ -260,7 +262,7 @@ def test_a_file_that_another_took_the_place_of_is_seen_whatever_its_date(tmp_pat
         if len(seen) == 1:
             (tmp_path / "new.avi").replace(file)
 
-    unit_in(tmp_path / "units", make=make, files=[file]).finish()
+    a_unit(make=make, files=[file]).finish(tmp_path / "units")
     assert seen == [b"one", b"two"]
 
 
@@ -273,7 +275,7 @@ def test_a_file_that_never_stops_changing_is_an_error_that_names_it(tmp_path):
         file.write_bytes(file.read_bytes() + b"x")
 
     with pytest.raises(FramemixError, match=r"recording\.avi: changes while it is read; wait"):
-        unit_in(tmp_path / "units", make=make, files=[file]).finish()
+        a_unit(make=make, files=[file]).finish(tmp_path / "units")
 
 
 # The units of a stage
@@ -281,14 +283,12 @@ def test_a_file_that_never_stops_changing_is_an_error_that_names_it(tmp_path):
 
 def test_units_come_back_in_order_and_those_no_longer_asked_for_are_deleted(tmp_path):
     folder = tmp_path / "stage"
-    units = [
-        unit_in(folder, make=partial(write_one, str(i)), settings={"number": i}) for i in range(4)
-    ]
-    with finished(folder, units, cluster=Cluster(2), label="test") as first:
+    units = [a_unit(partial(write_one, str(i)), settings={"number": i}) for i in range(4)]
+    with finished(units, execution(folder, 2), label="test") as first:
         assert [names(done) for done in first] == [["0"], ["1"], ["2"], ["3"]]
         inode = first[2].stat().st_ino
 
-    with finished(folder, units[2:], cluster=Cluster(1), label="test") as second:
+    with finished(units[2:], execution(folder), label="test") as second:
         assert second == first[2:]
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(
         done.name for done in first[2:]
@@ -298,7 +298,7 @@ def test_units_come_back_in_order_and_those_no_longer_asked_for_are_deleted(tmp_
 
 def test_what_is_finished_stays_until_its_run_has_put_it_in_place(tmp_path):
     folder = tmp_path / "stage"
-    with finished(folder, [unit_in(folder)], cluster=Cluster(1), label="test") as (done,):
+    with finished([a_unit()], execution(folder), label="test") as (done,):
         other_run = subprocess.Popen(
             [sys.executable, "-c", OTHER, folder],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -355,7 +355,7 @@ def test_a_file_system_without_locks_is_told_in_a_line_that_helps(tmp_path, monk
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(DatasetError) as caught:
-        unit_in(tmp_path).finish()
+        a_unit().finish(tmp_path)
     line = str(caught.value)
     assert line.startswith(f"{tmp_path}/")
     assert f".lock: this file system has no locks ({os.strerror(number)}); put scratch on " in line
@@ -404,7 +404,7 @@ def test_a_full_disk_and_a_full_quota_are_told_alike(tmp_path, number):
         raise OSError(number, os.strerror(number))
 
     with pytest.raises(DatasetError, match=f"^{tmp_path}: no space left on this disk; make room"):
-        unit_in(tmp_path, make=fill).finish()
+        a_unit(make=fill).finish(tmp_path)
 
 
 def test_a_scratch_folder_that_cannot_be_made_is_one_line_that_names_the_setting(tmp_path):

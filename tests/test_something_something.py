@@ -15,8 +15,6 @@ from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.splits import split_the_rest
 from framemix.errors import DatasetError
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.isolation import Limits
 from framemix.mixing.files import mix_video
 from framemix.models import build_model
 from framemix.models.input import to_rgb
@@ -28,10 +26,9 @@ from framemix.training.run import Run
 from framemix.video.planes import stream_planes
 from framemix.video.reading import describe, stream_frames
 from framemix.video.writing import video_writer
-from tests.listing import count_frames, listed
+from tests.listing import count_frames, execution, listed
 from tests.tiny_store import machine, mix_settings, nonlocal_config, train_into, training_settings
 
-LIMITS = Limits(seconds=60, memory_mb=2048)
 SUBSETS = ("train", "val", "test")
 V1 = "20bn-something-something-v1"
 
@@ -66,7 +63,7 @@ def write_webm(path: Path, count: int) -> Path:
 
 
 def table(root: Path, scratch: Path, folds: int = 5) -> dict[str, Clip]:
-    rows = listed(root, scratch / "scratch", *LABELLED, min_frames=8, workers=1, limits=LIMITS)
+    rows = listed(root, scratch / "scratch", *LABELLED, min_frames=8, workers=1)
     return {row.video: row for row in split_the_rest(rows, folds)}
 
 
@@ -229,9 +226,7 @@ def test_a_picture_that_changed_is_mixed_anew(tmp_path: Path) -> None:
             sources_of([row], tmp_path / "videos", {"Up": 0}),
             store,
             mix_settings(size=[24, 32]),
-            scratch=tmp_path / "scratch",
-            cluster=Cluster(1),
-            limits=LIMITS,
+            execution(tmp_path / "scratch"),
         )
         stores.append(MixedStore(store).read(MixedStore(store).index))
         Image.new("RGB", (32, 24), "white").save(folder / "00005.jpg")
@@ -263,9 +258,7 @@ def test_real_videos_run_through_mixing_and_a_training_step(
         sources_of(rows, root, class_labels(rows)),
         tmp_path / "store",
         settings,
-        scratch=tmp_path / "scratch",
-        cluster=Cluster(1),
-        limits=LIMITS,
+        execution(tmp_path / "scratch"),
     )
     store = MixedStore(tmp_path / "store")
     stored = next(row for row in store.index if row.clip == f"{V1}/2")

@@ -20,7 +20,9 @@ import multiprocessing, time
 from functools import partial
 from pathlib import Path
 from framemix.jobs.cluster import Cluster
-from framemix.jobs.scratch import Unit, finished
+from framemix.jobs.execution import Execution, finished
+from framemix.jobs.isolation import Limits
+from framemix.jobs.scratch import Unit
 from framemix.project.stage import run_stage
 
 def work(folder):
@@ -30,9 +32,9 @@ def work(folder):
 multiprocessing.current_process()._config["semprefix"] = "/" + Path.cwd().name
 
 def main():
-    scratch = Path("scratch").resolve()
-    units = [Unit(scratch, work, {"number": i}, [], "code") for i in range(4)]
-    with finished(scratch, units, cluster=Cluster(2), label="sleep"):
+    execution = Execution(Path("scratch").resolve(), Cluster(2), Limits(60, 1024))
+    units = [Unit(work, {"number": i}, [], "code") for i in range(4)]
+    with finished(units, execution, label="sleep"):
         pass
 
 if __name__ == "__main__":

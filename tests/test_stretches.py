@@ -12,7 +12,6 @@ from framemix.datasets.clips import Clip, DriverClip, class_labels, clip_file, c
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.frame_mixup.classes import with_reversals
 from framemix.jobs import scratch
-from framemix.jobs.cluster import Cluster
 from framemix.mixing import mix_frames
 from framemix.mixing.files import mix_video
 from framemix.store import MixedStore
@@ -20,7 +19,7 @@ from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.training.data import split_examples
 from framemix.video.reading import examine, stream_frames
-from tests.listing import LIMITS, listed
+from tests.listing import execution, listed
 from tests.odd_videos import H264, write
 from tests.tiny_store import mix_settings
 
@@ -86,8 +85,7 @@ def test_the_store_has_each_stretch_as_slicing_the_whole_video_gives_it(
 ) -> None:
     mix = mix_settings(method="linear", segments=4, size=[24, 32], pixel_format=pixel_format)
     sources = sources_of(rows, root / "labels.csv", class_labels(rows))
-    how: dict[str, Any] = {"cluster": Cluster(1), "limits": LIMITS}
-    build_store(sources, tmp_path / "store", mix, scratch=tmp_path / "mix", **how)
+    build_store(sources, tmp_path / "store", mix, execution(tmp_path / "mix"))
     store = MixedStore(tmp_path / "store")
     assert {row.clip: row.frames for row in store.index} == {
         clip_name(row): row.frames for row in rows if row.kept

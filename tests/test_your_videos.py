@@ -17,8 +17,6 @@ from framemix.datasets.layouts.folders import FOLDERS
 from framemix.datasets.origin import Origin
 from framemix.errors import DatasetError, ModelError
 from framemix.evaluation.tables import by_metric
-from framemix.jobs.cluster import Cluster
-from framemix.jobs.isolation import Limits
 from framemix.models import load_model
 from framemix.project.params import load_params
 from framemix.store import MixedStore
@@ -29,7 +27,7 @@ from framemix.your_videos.report import MODEL, write_report
 from framemix.your_videos.settings import YourTraining
 from framemix.your_videos.split import YourSplit, split_clips
 from framemix.your_videos.train import train
-from tests.listing import listed
+from tests.listing import execution, listed
 from tests.pipeline import ROOT, Project
 from tests.tiny_model import write_video
 from tests.tiny_store import mix_settings
@@ -184,9 +182,8 @@ def trained(checkout: Path, used: str) -> tuple[MixedStore, list[Clip], Path]:
     """A store of two classes, its split with test clips, and a model of it."""
     folder = checkout / "trained"
     rows = listed(checkout / "videos", folder / "scratch", FOLDERS, min_frames=8)
-    how: dict[str, Any] = {"scratch": folder / "mix", "limits": Limits(60, 1024)}
     sources = sources_of(rows, checkout / "videos", class_labels(rows))
-    build_store(sources, folder / "mixed", mix_settings(segments=8), cluster=Cluster(1), **how)
+    build_store(sources, folder / "mixed", mix_settings(segments=8), execution(folder / "mix"))
     kept = [row for row in rows if row.kept]
     sides = ["test" if n % 4 == 0 else "train" for n in range(len(kept))]
     given = [row.model_copy(update={"subset": s}) for row, s in zip(kept, sides, strict=True)]

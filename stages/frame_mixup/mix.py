@@ -3,7 +3,6 @@
 from framemix.datasets.clips import Clip, class_labels
 from framemix.frame_mixup.cells import mix_settings
 from framemix.frame_mixup.classes import partners, require_pairs, with_reversals
-from framemix.jobs.scratch import scratch_root
 from framemix.project.params import load_params
 from framemix.project.paths import STUDY_MIXED, STUDY_VIDEOS
 from framemix.project.stage import arguments, run_stage
@@ -25,9 +24,7 @@ def main() -> None:
         with_reversals(sources, partners(study.reversed_classes)),
         STUDY_MIXED / videos / cell,
         mix_settings(cell, study.mix),
-        scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_mix@{videos}-{cell}",
-        cluster=params.runtime.cluster,
-        limits=params.runtime.limits,
+        params.runtime.execution(f"frame_mixup_mix@{videos}-{cell}"),
     )
 
 

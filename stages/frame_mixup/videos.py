@@ -6,7 +6,6 @@ from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import require_sides, split_the_rest
-from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.paths import STUDY_ORIGINS, STUDY_VIDEOS
@@ -25,10 +24,8 @@ def main() -> None:
             find_videos(LABELLED, root, key),
             root,
             study.videos,
+            params.runtime.execution(f"frame_mixup_videos@{name}"),
             keys=(key, "frame_mixup.videos"),
-            scratch=scratch_root(params.runtime.scratch) / f"frame_mixup_videos@{name}",
-            cluster=params.runtime.cluster,
-            limits=params.runtime.limits,
             label=f"list {name} videos",
         )
         rows = split_the_rest(listed, study.videos.folds)

@@ -1,7 +1,6 @@
 """Mixes someone's own clips into their store."""
 
 from framemix.datasets.clips import Clip, class_labels
-from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.paths import YOUR_MIXED, YOUR_TABLE
@@ -20,9 +19,7 @@ def main() -> None:
         sources,
         YOUR_MIXED,
         yours.mix,
-        scratch=scratch_root(params.runtime.scratch) / "your_videos_mix",
-        cluster=params.runtime.cluster,
-        limits=params.runtime.limits,
+        params.runtime.execution("your_videos_mix"),
     )
     say(f"mixed {len(sources)} clips into {YOUR_MIXED}")
 

@@ -7,7 +7,6 @@ from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.named_groups import looks_like_parts, with_groups
 from framemix.datasets.origin import origin_of
 from framemix.datasets.summary import summary
-from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.paths import YOUR_ORIGIN, YOUR_TABLE
@@ -29,10 +28,8 @@ def main() -> None:
         found,
         yours.data,
         yours.videos,
+        params.runtime.execution("your_videos_list"),
         keys=(key, "your_videos.videos"),
-        scratch=scratch_root(params.runtime.scratch) / "your_videos_list",
-        cluster=params.runtime.cluster,
-        limits=params.runtime.limits,
         label="list your videos",
         clip_seconds=yours.clip_seconds,
     )

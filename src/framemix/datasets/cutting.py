@@ -19,10 +19,10 @@ from framemix.datasets.files import commonest
 from framemix.datasets.intake import clip_of, shown
 from framemix.datasets.layouts.layout import Found
 from framemix.errors import DatasetError, VideoError, reason_of
-from framemix.jobs.cluster import Cluster
+from framemix.jobs.execution import Execution, finished
 from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
-from framemix.jobs.scratch import Unit, finished, link
+from framemix.jobs.scratch import Unit, link
 from framemix.tables import read_table, write_table
 from framemix.validation import Integer, Settings
 from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine
@@ -60,10 +60,7 @@ def cut_clips(
     root: Path,
     target: Path,
     settings: ResizeSettings,
-    *,
-    scratch: Path,
-    cluster: Cluster,
-    limits: Limits,
+    execution: Execution,
 ) -> list[Clip]:
     """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
 
@@ -71,13 +68,13 @@ def cut_clips(
     cannot be cut is replaced by the nearest of that video which was not planned. A damaged stretch
     is not told from a whole one: ffmpeg repeats the frame before.
     """
-    sources, rejected = find_sources(found, root, settings, limits)
+    sources, rejected = find_sources(found, root, settings, execution.limits)
     plan = plan_clips(sources, settings)
-    units = list(_units(plan, root.absolute(), scratch, settings, limits))
+    units = list(_units(plan, root.absolute(), settings, execution.limits))
     if not units:
         why = commonest(row.reason for row in rejected)
         raise DatasetError(f"data.rldd = {root}: no video gives a clip: {why}; see resize")
-    with finished(scratch, units, cluster=cluster, label="resize videos") as done:
+    with finished(units, execution, label="resize videos") as done:
         clips = [clip for folder in done for clip in read_table(folder / ROWS, DriverClip)]
         if not any(clip.kept for clip in clips):
             why = commonest(clip.reason for clip in clips)
@@ -137,7 +134,6 @@ def plan_clips(
 def _units(
     plan: Sequence[tuple[DriverVideo, Clip]],
     root: Path,
-    scratch: Path,
     settings: ResizeSettings,
     limits: Limits,
 ) -> Iterator[Unit]:
@@ -145,7 +141,6 @@ def _units(
     for source, members in groupby(plan, key=itemgetter(0)):
         clips = [clip for _, clip in members]
         yield Unit(
-            folder=scratch,
             make=partial(_cut_all, root, source, clips, settings, limits),
             settings={
                 "planned": [clip.model_dump() for clip in clips],

@@ -17,10 +17,10 @@ from framemix.datasets.clips import Clip, folder_of
 from framemix.datasets.files import commonest
 from framemix.datasets.layouts.layout import Found
 from framemix.errors import DatasetError, VideoError, reason_of
-from framemix.jobs.cluster import Cluster
+from framemix.jobs.execution import Execution, finished
 from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
-from framemix.jobs.scratch import Unit, finished
+from framemix.jobs.scratch import Unit
 from framemix.tables import read_table, write_table
 from framemix.validation import Settings
 from framemix.video.reading import ExaminedVideo, Reader, VideoInfo, examine, video_files
@@ -42,11 +42,9 @@ def list_clips(
     found: Sequence[Found],
     root: Path,
     settings: FilterSettings,
+    execution: Execution,
     *,
     keys: tuple[str, str],
-    scratch: Path,
-    cluster: Cluster,
-    limits: Limits,
     label: str,
     clip_seconds: float | None = None,
 ) -> list[Clip]:
@@ -61,13 +59,14 @@ def list_clips(
     folder = folder_of(root).absolute()
     units = [
         Unit(
-            folder=scratch,
-            make=partial(_inspect_all, folder, rows, settings.min_frames, clip_seconds, limits),
+            make=partial(
+                _inspect_all, folder, rows, settings.min_frames, clip_seconds, execution.limits
+            ),
             settings={
                 "videos": [row.model_dump() for row in rows],
                 "min_frames": settings.min_frames,
                 "clip_seconds": clip_seconds,
-                **asdict(limits),
+                **asdict(execution.limits),
             },
             files=[
                 file
@@ -78,7 +77,7 @@ def list_clips(
         )
         for rows in _batches([clip_of(one) for one in found if not one.reason])
     ]
-    with finished(scratch, units, cluster=cluster, label=label) as done:
+    with finished(units, execution, label=label) as done:
         clips = [clip for unit in done for clip in read_table(unit / ROWS, Clip)]
     clips += [clip_of(one) for one in found if one.reason]
     _require_kept(clips, settings.min_frames, f"{keys[0]} = {root}", keys[1])

@@ -21,6 +21,7 @@ EXEMPT = frozenset(
         # As with that, it is the machine's part which file is too much for it, and what rounding a
         # device has.
         "jobs/cluster",
+        "jobs/execution",
         "devices",
         "jobs/isolation",
         # What is shown meanwhile, and how a stage ends early.

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from framemix.errors import DatasetError
 from framemix.jobs.atomic import disk_errors, replacing
-from framemix.jobs.cluster import Cluster, map_tasks, say_to_client
+from framemix.jobs.cluster import say_to_client
 from framemix.text.names import printable
 
 # Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
@@ -45,7 +45,6 @@ class Unit:
     finished outputs are all there still: someone may have deleted a damaged file out of them.
     """
 
-    folder: Path
     make: Callable[[Path], None]
     settings: Mapping[str, Any]
     files: Sequence[Path]
@@ -53,8 +52,8 @@ class Unit:
     resume: bool = False
     whole: Callable[[Path], bool] = has_files
 
-    def finish(self) -> Path:
-        """Return the unit's output folder, made now unless it is there already.
+    def finish(self, folder: Path) -> Path:
+        """Return the unit's output folder in `folder`, made now unless it is there already.
 
         It is made again when an input file changed meanwhile: what was made may be of the old
         content under the new one's name. Raises DatasetError when that does not end, or when the
@@ -62,7 +61,7 @@ class Unit:
         """
         for _ in range(ATTEMPTS):
             before = [_stamp(file) for file in self.files]
-            done = self._finish()
+            done = self._finish(folder)
             changed = [
                 file
                 for file, stamp in zip(self.files, before, strict=True)
@@ -73,25 +72,25 @@ class Unit:
             shutil.rmtree(done)
         raise DatasetError(f"{changed[0]}: changes while it is read; wait until it is complete")
 
-    def _finish(self) -> Path:
-        done, partial = self._folders()
-        with locked(self.folder / f"{done.name}.lock"):
+    def _finish(self, folder: Path) -> Path:
+        done, partial = self._folders(folder)
+        with locked(folder / f"{done.name}.lock"):
             if not self._is_whole(done):
                 if not self.resume:
                     shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir(parents=True, exist_ok=True)
-                with disk_errors(self.folder):
+                with disk_errors(folder):
                     self.make(partial)
                 shutil.rmtree(done, ignore_errors=True)
                 partial.rename(done)
         return done
 
-    def assist(self) -> Path:
+    def assist(self, folder: Path) -> Path:
         """Work on the unit beside the process that is in `finish`; return the same folder.
 
         `make` gets the folder of that process, which may have it finished only later.
         """
-        done, partial = self._folders()
+        done, partial = self._folders(folder)
         if not self._is_whole(done):
             self.make(partial)
         return done
@@ -99,28 +98,10 @@ class Unit:
     def _is_whole(self, done: Path) -> bool:
         return done.is_dir() and self.whole(done)
 
-    def _folders(self) -> tuple[Path, Path]:
-        """Return where the finished outputs are, and where they come to be."""
-        done = self.folder / _fingerprint(self.settings, self.files, self.code)
+    def _folders(self, folder: Path) -> tuple[Path, Path]:
+        """Return where the finished outputs are, and where they are made."""
+        done = folder / _fingerprint(self.settings, self.files, self.code)
         return done, done.with_name(f"{done.name}.partial")
-
-
-@contextmanager
-def finished(
-    folder: Path, units: Sequence[Unit], *, cluster: Cluster, label: str
-) -> Iterator[list[Path]]:
-    """Finish the units of a data stage side by side; provide their folders in order.
-
-    Units that are not among them are deleted: the next run can only use what the last one did. So
-    what is in the folders is there for sure only inside the context: another run waits for its end.
-    """
-    with locked(folder / "stage.lock"):
-        done = list(map_tasks(Unit.finish, units, cluster=cluster, label=label))
-        kept = {unit.name for unit in done} | {f"{unit.name}.lock" for unit in done}
-        for old in folder.iterdir():
-            if old.name not in kept | {"stage.lock"}:
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-        yield done
 
 
 def scratch_root(configured: Path | None) -> Path:

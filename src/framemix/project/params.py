@@ -23,7 +23,9 @@ from framemix.finetuning.settings import FinetuneSettings
 from framemix.frame_mixup.cells import StudyMix
 from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.jobs.cluster import Cluster
+from framemix.jobs.execution import Execution
 from framemix.jobs.isolation import Limits
+from framemix.jobs.scratch import scratch_root
 from framemix.mixing import MixSettings
 from framemix.mixing.frames import check_lengths
 from framemix.models.config import (
@@ -86,6 +88,14 @@ class RuntimeSettings(Settings):
     def limits(self) -> Limits:
         """What decoding one file may take."""
         return Limits(self.decode_timeout, self.decode_memory_mb)
+
+    def scratch_of(self, stage: str) -> Path:
+        """Return the scratch folder of a stage, each by its own name, such as `mix@rldd`."""
+        return scratch_root(self.scratch) / stage
+
+    def execution(self, stage: str) -> Execution:
+        """Return how a data stage works."""
+        return Execution(self.scratch_of(stage), self.cluster, self.limits)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RuntimeSettings":

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.named_groups import looks_like_parts
 from framemix.datasets.origin import origin_of
 from framemix.errors import DatasetError
+from framemix.jobs.execution import Execution
 from framemix.jobs.terminal import say
 from framemix.project.params import PARAMS, Params, RuntimeSettings
 from framemix.project.pipelines import activate
@@ -75,20 +77,19 @@ def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, fol
     from framemix.your_videos.split import split_clips
     from framemix.your_videos.train import train
 
-    how: dict[str, Any] = {"cluster": runtime.cluster, "limits": runtime.limits}
+    execution = partial(Execution, cluster=runtime.cluster, limits=runtime.limits)
     clips = list_clips(
         _few(found),
         found.root,
         yours.videos,
+        execution(folder / "list"),
         keys=("your_videos.data", "your_videos.videos"),
-        scratch=folder / "list",
         label="list a few videos",
         clip_seconds=yours.clip_seconds,
-        **how,
     )
     split, _ = split_clips(clips, yours.split.model_copy(update={"by": "random", "fold": 0}))
     sources = sources_of(clips, found.root, class_labels(clips))
-    build_store(sources, folder / "mixed", yours.mix, scratch=folder / "mix", **how)
+    build_store(sources, folder / "mixed", yours.mix, execution(folder / "mix"))
     store, cpu = MixedStore(folder / "mixed"), torch.device("cpu")
     train(
         store,

@@ -5,10 +5,10 @@ from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 
-from framemix.jobs.cluster import Cluster
+from framemix.jobs.execution import Execution, finished
 from framemix.jobs.fingerprint import code_fingerprint
 from framemix.jobs.isolation import Limits, isolated
-from framemix.jobs.scratch import Unit, finished, link
+from framemix.jobs.scratch import Unit, link
 from framemix.mixing import MixSettings
 from framemix.mixing.files import mix_variants
 from framemix.store.index import IndexRow
@@ -27,10 +27,7 @@ def build_store(
     sources: Sequence[Source],
     folder: Path,
     settings: MixSettings,
-    *,
-    scratch: Path,
-    cluster: Cluster,
-    limits: Limits,
+    execution: Execution,
 ) -> None:
     """Mix every source into a new store at `folder`, its shards side by side.
 
@@ -39,8 +36,7 @@ def build_store(
     shards = _shards(sources)
     units = [
         Unit(
-            folder=scratch,
-            make=partial(_mix_shard, members, settings, limits),
+            make=partial(_mix_shard, members, settings, execution.limits),
             settings={
                 "clips": [(m.name, m.clip.frames, m.clip.reader) for m in members],
                 **settings.model_dump(),
@@ -51,7 +47,7 @@ def build_store(
         )
         for members in shards.values()
     ]
-    with finished(scratch, units, cluster=cluster, label="mix shards") as done:
+    with finished(units, execution, label="mix shards") as done:
         for name, unit in zip(shards, done, strict=True):
             link(unit / SHARD, folder / name)
     rows = [

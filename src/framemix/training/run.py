@@ -104,7 +104,6 @@ def train(run: Run, machine: Machine) -> Path:
         if not examples:
             raise DatasetError(f"the split leaves no {name} clip; allowed: at least one, see split")
     unit = Unit(
-        folder=machine.scratch,
         make=partial(_fit, run, machine),
         settings=_identity(run),
         files=[],
@@ -118,8 +117,8 @@ def train(run: Run, machine: Machine) -> Path:
                 f"runtime.devices = 1 and runtime.num_nodes = 1: but this is process {rank} of a "
                 f"torchrun or srun; allowed: as many devices and nodes as it starts processes on"
             )
-        return unit.assist()
-    done = unit.finish()
+        return unit.assist(machine.scratch)
+    done = unit.finish(machine.scratch)
     (done / LAST).unlink(missing_ok=True)
     return done
 
