@@ -14,8 +14,7 @@ import pytest
 
 from framemix.errors import FramemixError, StoreError
 from framemix.mixing import MixSettings
-from framemix.store import IndexRow, MixedStore, shard_name, write_shard
-from framemix.tables import write_table
+from framemix.store import IndexRow, MixedStore, shard_name, write_index, write_shard
 from tests.tiny_store import mix_settings
 
 SHAPE = (4, 6, 8, 3)
@@ -38,7 +37,7 @@ def make_store(folder: Path, counts: dict[str, int], settings: MixSettings) -> P
             IndexRow(clip=f"{name}/{i}", class_name=name, label=label, shard=shard, row=i, frames=9)
             for i in range(count)
         ]
-    write_table(folder / "index.csv", IndexRow, rows)
+    write_index(folder, rows)
     return folder
 
 
@@ -77,7 +76,7 @@ def test_planes_are_read_as_they_were_written(tmp_path):
         IndexRow(clip=str(i), class_name="A", label=0, shard="a.h5", row=i, frames=9)
         for i in range(2)
     ]
-    write_table(tmp_path / "index.csv", IndexRow, rows)
+    write_index(tmp_path, rows)
     store = MixedStore(tmp_path)
     assert store.settings == settings
     assert store.clip_shape == (4, 9, 8)
@@ -96,7 +95,7 @@ def variants(tmp_path: Path) -> Path:
         IndexRow(clip=str(i), class_name="A", label=0, shard="a.h5", row=3 * i, frames=9)
         for i in range(2)
     ]
-    write_table(tmp_path / "variants/index.csv", IndexRow, rows)
+    write_index(tmp_path / "variants", rows)
     return tmp_path / "variants"
 
 
@@ -289,7 +288,7 @@ def test_a_shard_that_says_nothing_we_know_of_its_mixing_is_named_in_plain_words
 def test_a_store_without_an_index_or_without_clips_is_refused(tmp_path):
     with pytest.raises(FramemixError, match=r"index\.csv: no such table"):
         MixedStore(tmp_path)
-    write_table(tmp_path / "index.csv", IndexRow, [])
+    write_index(tmp_path, [])
     with pytest.raises(StoreError, match=r"index\.csv: lists no clip"):
         MixedStore(tmp_path)
 

@@ -13,8 +13,7 @@ from framemix.finetuning.data import FinetuneData
 from framemix.jobs.scratch import link
 from framemix.mixing import MixSettings
 from framemix.models.config import NonLocalConfig, ViViTConfig
-from framemix.store import IndexRow, MixedStore, shard_name, write_shard
-from framemix.tables import write_table
+from framemix.store import IndexRow, MixedStore, shard_name, write_index, write_shard
 from framemix.training.batches import Resident
 from framemix.training.data import Example
 from framemix.training.run import OUTPUTS, Machine, Run, train
@@ -139,7 +138,7 @@ def make_store(
             )
             for number in range(each)
         ]
-    write_table(folder / "index.csv", IndexRow, rows)
+    write_index(folder, rows)
     return MixedStore(folder)
 
 

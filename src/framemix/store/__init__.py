@@ -5,7 +5,7 @@ What a clip shows does not (`datasets`), nor how it is mixed (`mixing`) or batch
 (`training`).
 """
 
-from framemix.store.index import IndexRow
+from framemix.store.index import IndexRow, write_index
 from framemix.store.reading import MixedStore
 from framemix.store.writing import shard_name, write_shard
 
@@ -13,5 +13,6 @@ __all__ = [
     "IndexRow",
     "MixedStore",
     "shard_name",
+    "write_index",
     "write_shard",
 ]

@@ -11,10 +11,9 @@ from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.scratch import Unit, link
 from framemix.mixing import MixSettings
 from framemix.mixing.files import mix_variants
-from framemix.store.index import IndexRow
+from framemix.store.index import IndexRow, write_index
 from framemix.store.sources import Source
 from framemix.store.writing import shard_name, write_shard
-from framemix.tables import write_table
 from framemix.video.reading import video_files
 
 # A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
@@ -50,19 +49,23 @@ def build_store(
     with finished(units, execution, label="mix shards") as done:
         for name, unit in zip(shards, done, strict=True):
             link(unit / SHARD, folder / name)
-    rows = [
+    rows = [index_rows(name, members, settings.variants) for name, members in shards.items()]
+    write_index(folder, chain.from_iterable(rows))
+
+
+def index_rows(shard: str, sources: Sequence[Source], variants: int) -> list[IndexRow]:
+    """Return the index of a shard that has so many variants of each source, one after another."""
+    return [
         IndexRow(
-            clip=m.name,
-            class_name=m.class_name,
-            label=m.label,
-            shard=name,
-            row=i * settings.variants,
-            frames=m.clip.frames,
+            clip=source.name,
+            class_name=source.class_name,
+            label=source.label,
+            shard=shard,
+            row=number * variants,
+            frames=source.clip.frames,
         )
-        for name, members in shards.items()
-        for i, m in enumerate(members)
+        for number, source in enumerate(sources)
     ]
-    write_table(folder / "index.csv", IndexRow, rows)
 
 
 def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:

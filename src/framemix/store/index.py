@@ -1,8 +1,11 @@
-"""The row of a store's index: where a clip is, and what it shows."""
+"""A store's index: where each clip is, and what it shows."""
+
+from collections.abc import Iterable
+from pathlib import Path
 
 from pydantic import Field
 
-from framemix.tables import Row
+from framemix.tables import Row, read_table, write_table
 
 
 class IndexRow(Row):
@@ -14,3 +17,18 @@ class IndexRow(Row):
     shard: str
     row: int
     frames: int
+
+
+def index_file(folder: Path) -> Path:
+    """Return the index of the store in `folder`."""
+    return folder / "index.csv"
+
+
+def write_index(folder: Path, rows: Iterable[IndexRow]) -> None:
+    """Write the index of a store whose shards are in `folder`."""
+    write_table(index_file(folder), IndexRow, rows)
+
+
+def read_index(folder: Path) -> list[IndexRow]:
+    """Return the index of the store in `folder`. Raises DatasetError as `read_table` does."""
+    return read_table(index_file(folder), IndexRow)

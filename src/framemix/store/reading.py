@@ -20,8 +20,7 @@ from pydantic import ValidationError
 
 from framemix.errors import StoreError, one_line
 from framemix.mixing import MixSettings, Pixels
-from framemix.store.index import IndexRow
-from framemix.tables import read_table
+from framemix.store.index import IndexRow, index_file, read_index
 from framemix.validation import describe_error
 
 
@@ -30,11 +29,11 @@ class MixedStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.index = read_table(folder / "index.csv", IndexRow)
+        self.index = read_index(folder)
         self._shards: dict[str, _Shard] = {}
         self._checked: set[tuple[str, int]] = set()
         if not self.index:
-            raise StoreError(f"{folder / 'index.csv'}: lists no clip")
+            raise StoreError(f"{index_file(folder)}: lists no clip")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open files behind: another process opens its own."""
@@ -82,7 +81,7 @@ class MixedStore:
         shard = self._shard(row.shard)
         if not 0 <= number < len(shard.checksums):
             raise StoreError(
-                f"{self.folder / 'index.csv'}: {row.clip}: {row.shard} has no row {number}; "
+                f"{index_file(self.folder)}: {row.clip}: {row.shard} has no row {number}; "
                 f"delete {self.folder} and run dvc repro"
             )
         # Past HDF5, whose lock lets one thread read at a time: a clip's bytes are in one piece.
