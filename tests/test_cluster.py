@@ -71,7 +71,7 @@ def square_slowly(number: int) -> tuple[int, int]:
 
 def refuse_two(number: int) -> int:
     if number == 2:
-        raise VideoError("a.avi: cannot be decoded")
+        raise VideoError("a.avi", "cannot be decoded")
     return number
 
 
@@ -79,7 +79,7 @@ def leave_a_trace(path: Path) -> None:
     time.sleep(0.05)
     path.touch()
     if path.name == "0":
-        raise VideoError("first")
+        raise VideoError("first", "refused")
 
 
 def write_id_and_sleep(path: Path) -> None:

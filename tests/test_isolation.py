@@ -79,7 +79,7 @@ def square(path: Path) -> np.ndarray:
 
 
 def refuse(path: Path) -> None:
-    raise VideoError(f"{path}: cannot be decoded: because")
+    raise VideoError(path, "cannot be decoded: because")
 
 
 def break_after(path: Path) -> str:
@@ -174,8 +174,9 @@ def test_many_files_are_served_by_one_subprocess_of_the_thread():
 
 def test_an_error_of_the_work_is_raised_as_it_is_and_costs_no_new_subprocess():
     before = isolated(identity, Path("a"), LIMITS)[1]
-    with pytest.raises(VideoError, match=r"^b\.avi: cannot be decoded: because$"):
+    with pytest.raises(VideoError, match=r"^b\.avi: cannot be decoded: because$") as caught:
         isolated(refuse, Path("b.avi"), LIMITS)
+    assert (caught.value.path, caught.value.reason) == (Path("b.avi"), "cannot be decoded: because")
     assert isolated(identity, Path("a"), LIMITS)[1] == before
 
 

@@ -222,11 +222,11 @@ def test_thresholds_that_do_not_fit_are_told(off: float, on: float) -> None:
 def test_an_error_of_the_source_reaches_whoever_waits() -> None:
     def windows() -> Iterator[Window]:
         yield Clip(0.0, 1.0, np.zeros((1, 1, 1, 3), np.uint8)), 0.0
-        raise VideoError("the camera is gone")
+        raise VideoError("camera", "is gone")
 
     handover = _Handover(keep_all=True)
     handover.fill(windows())
-    with pytest.raises(VideoError, match="the camera is gone"):
+    with pytest.raises(VideoError, match="camera: is gone"):
         list(handover.drain())
 
 

@@ -23,7 +23,14 @@ class DatasetError(FramemixError):
 
 
 class VideoError(FramemixError):
-    """A video file that cannot be read or written."""
+    """A video that cannot be read or written: its file, or its source, and the reason."""
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(path, reason)  # what it is pickled by
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 class ClusterError(FramemixError):
@@ -50,10 +57,9 @@ class ExperimentsError(FramemixError):
     """DVC's experiments cannot be read."""
 
 
-def reason_of(error: FramemixError, file: Path) -> str:
-    """Return what an error says of `file`, for a table: without its path on this machine."""
-    reason = str(error).removeprefix(f"{file}: ")
-    return reason.replace(f"file:{file}", file.name).replace(f"{file}", file.name)
+def reason_of(error: VideoError, file: Path) -> str:
+    """Return an error's reason for a table: without the path of `file` on this machine."""
+    return error.reason.replace(f"file:{file}", file.name).replace(f"{file}", file.name)
 
 
 def some_of(names: Collection[str]) -> str:

@@ -202,7 +202,7 @@ def _examined(paths: Sequence[Path]) -> dict[Path, ExaminedVideo]:
     videos = {path: examine(path) for path in paths}
     for path, video in videos.items():
         if video.frames < SEGMENTS:
-            raise VideoError(f"{path}: {video.frames} frames; allowed: at least {SEGMENTS}")
+            raise VideoError(path, f"{video.frames} frames; allowed: at least {SEGMENTS}")
     return videos
 
 

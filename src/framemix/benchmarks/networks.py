@@ -124,7 +124,7 @@ def counted_videos(root: Path, least: int) -> list[Clip]:
 def _inspect(path: Path, clip: Clip, least: int) -> Clip:
     video = examine(path)
     if video.frames < least:
-        raise VideoError(f"{path}: {video.frames} frames; allowed: at least {least}")
+        raise VideoError(path, f"{video.frames} frames; allowed: at least {least}")
     found = {"frames": video.frames, "reader": video.reader, "kept": True}
     return clip.model_copy(update=found)
 

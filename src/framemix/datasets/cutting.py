@@ -199,7 +199,8 @@ def _cut(
         cut = isolated(work, source, limits)
     except VideoError as error:
         target.unlink(missing_ok=True)
-        return clip.rejected(reason_of(error, source).replace(f"{target}: ", "the clip "))
+        what = "the clip " if error.path == target else ""
+        return clip.rejected(what + reason_of(error, source))
     if cut.frames < settings.frames:
         target.unlink()
         reason = f"{cut.frames} frames, fewer than resize.frames = {settings.frames}"

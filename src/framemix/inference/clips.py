@@ -179,5 +179,5 @@ def rolling_mix(mix: MixSettings, sliding: Sliding, fps: float) -> RollingMix:
 def frame_rate(info: VideoInfo, path: Path) -> float:
     """Return the frames a second of the video at `path`. Raises VideoError when it tells none."""
     if info.fps <= 0:
-        raise VideoError(f"{path}: does not tell its frame rate")
+        raise VideoError(path, "does not tell its frame rate")
     return info.fps

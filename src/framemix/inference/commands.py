@@ -95,7 +95,7 @@ def predict(
     classifier = load_classifier(model, device)
     sliding = sliding_for(classifier.trained_on, window, step)
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", None))
-    unusable = [Result(video, error=found[video]) for video in found if found[video] is not None]
+    unusable = [Result(video, error=str(problem)) for video, problem in found.items() if problem]
     results = [*predict_videos(classifier, files, sliding, limits), *unusable]
     if json or csv:
         write = as_json if json else as_csv
@@ -198,12 +198,11 @@ def explain(
     from framemix.inference.loading import say_caveat, sliding_for
     from framemix.inference.output_paths import check_output_path
     from framemix.inference.prediction import likeliest
-    from framemix.inference.videos import name_problem
+    from framemix.inference.videos import require_utf8
     from framemix.models import load_model
     from framemix.pictures.lettering import save_picture
 
-    if problem := name_problem(str(video)):
-        raise FramemixError(problem)
+    require_utf8(str(video))
     if not output.name:
         raise FramemixError(f"--output {output}: allowed: a name, to which .png and .mp4 are added")
     picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")

@@ -87,7 +87,7 @@ class Analyser:
     def _answer(self, path: Path) -> Answer:
         seconds = isolated(describe, path, LIMITS).seconds
         if seconds > LONGEST_VIDEO:
-            raise VideoError(f"{path}: {seconds:.0f} s long; allowed: at most {LONGEST_VIDEO:g} s")
+            raise VideoError(path, f"{seconds:.0f} s long; allowed: at most {LONGEST_VIDEO:g} s")
         clips = isolated_clips(path, self.classifier.mix, self.sliding, LIMITS)
         predictions: list[Prediction] = []
         most = None  # telling of the clips, with its probability; only that one is kept

@@ -50,7 +50,7 @@ def watch(
     finally:
         handover.end()
     if not answers:
-        raise VideoError(f"{source}: ended before the first {sliding.window:g} s were over")
+        raise VideoError(source, f"ended before the first {sliding.window:g} s were over")
 
 
 class _Handover:

@@ -16,38 +16,42 @@ def find_videos(sources: Sequence[str]) -> list[Path]:
     found = search_videos(sources)
     for problem in found.values():
         if problem is not None:
-            raise VideoError(problem)
+            raise problem
     return list(found)
 
 
-def search_videos(sources: Sequence[str]) -> dict[Path, str | None]:
+def search_videos(sources: Sequence[str]) -> dict[Path, VideoError | None]:
     """Return the videos that `sources` name, each once: a folder's in order of their paths.
 
     A file counts whatever its name; of a folder, and of folders in it, what ends like a video.
-    A source without videos, and what cannot be read, comes with a line that says so. Raises
-    VideoError for an empty name.
+    A source without videos, and what cannot be read, comes with its error. Raises VideoError for an
+    empty name.
     """
-    found: dict[Path, str | None] = {}
+    found: dict[Path, VideoError | None] = {}
     if "" in sources:  # Path takes it for the folder that one is in
-        raise VideoError("'': no name of a video; allowed: a video file, a folder or a pattern")
+        raise VideoError("''", "no name of a video; allowed: a video file, a folder or a pattern")
     for source in sources:
         found |= dict(_named_by(source)) or {
-            Path(source): f"{source}: no video there; allowed: a video file, a folder or a "
-            f"pattern of files that end in {', '.join(SUFFIXES)}"
+            Path(source): VideoError(
+                source,
+                "no video there; allowed: a video file, a folder or a pattern of files that end in "
+                f"{', '.join(SUFFIXES)}",
+            )
         }
     return found
 
 
-def name_problem(name: str) -> str | None:
-    """Return what is wrong with a file's name that is not UTF-8, which no decoder takes."""
-    if is_utf8(name):
-        return None
-    return f"{printable(name)}: its name is not UTF-8; allowed: another name"
+def require_utf8(name: str) -> None:
+    """Raise VideoError for a file's name that is not UTF-8, which no decoder takes."""
+    if not is_utf8(name):
+        raise VideoError(printable(name), "its name is not UTF-8; allowed: another name")
 
 
-def _named_by(source: str) -> Iterator[tuple[Path, str | None]]:
-    if problem := name_problem(source):
-        yield Path(printable(source)), problem
+def _named_by(source: str) -> Iterator[tuple[Path, VideoError | None]]:
+    try:
+        require_utf8(source)
+    except VideoError as error:
+        yield Path(error.path), error
         return
     path = Path(source)
     if has_magic(source) and not os.path.lexists(source):
@@ -65,7 +69,7 @@ def _named_by(source: str) -> Iterator[tuple[Path, str | None]]:
         yield path, None
 
 
-def _inside(folder: Path) -> Iterator[tuple[Path, str | None]]:
+def _inside(folder: Path) -> Iterator[tuple[Path, VideoError | None]]:
     errors: list[OSError] = []
     # Not rglob, which passes over folders that it cannot read.
     files = [
@@ -80,5 +84,5 @@ def _inside(folder: Path) -> Iterator[tuple[Path, str | None]]:
         yield Path(error.filename), _unreadable(error)
 
 
-def _unreadable(error: OSError) -> str:
-    return f"{error.filename}: cannot be read: {error.strerror}"
+def _unreadable(error: OSError) -> VideoError:
+    return VideoError(error.filename, f"cannot be read: {error.strerror}")

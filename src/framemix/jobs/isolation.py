@@ -78,7 +78,7 @@ def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Resu
     except _ConfinedError as broken:
         raise FramemixError(str(broken)) from None
     except _BrokenError as broken:
-        raise VideoError(f"{file}: {broken}") from None
+        raise VideoError(file, str(broken)) from None
 
 
 def isolated_items(

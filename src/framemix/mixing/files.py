@@ -80,11 +80,11 @@ def _mixed(
             stream = chain(list(islice(stream, total))[::-1], stream)
         yield from mix_ranges(stream, ranges, total=total, method=settings.method)
     except MixingError as error:
-        raise VideoError(f"{path}: cannot be mixed: {error}") from None
+        raise VideoError(path, f"cannot be mixed: {error}") from None
     if settings.window == "all":
         seen = ranges[-1].stop + sum(1 for _ in stream)
         if seen != frames:
-            raise VideoError(f"{path}: cannot be mixed: {seen} frames, not {frames} as its table")
+            raise VideoError(path, f"cannot be mixed: {seen} frames, not {frames} as its table")
 
 
 def _frames(

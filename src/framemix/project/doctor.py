@@ -347,16 +347,16 @@ def _files(
     """Yield whether all files can be read, and a finding for each that cannot."""
     bad = []
     for video in track(videos, total=len(videos), label="read") if limits else videos:
+        path = root / video.path
         try:
             if video.reason:
-                raise VideoError(video.reason)
+                raise VideoError(path, video.reason)
             if limits:
-                isolated(examine_video, root / video.path, limits)
+                isolated(examine_video, path, limits)
             else:
-                require_video_file(root / video.path)
+                require_video_file(path)
         except VideoError as error:
-            reason = reason_of(error, root / video.path)
-            bad.append(Finding(False, f"{root / video.path}: {reason}; get it again"))
+            bad.append(Finding(False, f"{path}: {reason_of(error, path)}; get it again"))
     checked = "decoded to their end" if limits else "begin as videos do (--decode reads them whole)"
     yield Finding(not bad, f"{what}; {len(videos) - len(bad)} {checked}")
     yield from bad

@@ -22,7 +22,7 @@ def steady(frames: Iterable[T], times: Iterable[float], fps: float, path: Path) 
 def _timed(frames: Iterable[T], times: Iterable[float], path: Path) -> Iterator[tuple[float, T]]:
     for seconds, frame in zip_longest(times, frames):
         if seconds is None or frame is None:
-            raise VideoError(f"{path}: another number of frames than when it was examined")
+            raise VideoError(path, "another number of frames than when it was examined")
         yield seconds, frame
 
 

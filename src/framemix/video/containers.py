@@ -52,7 +52,7 @@ def require_video_file(path: Path) -> None:
     start = _start_of(path)
     if not (_is_for_decord(start) or _is_for_pyav(start)):
         raise VideoError(
-            f"{path}: is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"
+            path, "is no AVI, MP4, MOV, MKV, WebM, WMV, MPEG, TS, FLV, Ogg or GIF file"
         )
 
 
@@ -67,13 +67,13 @@ def _start_of(path: Path) -> bytes:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-            raise VideoError(f"{path}: is {kind}, not a file")
+            raise VideoError(path, f"is {kind}, not a file")
         with path.open("rb") as file:
             start = file.read(2 * (PACKET + TIME_CODE))
     except OSError as error:
-        raise VideoError(f"{path}: cannot be read: {error.strerror}") from None
+        raise VideoError(path, f"cannot be read: {error.strerror}") from None
     if not start:
-        raise VideoError(f"{path}: is empty")
+        raise VideoError(path, "is empty")
     return start
 
 

@@ -58,18 +58,20 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except MemoryError:
         raise
     except av.error.FFmpegError as error:
-        raise VideoError(f"{path}: cannot be decoded: {error.strerror}") from None
+        raise VideoError(path, f"cannot be decoded: {error.strerror}") from None
 
 
-def video_stream(container: InputContainer, source: object) -> VideoStream:
+def video_stream(container: InputContainer, source: Path | str) -> VideoStream:
     """Return the stream that a player shows. Raises VideoError, which names `source`."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
-        raise VideoError(f"{source}: has no video stream")
+        raise VideoError(source, "has no video stream")
     return stream
 
 
-def decoded(container: InputContainer, stream: VideoStream, source: object) -> Iterator[VideoFrame]:
+def decoded(
+    container: InputContainer, stream: VideoStream, source: Path | str
+) -> Iterator[VideoFrame]:
     """Yield a stream's frames.
 
     Raises VideoError where metadata mirror a frame, or turn it by other than 0, 90, 180, 270:
@@ -213,7 +215,7 @@ def _container(path: Path) -> InputContainer:
     return av.open(f"file:{path}", options=ONLY_ITSELF)
 
 
-def _require_quarter_turns(frame: VideoFrame, source: object) -> None:
+def _require_quarter_turns(frame: VideoFrame, source: Path | str) -> None:
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return
@@ -221,4 +223,4 @@ def _require_quarter_turns(frame: VideoFrame, source: object) -> None:
     mirrored, slanted = a * d < b * c, (a or d) and (b or c)
     if mirrored or slanted:
         how = "mirrored" if mirrored else f"turned by {frame.rotation} degrees"
-        raise VideoError(f"{source}: is {how} by its metadata; allowed: 0, 90, 180 or 270 degrees")
+        raise VideoError(source, f"is {how} by its metadata; allowed: 0, 90, 180 or 270 degrees")

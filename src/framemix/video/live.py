@@ -93,9 +93,9 @@ def opened_live(
             )
             yield LiveSource(fps, _paced(at_rate) if paced and is_file else at_rate)
     except (TimeoutError, av.error.ExitError):  # the latter is how PyAV ends what takes longer
-        raise VideoError(f"{source}: sent nothing for {PATIENCE:g} s") from None
+        raise VideoError(source, f"sent nothing for {PATIENCE:g} s") from None
     except av.error.FFmpegError as error:
-        raise VideoError(f"{source}: cannot be watched: {error.strerror}") from None
+        raise VideoError(source, f"cannot be watched: {error.strerror}") from None
 
 
 def live_frames(path: Path, *, size: tuple[int, int]) -> Iterator[LiveFrame]:

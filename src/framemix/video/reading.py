@@ -125,11 +125,9 @@ def examine(path: Path) -> ExaminedVideo:
             damaged += frame.is_corrupt
             witnesses.see(number, frame)
     if not times:
-        raise VideoError(f"{path}: has no frame that can be decoded")
+        raise VideoError(path, "has no frame that can be decoded")
     if damaged:
-        raise VideoError(
-            f"{path}: damaged: {damaged} of {len(times)} frames cannot be decoded whole"
-        )
+        raise VideoError(path, f"damaged: {damaged} of {len(times)} frames cannot be decoded whole")
     times = from_first(times)
     info = _measured(info, times, frame)
     reader: Reader = "decord" if witnesses.agree_with_decord(path, len(times)) else "pyav"
@@ -169,7 +167,7 @@ def stream_frames(
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
     for frame in decoded(container, stream, path):
         return frame
-    raise VideoError(f"{path}: has no frame that can be decoded")
+    raise VideoError(path, "has no frame that can be decoded")
 
 
 def _first_shown(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
@@ -262,7 +260,7 @@ def _decords_pictures(path: Path, frames: int, numbers: list[int]) -> list[NDArr
 
 def _decords_frames(path: Path, size: tuple[int, int], fit: Fit) -> Iterator[NDArray[np.uint8]]:
     if not is_for_decord(path):
-        raise VideoError(f"{path}: is no file that decord reads, as it was when it was listed")
+        raise VideoError(path, "is no file that decord reads, as it was when it was listed")
     scaled = size if fit == "squeeze" else scaled_size(_displayed_size(path), size, fit)
     try:
         reader = _decord(path, scaled)
@@ -273,7 +271,7 @@ def _decords_frames(path: Path, size: tuple[int, int], fit: Fit) -> Iterator[NDA
         return
     except (RuntimeError, decord.DECORDError) as error:
         said = DECORDS.sub("", one_line(error))
-        raise VideoError(f"{path}: cannot be decoded: {said}") from None
+        raise VideoError(path, f"cannot be decoded: {said}") from None
 
 
 def _displayed_size(path: Path) -> tuple[int, int]:

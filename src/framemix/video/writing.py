@@ -112,7 +112,7 @@ def _frame_sink(stdin: IO[bytes] | None, path: Path, log: IO[bytes]) -> WriteFra
             stdin.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
             _check_disk(log)
-            raise VideoError(f"{path}: cannot be written: {_first_line(log)}") from None
+            raise VideoError(path, f"cannot be written: {_first_line(log)}") from None
 
     return write
 
@@ -145,7 +145,7 @@ def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
     if returncode == 0:
         return
     _check_disk(log)
-    raise VideoError(f"{path}: ffmpeg failed ({returncode}): {_first_line(log)}")
+    raise VideoError(path, f"ffmpeg failed ({returncode}): {_first_line(log)}")
 
 
 def _check_disk(log: IO[bytes]) -> None:
