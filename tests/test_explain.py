@@ -24,7 +24,7 @@ from framemix.explain.explanation import Explanation, explain_clip
 from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import Links, affinity, strongest_links
 from framemix.explain.pictures import draw_explanation
-from framemix.inference.clips import Clip
+from framemix.inference.clips import MixedClip
 from framemix.inference.film import write_film
 from framemix.inference.loading import load_classifier
 from framemix.mixing import mix_windows
@@ -287,7 +287,7 @@ def test_of_several_windows_the_film_shows_the_explained_one(tmp_path: Path) -> 
             write(np.full((HEIGHT, WIDTH, 3), 60, np.uint8))
     clip = np.full((SEGMENTS, HEIGHT, WIDTH, 3), 60, np.uint8)
     hot = Explanation(clip, "a", 0.5, "made up", torch.ones(2, 1, 1), None)
-    write_film(source, film, hot, mix_settings(), Clip(1.0, 2.5, clip))
+    write_film(source, film, hot, mix_settings(), MixedClip(1.0, 2.5, clip))
     frames = stream_frames(film, size=(HEIGHT, WIDTH), fit="squeeze")
     heated = [number for number, frame in enumerate(frames) if frame[HEIGHT // 2 :].mean() > 100]
     assert heated == list(range(10, 25))

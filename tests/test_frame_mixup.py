@@ -24,7 +24,7 @@ from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import parse_cell, training_runs
 from framemix.frame_mixup.classes import judged, partners, require_pairs, with_reversals
 from framemix.frame_mixup.direction import evaluate_direction
-from framemix.frame_mixup.figures import Line, Panel, _draw
+from framemix.frame_mixup.figures import Curve, Panel, _draw
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
 from framemix.metrics.means import Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_frames
@@ -499,7 +499,7 @@ def test_videos_without_a_direction_count_neither_as_told_nor_as_not() -> None:
 
 def test_the_plots_whiskers_end_where_the_interval_does() -> None:
     axes = Figure().subplots()
-    _draw(axes, Line("linear", [(7, Mean(0.7, 0.6, 0.75))]))
+    _draw(axes, Curve("linear", [(7, Mean(0.7, 0.6, 0.75))]))
     (whisker,) = axes.containers[0].lines[2][0].get_segments()
     assert whisker[:, 1].tolist() == pytest.approx([60, 75])
 
@@ -539,7 +539,7 @@ def test_the_plot_says_how_long_the_videos_are_and_places_all_at_the_mean_of_its
     assert panel.title == "short videos: 33 to 58 frames"
     mean = (33 + 38 + 43 + 58) / 4 / SEGMENTS
     assert panel.ticks == {3: "3", mean: "\nall: 4 to 8"}
-    places = {line.method: [place for place, _ in line.points] for line in panel.lines}
+    places = {curve.method: [place for place, _ in curve.points] for curve in panel.curves}
     assert places == {"average": [mean], "linear": [3, mean]}
 
 
@@ -555,7 +555,7 @@ def test_the_plot_counts_the_frames_of_the_window_alone() -> None:
     assert panel.title == "short videos: 16 frames at the centre"
     # More frames than a segment has are all of them: two and more cells at one place.
     assert panel.ticks == {2: "3, 5\nall: 2", 1: "1"}
-    assert [place for place, _ in panel.lines[0].points] == [1, 2, 2, 2]
+    assert [place for place, _ in panel.curves[0].points] == [1, 2, 2, 2]
 
 
 def test_whether_segments_are_equally_long_is_asked_of_the_window() -> None:
@@ -580,7 +580,7 @@ def test_videos_without_a_direction_shift_no_other_in_the_checks_and_the_plot() 
     assert found["average_unequal_segments"]["value"] == 1
     (panel,) = panels([some])
     assert panel.title == "short videos: 56 to 57 frames"
-    assert [place for place, _ in panel.lines[0].points] == [(56 + 57) / 2 / SEGMENTS]
+    assert [place for place, _ in panel.curves[0].points] == [(56 + 57) / 2 / SEGMENTS]
 
 
 def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from framemix.cli import app
 from framemix.errors import FramemixError, VideoError
 from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Classifier
-from framemix.inference.clips import Clip, Sliding, clips_of
-from framemix.inference.live import Seen, Window, _Handover, watch
+from framemix.inference.clips import MixedClip, Sliding, clips_of
+from framemix.inference.live import Arrival, LivePrediction, _Handover, watch
 from framemix.inference.loading import live_sliding, load_classifier
 from framemix.inference.output import live_summary
 from framemix.inference.prediction import predict_clips
@@ -220,8 +220,8 @@ def test_thresholds_that_do_not_fit_are_told(off: float, on: float) -> None:
 
 
 def test_an_error_of_the_source_reaches_whoever_waits() -> None:
-    def windows() -> Iterator[Window]:
-        yield Clip(0.0, 1.0, np.zeros((1, 1, 1, 3), np.uint8)), 0.0
+    def windows() -> Iterator[Arrival]:
+        yield MixedClip(0.0, 1.0, np.zeros((1, 1, 1, 3), np.uint8)), 0.0
         raise VideoError("camera", "is gone")
 
     handover = _Handover(keep_all=True)
@@ -248,7 +248,7 @@ def test_the_alarm_goes_by_the_streams_time_and_every_skipped_window_is_counted(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = [
-        Seen(seconds, np.array([1 - p, p], np.float32), latency, skipped)
+        LivePrediction(seconds, np.array([1 - p, p], np.float32), latency, skipped)
         for seconds, p, latency, skipped in ((5, 0.2, 0.02, 0), (7, 1, 0.03, 1), (11, 1, 0.9, 2))
     ]
     monkeypatch.setattr("framemix.inference.live.watch", lambda *_, **how: iter(windows))

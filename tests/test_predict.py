@@ -28,7 +28,7 @@ from framemix.inference import overlay
 from framemix.inference.clips import (
     BATCH,
     USUAL_LIMITS,
-    Clip,
+    MixedClip,
     Sliding,
     clips_of,
     isolated_clips,
@@ -39,7 +39,7 @@ from framemix.inference.output import as_csv, as_json, as_text
 from framemix.inference.overlay import annotate, write_lines
 from framemix.inference.prediction import Prediction, Result, predict_videos
 from framemix.inference.timeline import draw_timeline
-from framemix.inference.videos import find_videos, search_videos
+from framemix.inference.videos import require_videos, search_videos
 from framemix.jobs import isolation
 from framemix.mixing import Pixels, mix_frames
 from framemix.models import load_model
@@ -81,7 +81,7 @@ def test_says_what_the_pipeline_says_of_the_same_video(
     mix = {"pixel_format": pixel_format, "window": window}
     write_model(tmp_path / "model.safetensors", config, **mix)
     root = here / "videos"
-    videos = find_videos([str(root)])
+    videos = require_videos([str(root)])
     rows = [
         clips.Clip(
             video=video.relative_to(root).as_posix(),
@@ -167,7 +167,7 @@ def test_the_annotated_video_keeps_the_pace_of_one_whose_frame_rate_changes(tmp_
     assert np.mean(np.abs(np.subtract(corner, expected)) < 3) > 0.8  # all but where seconds change
 
 
-def assert_same(clips: list[Clip], expected: list[Clip]) -> None:
+def assert_same(clips: list[MixedClip], expected: list[MixedClip]) -> None:
     assert [(c.start, c.end) for c in clips] == [(c.start, c.end) for c in expected]
     assert all(np.array_equal(a.mixed, b.mixed) for a, b in zip(clips, expected, strict=True))
 
@@ -203,9 +203,9 @@ def test_a_video_as_long_as_the_window_is_one_clip(here: Path) -> None:
 
 def test_folders_files_and_patterns_name_each_video_once(here: Path) -> None:
     both = [here / "videos/a.avi", here / "videos/below/b.mp4"]
-    assert find_videos([str(here / "videos")]) == both
-    assert find_videos([f"{here}/videos/**/*.mp4", str(here / "videos")]) == both[::-1]
-    assert find_videos([str(here / "videos/notes.txt")]) == [here / "videos/notes.txt"]
+    assert require_videos([str(here / "videos")]) == both
+    assert require_videos([f"{here}/videos/**/*.mp4", str(here / "videos")]) == both[::-1]
+    assert require_videos([str(here / "videos/notes.txt")]) == [here / "videos/notes.txt"]
 
 
 def test_videos_come_in_order_whatever_their_suffix(tmp_path: Path) -> None:
@@ -215,8 +215,8 @@ def test_videos_come_in_order_whatever_their_suffix(tmp_path: Path) -> None:
         video.parent.mkdir(parents=True, exist_ok=True)
         video.touch()
     expected = sorted([tmp_path / "4.avi", *videos])
-    assert find_videos([str(tmp_path)]) == expected
-    assert find_videos([f"{tmp_path}/**/*.*"]) == expected
+    assert require_videos([str(tmp_path)]) == expected
+    assert require_videos([f"{tmp_path}/**/*.*"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_name_without_a_video_is_told(name: str, message: str, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "dangling[1].avi").symlink_to("none")
     with pytest.raises(FramemixError, match=message) as error:
-        find_videos([str(tmp_path / name)])
+        require_videos([str(tmp_path / name)])
     assert str(tmp_path / name) in str(error.value)
 
 
@@ -253,7 +253,7 @@ def test_an_empty_name_is_not_the_folder_that_one_is_in(
 ) -> None:
     monkeypatch.chdir(here / "videos")
     with pytest.raises(FramemixError, match="'': no name of a video; allowed: a video file"):
-        find_videos(["a.avi", ""])
+        require_videos(["a.avi", ""])
 
 
 def test_prints_the_likeliest_classes_first(here: Path) -> None:

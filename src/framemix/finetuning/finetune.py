@@ -17,7 +17,7 @@ from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
 from framemix.metrics.drivers import judge_drivers
 from framemix.metrics.intervals import Judgement
-from framemix.metrics.seeds import Figures
+from framemix.metrics.seeds import Metrics
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.saved import weights_digest
 from framemix.models.vivit import ViViT
@@ -43,7 +43,7 @@ def finetune(
     views: int = 1,
     origins: tuple[Origin, Origin] | None = None,
     scope: Scope = "dataset",
-) -> Figures:
+) -> Metrics:
     """Fine-tune the pretrained ViViT as `settings` say, once a seed, and write to `target`.
 
     Returns its metrics, which are from `views` of each val clip. The model says what it was trained

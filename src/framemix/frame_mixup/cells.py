@@ -8,7 +8,7 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from framemix.mixing import Method, MixSettings
-from framemix.mixing.frames import Fit, PixelFormat, Segments, Size, Stretch, check_clip
+from framemix.mixing.frames import Fit, MixWindow, PixelFormat, Segments, Size, check_clip
 from framemix.validation import Settings
 
 Videos = Literal["short", "long"]
@@ -18,7 +18,7 @@ class StudyMix(Settings):
     """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names."""
 
     segments: Segments
-    window: Stretch
+    window: MixWindow
     size: Size
     fit: Fit
     pixel_format: PixelFormat

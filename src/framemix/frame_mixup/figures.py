@@ -14,7 +14,7 @@ COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """Direction accuracy of a method by frames mixed a segment, the mean of all segments."""
 
     method: str
@@ -23,10 +23,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """The lines of one kind of videos, and what the places on their axis are called."""
+    """The curves of one kind of videos, and the names of the places on their axis."""
 
     title: str
-    lines: Sequence[Line]
+    curves: Sequence[Curve]
     ticks: Mapping[float, str]
 
 
@@ -37,8 +37,8 @@ def direction_plot(panels: Sequence[Panel], path: Path) -> None:
     grid = figure.subplots(1, max(len(panels), 1), squeeze=False, sharey=True)[0]
     for axes, panel in zip(grid, panels, strict=False):
         axes.axhline(50, color="0.8", lw=0.8, ls=":")
-        for line in panel.lines:
-            _draw(axes, line)
+        for curve in panel.curves:
+            _draw(axes, curve)
         axes.set(title=panel.title, xscale="log", xlabel="frames mixed a segment", ylim=(28, 102))
         axes.set_xticks(list(panel.ticks), list(panel.ticks.values()))
         axes.minorticks_off()
@@ -47,19 +47,19 @@ def direction_plot(panels: Sequence[Panel], path: Path) -> None:
     save_picture(figure, path)
 
 
-def _draw(axes: mpl.axes.Axes, line: Line) -> None:
-    means = [mean for _, mean in line.points]
+def _draw(axes: mpl.axes.Axes, curve: Curve) -> None:
+    means = [mean for _, mean in curve.points]
     values = [100 * mean.value for mean in means]
     below = [100 * (mean.value - mean.low) for mean in means]
     above = [100 * (mean.high - mean.value) for mean in means]
     axes.errorbar(
-        [place for place, _ in line.points],
+        [place for place, _ in curve.points],
         values,
         (below, above),
-        color=COLOURS[line.method],
+        color=COLOURS[curve.method],
         marker="o",
         ms=4,
         lw=1.2,
         capsize=2,
-        label=line.method,
+        label=curve.method,
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from framemix.errors import DatasetError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import Videos, parse_cell
-from framemix.frame_mixup.figures import Line, Panel, direction_plot
+from framemix.frame_mixup.figures import Curve, Panel, direction_plot
 from framemix.jobs.atomic import write_text
 from framemix.metrics.means import Floats, Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_windows
@@ -164,15 +164,15 @@ def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
 
 
 def panels(cells: Sequence[CellAnswers]) -> list[Panel]:
-    """Return the plot's panels: short and long videos, one line per method over frames mixed."""
+    """Return the plot's panels: short and long videos, one curve per method over frames mixed."""
     found = []
     for videos in ("short", "long"):
         chosen = [cell for cell in cells if cell.videos == videos and cell.directed.any()]
         plotted = [cell for cell in chosen if parse_cell(cell.name)[0] in PLOTTED]
         if chosen:
-            lines = [_plotted(method, plotted) for method in PLOTTED]
+            curves = [_plotted(method, plotted) for method in PLOTTED]
             title = f"{videos} videos: {_frames(chosen[0])}"
-            found.append(Panel(title, [line for line in lines if line.points], _ticks(plotted)))
+            found.append(Panel(title, [curve for curve in curves if curve.points], _ticks(plotted)))
     return found
 
 
@@ -252,13 +252,13 @@ def _figures(cell: CellAnswers) -> dict[str, Any]:
     return figures
 
 
-def _plotted(method: str, cells: Sequence[CellAnswers]) -> Line:
+def _plotted(method: str, cells: Sequence[CellAnswers]) -> Curve:
     points = [
         (float(np.mean(_mixed(cell))), mean_of(cell.direction))
         for cell in cells
         if parse_cell(cell.name)[0] == method
     ]
-    return Line(method, sorted(points, key=lambda point: point[0]))
+    return Curve(method, sorted(points, key=lambda point: point[0]))
 
 
 def _ticks(cells: Sequence[CellAnswers]) -> dict[float, str]:

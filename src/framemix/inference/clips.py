@@ -61,7 +61,7 @@ class Sliding:
 
 
 @dataclass(frozen=True)
-class Clip:
+class MixedClip:
     """What a network sees of a stretch of video: its ends in seconds, mixed (S, *frame_shape).
 
     A `whole` video is mixed as in training, of which only a part may be taken.
@@ -73,7 +73,9 @@ class Clip:
     whole: bool = False
 
 
-def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int, Iterator[Clip]]:
+def clips_of(
+    path: Path, mix: MixSettings, sliding: Sliding | None
+) -> tuple[int, Iterator[MixedClip]]:
     """Return how many clips a video has, and them: one, as the pipeline mixes it, or one a window.
 
     A video that is hardly longer than the window is one clip. Windows are of seconds, so they slide
@@ -94,7 +96,7 @@ def clips_of(path: Path, mix: MixSettings, sliding: Sliding | None) -> tuple[int
 
 def isolated_clips(
     path: Path, mix: MixSettings, sliding: Sliding | None, limits: Limits, *, bar: bool = True
-) -> Iterator[Clip]:
+) -> Iterator[MixedClip]:
     """Yield what `clips_of` does, decoded in a subprocess: a bad file ends only that.
 
     `limits` are for a batch of clips each time; `bar` shows how far many of them are.
@@ -111,7 +113,7 @@ def isolated_clips(
 
 def _counted_clips(
     path: Path, *, mix: MixSettings, sliding: Sliding | None
-) -> Iterator[tuple[int, Clip]]:
+) -> Iterator[tuple[int, MixedClip]]:
     total, clips = clips_of(path, mix, sliding)
     return ((total, clip) for clip in clips)
 
@@ -124,21 +126,21 @@ def shown_frames(
     return steady(frames, video.times, frame_rate(video.info, path), path)
 
 
-def _whole(path: Path, mix: MixSettings, video: ExaminedVideo) -> Iterator[Clip]:
+def _whole(path: Path, mix: MixSettings, video: ExaminedVideo) -> Iterator[MixedClip]:
     mixed = np.stack(list(mix_video(path, video.frames, mix, reader=video.reader)))
     first, length = mix.span(video.frames)
     ends = (*video.times[1:], video.info.seconds)
-    yield Clip(video.times[first], ends[first + length - 1], mixed, whole=True)
+    yield MixedClip(video.times[first], ends[first + length - 1], mixed, whole=True)
 
 
-def _long(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[Clip]:
+def _long(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[MixedClip]:
     """Yield the windows of a video; where it ends before the first is full, it is one clip."""
     windows = (clip for clip, _ in windows_of(str(path), mix, sliding, paced=False))
     first = next(windows, None)
     yield from _whole(path, mix, examine(path)) if first is None else chain([first], windows)
 
 
-def _short(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[Clip]:
+def _short(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[MixedClip]:
     """Yield a video as one clip, unless it is longer than the window, whatever its header says."""
     video = examine(path)
     fps = frame_rate(video.info, path)
@@ -149,7 +151,7 @@ def _short(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[Clip]:
 
 def windows_of(
     source: str, mix: MixSettings, sliding: Sliding, *, paced: bool
-) -> Iterator[tuple[Clip, float]]:
+) -> Iterator[tuple[MixedClip, float]]:
     """Yield each window of a camera, a stream or a file, and when its last frame arrived.
 
     Frames are taken one by one, of files too: decord reads ahead, of a long one all of it.
@@ -161,7 +163,7 @@ def windows_of(
         for seen, frame in enumerate(live.frames, 1):
             mixed = rolling.push(frame.pixels)
             if mixed is not None:
-                clip = Clip((seen - rolling.frames) / live.fps, seen / live.fps, mixed)
+                clip = MixedClip((seen - rolling.frames) / live.fps, seen / live.fps, mixed)
                 yield clip, frame.arrived
 
 

@@ -16,7 +16,7 @@ from framemix.text.names import printable
 
 if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
-    from framemix.inference.live import Seen
+    from framemix.inference.live import LivePrediction
     from framemix.inference.prediction import Result
     from framemix.jobs.isolation import Limits
 
@@ -161,9 +161,9 @@ def export(
     """Write a model as ONNX, compare it with PyTorch on clips, and print the difference."""
     from framemix.inference.export import export_onnx
     from framemix.inference.output_paths import check_output_path
-    from framemix.inference.videos import find_videos
+    from framemix.inference.videos import require_videos
 
-    target, files = output or model.with_suffix(".onnx"), find_videos(videos or [])
+    target, files = output or model.with_suffix(".onnx"), require_videos(videos or [])
     check_output_path(target, ".onnx", [model, *files])
     check = export_onnx(model, target, files)
     clips = "clips" if videos else "clips of noise"
@@ -242,9 +242,9 @@ def demo(
     For this machine alone, unless --host says otherwise. It asks nothing of the internet.
     """
     from framemix.inference.demo import serve
-    from framemix.inference.videos import find_videos
+    from framemix.inference.videos import require_videos
 
-    serve(model, find_videos(clips or []), host=host, port=port, window=window)
+    serve(model, require_videos(clips or []), host=host, port=port, window=window)
 
 
 def _check_pictures(
@@ -280,7 +280,7 @@ def _picture(
 
 
 def _tell_live(
-    windows: Iterable["Seen"], classes: list[str], watched: str | None, bell: "Alarm"
+    windows: Iterable["LivePrediction"], classes: list[str], watched: str | None, bell: "Alarm"
 ) -> None:
     """Print one line per window, with the alarm for the watched class, and the sum when it ends."""
     from framemix.inference.output import live_line, live_summary

@@ -23,7 +23,7 @@ from framemix.errors import FramemixError, ModelError, VideoError
 from framemix.explain.explanation import explain_clip
 from framemix.explain.pictures import draw_explanation
 from framemix.inference.classifier import Probabilities, classifier_of
-from framemix.inference.clips import Clip, isolated_clips
+from framemix.inference.clips import MixedClip, isolated_clips
 from framemix.inference.extras import load_extra
 from framemix.inference.guard import (
     KEPT,
@@ -104,7 +104,7 @@ class Analyser:
         classes = self.classifier.classes
         return classes.index("drowsy") if "drowsy" in classes else int(probabilities.argmax())
 
-    def _shown(self, path: Path, predictions: list[Prediction], telling: Clip) -> Answer:
+    def _shown(self, path: Path, predictions: list[Prediction], telling: MixedClip) -> Answer:
         classes = self.classifier.classes
         mean = np.stack([said.probabilities for said in predictions]).mean(axis=0)  # (K,)
         said = self.classifier.probabilities(telling.mixed[None])[0]
@@ -230,7 +230,7 @@ def _rendered(folder: Path, classes: Sequence[str]) -> Iterator[Path]:
         yield path
 
 
-def _strip(clip: Clip) -> Image.Image:
+def _strip(clip: MixedClip) -> Image.Image:
     """Return the clip's frames side by side."""
     frames = to_rgb(torch.from_numpy(clip.mixed[None]))[0].numpy()
     return Image.fromarray(np.concatenate(list(frames), axis=1))

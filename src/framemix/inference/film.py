@@ -5,7 +5,7 @@ from pathlib import Path
 
 from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import under_heat
-from framemix.inference.clips import FRAMES, USUAL_LIMITS, Clip, frame_rate, shown_frames
+from framemix.inference.clips import FRAMES, USUAL_LIMITS, MixedClip, frame_rate, shown_frames
 from framemix.inference.overlay import write_lines
 from framemix.jobs.isolation import isolated, isolated_items
 from framemix.mixing import MixSettings, mix_windows
@@ -20,7 +20,7 @@ def write_film(
     target: Path,
     explanation: Explanation,
     mix: MixSettings,
-    window: Clip | None = None,
+    window: MixedClip | None = None,
 ) -> None:
     """Write the video, fitted as the network sees it but larger, under its segments' relevance.
 

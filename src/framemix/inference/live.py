@@ -9,13 +9,13 @@ from threading import Condition, Thread
 
 from framemix.errors import VideoError
 from framemix.inference.classifier import Classifier, Probabilities
-from framemix.inference.clips import Clip, Sliding, windows_of
+from framemix.inference.clips import MixedClip, Sliding, windows_of
 
-Window = tuple[Clip, float]  # that has just filled, and when its last frame arrived
+Arrival = tuple[MixedClip, float]  # that has just filled, and when its last frame arrived
 
 
 @dataclass(frozen=True)
-class Seen:
+class LivePrediction:
     """What the model says of the window that ends at `seconds`.
 
     `latency` is the seconds from the arrival of its last frame to the answer; `skipped` the
@@ -30,7 +30,7 @@ class Seen:
 
 def watch(
     classifier: Classifier, source: str, sliding: Sliding, *, as_fast_as_possible: bool
-) -> Iterator[Seen]:
+) -> Iterator[LivePrediction]:
     """Yield what the model says of the last `sliding.window` seconds, each `sliding.step` seconds.
 
     Frames are taken and mixed beside the network, so none is missed; when it is too slow for
@@ -45,7 +45,7 @@ def watch(
     try:
         for (clip, arrived), skipped in handover.drain():
             probabilities = classifier.probabilities(clip.mixed[None])[0]
-            yield Seen(clip.end, probabilities, time.monotonic() - arrived, skipped)
+            yield LivePrediction(clip.end, probabilities, time.monotonic() - arrived, skipped)
             answers += 1
     finally:
         handover.end()
@@ -58,11 +58,11 @@ class _Handover:
 
     def __init__(self, *, keep_all: bool) -> None:
         self.keep_all, self.changed = keep_all, Condition()
-        self.window: Window | None = None
+        self.window: Arrival | None = None
         self.skipped, self.ended = 0, False
         self.error: Exception | None = None
 
-    def fill(self, windows: Iterator[Window]) -> None:
+    def fill(self, windows: Iterator[Arrival]) -> None:
         """Offer all the windows, until they or the interest in them end."""
         try:
             for window in windows:
@@ -78,7 +78,7 @@ class _Handover:
         finally:
             self.end()
 
-    def drain(self) -> Iterator[tuple[Window, int]]:
+    def drain(self) -> Iterator[tuple[Arrival, int]]:
         """Yield the windows that there is time for, each with how many were skipped before it."""
         while True:
             with self.changed:

@@ -27,7 +27,7 @@ OURS = "allowed: what framemix exported"
 Shape = tuple[int | None, ...]
 
 
-class Metadata(BaseModel):
+class OnnxMetadata(BaseModel):
     """What `export` writes beside the network, each as JSON."""
 
     classes: Json[list[str]] = Field(alias=CLASSES_KEY)
@@ -92,14 +92,14 @@ def _check_content(model: "ModelProto") -> None:
         raise ModelError(f"has weights in other files or sparse ones; {OURS}")
 
 
-def _metadata(session: "InferenceSession") -> Metadata:
+def _metadata(session: "InferenceSession") -> OnnxMetadata:
     found = session.get_modelmeta().custom_metadata_map
     if not {CLASSES_KEY, MIX_KEY} <= found.keys():
         raise ModelError(f"no classes and mix settings; {OURS}")
     try:
-        return Metadata.model_validate(found)
+        return OnnxMetadata.model_validate(found)
     except ValidationError as error:
-        raise ModelError(f"metadata: {describe_error(error, Metadata)}") from None
+        raise ModelError(f"metadata: {describe_error(error, OnnxMetadata)}") from None
 
 
 def _check_signature(session: "InferenceSession", path: Path, clips: Shape, answers: Shape) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Probabilities
 from framemix.inference.clips import SLACK, Sliding
-from framemix.inference.live import Seen
+from framemix.inference.live import LivePrediction
 from framemix.inference.prediction import Result
 from framemix.tables import write_rows
 from framemix.text.names import printable
@@ -60,7 +60,7 @@ def as_csv(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def live_line(seen: Seen, classes: Sequence[str], alarm: Alarm) -> str:
+def live_line(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> str:
     """Return what is said of a window of a live source, with the alarm where there is one."""
     likely = _shares(classes, seen.probabilities, 3)
     level = "" if alarm.level is None else f"  smoothed {alarm.level:.2f}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from framemix.errors import MixingError, VideoError
 from framemix.inference.classifier import Classifier, Probabilities
-from framemix.inference.clips import BATCH, Clip, Sliding, isolated_clips
+from framemix.inference.clips import BATCH, MixedClip, Sliding, isolated_clips
 from framemix.jobs.isolation import Limits
 from framemix.jobs.progress import track
 
@@ -49,8 +49,8 @@ def predict_videos(
 
 
 def predict_clips(
-    classifier: Classifier, clips: Iterable[Clip]
-) -> Iterator[tuple[Clip, Prediction]]:
+    classifier: Classifier, clips: Iterable[MixedClip]
+) -> Iterator[tuple[MixedClip, Prediction]]:
     """Yield each clip with what the model says of it, a batch at a time."""
     remaining = iter(clips)
     while batch := list(islice(remaining, BATCH)):
@@ -59,7 +59,9 @@ def predict_clips(
             yield clip, Prediction(clip.start, clip.end, probabilities)
 
 
-def likeliest(classifier: Classifier, clips: Iterable[Clip], class_name: str | None) -> Clip:
+def likeliest(
+    classifier: Classifier, clips: Iterable[MixedClip], class_name: str | None
+) -> MixedClip:
     """Return the clip in which that class, or else any, has the highest probability."""
     classes = classifier.classes
     wanted = [classes.index(class_name)] if class_name in classes else list(range(len(classes)))

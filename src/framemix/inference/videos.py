@@ -11,7 +11,7 @@ from framemix.text.names import is_utf8, printable
 from framemix.video.containers import SUFFIXES, is_macos_note
 
 
-def find_videos(sources: Sequence[str]) -> list[Path]:
+def require_videos(sources: Sequence[str]) -> list[Path]:
     """Return what `search_videos` finds. Raises VideoError for the first that is unusable."""
     found = search_videos(sources)
     for problem in found.values():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from framemix.metrics.measures import Measure, Statistic
-from framemix.metrics.seeds import Figures
+from framemix.metrics.seeds import Metrics
 from framemix.tables import MaybeFloat, Row
 
 Z = 1.959963984540054  # the 97.5th percentile of the normal distribution
@@ -45,7 +45,7 @@ class Judgement:
     clusters: Sequence[str]
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> Metrics:
         """The metrics by name, None where one is not defined."""
         return {each.metric: each.value for each in self.measures}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 # What metrics.json holds: each figure of the first seed, and with several seeds <figure>_mean and
 # <figure>_std.
-Figures = Mapping[str, float | int | None]
+Metrics = Mapping[str, float | int | None]
 MEAN, DEVIATION = "_mean", "_std"
 
 
@@ -31,7 +31,7 @@ class SeedFigure:
     over_seeds: OverSeeds | None = None
 
 
-def over_seeds(figures: Sequence[Figures]) -> Figures:
+def over_seeds(figures: Sequence[Metrics]) -> Metrics:
     """Return the first seed's figures; with more seeds, also mean and sample deviation of each.
 
     Whole numbers count something that no seed changes. None where a seed has no figure.
@@ -46,7 +46,7 @@ def over_seeds(figures: Sequence[Figures]) -> Figures:
     return summary
 
 
-def by_figure(metrics: Figures) -> dict[str, SeedFigure]:
+def by_figure(metrics: Metrics) -> dict[str, SeedFigure]:
     """Return what `over_seeds` summed up, by the figure's name."""
     found = {}
     for name, value in metrics.items():

@@ -54,7 +54,9 @@ class Window(Settings):
 
 
 Segments = Annotated[Frames, Field(description="mixed frames of a clip")]
-Stretch = Annotated[Literal["all"] | Window, Field(description="the part of a video that is mixed")]
+MixWindow = Annotated[
+    Literal["all"] | Window, Field(description="the part of a video that is mixed")
+]
 Size = Annotated[tuple[Side, Side], Field(description="height and width, pixels")]
 Fit = Annotated[Literal["squeeze", "crop", "pad"], Field(description="how frames get that size")]
 PixelFormat = Annotated[Literal["rgb24", "yuv420p"], Field(description="what a store holds")]
@@ -81,7 +83,7 @@ def check_clip(segments: int, size: tuple[int, int], pixel_format: PixelFormat) 
 
 
 def check_lengths(
-    section: str, segments: int, window: Literal["all"] | Window, fewest: Mapping[str, int]
+    section: str, segments: int, window: MixWindow, fewest: Mapping[str, int]
 ) -> None:
     """Raise a `misfit` where mixing takes more frames than a video may have.
 
@@ -105,7 +107,7 @@ class MixSettings(Settings):
     frames_per_segment: Literal["all"] | Frames = Field(
         description="frames mixed of each segment, from its middle"
     )
-    window: Stretch
+    window: MixWindow
     variants: int = Field(ge=1, le=MOST_VARIANTS, description="windows stored of each clip")
     size: Size
     fit: Fit

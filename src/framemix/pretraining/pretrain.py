@@ -10,7 +10,7 @@ from torch import nn
 from framemix.datasets.clips import Clip
 from framemix.datasets.groups import Scope, clusters_by_name
 from framemix.datasets.origin import Origin
-from framemix.metrics.seeds import Figures
+from framemix.metrics.seeds import Metrics
 from framemix.mixing import MixSettings
 from framemix.models import build_model
 from framemix.models.config import ImageWeights, ModelConfig, ModelSettings, ViViTSettings
@@ -37,7 +37,7 @@ def pretrain(
     views: int = 1,
     origin: Origin | None = None,
     scope: Scope = "dataset",
-) -> Figures:
+) -> Metrics:
     """Train the network of `settings` from its first weights, once a seed; write to `target`.
 
     Returns its metrics, which are from `views` of each val clip. The model says what it was trained

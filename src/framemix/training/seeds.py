@@ -9,7 +9,7 @@ from framemix.jobs.lifeline import end_with_parent
 from framemix.jobs.scratch import link
 from framemix.metrics.accuracy import parameter_counts
 from framemix.metrics.intervals import Judgement
-from framemix.metrics.seeds import Figures, over_seeds
+from framemix.metrics.seeds import Metrics, over_seeds
 from framemix.models import TrainedModel, load_model, save_model
 from framemix.models.trained_on import TrainedOn
 from framemix.tables import write_json
@@ -21,11 +21,11 @@ def train_seeds(
     start: Callable[[int], Run],
     seeds: Sequence[int],
     judge: Callable[[TrainedModel], Sequence[Judgement]],
-    given: Figures,
+    given: Metrics,
     target: Path,
     machine: Machine,
     record: TrainedOn | None = None,
-) -> Figures:
+) -> Metrics:
     """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
 
     The model that is written says what it was trained on: `record`, with its metrics and their
@@ -37,8 +37,8 @@ def train_seeds(
     """
     if process_rank():
         end_with_parent()  # it would wait for the others for ever
-    figures: list[Figures] = []
-    counts: Figures = {}
+    figures: list[Metrics] = []
+    counts: Metrics = {}
     for seed in seeds:
         run = start(seed)
         done = train(run, machine)

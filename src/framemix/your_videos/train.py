@@ -11,7 +11,7 @@ from framemix.datasets.clips import Clip
 from framemix.datasets.groups import clusters_by_name
 from framemix.datasets.origin import Origin
 from framemix.errors import ModelError
-from framemix.metrics.seeds import Figures
+from framemix.metrics.seeds import Metrics
 from framemix.models import TrainedModel, build_model, load_model
 from framemix.models.saved import weights_digest
 from framemix.models.vivit import ViViT
@@ -37,7 +37,7 @@ def train(
     target: Path,
     machine: Machine,
     views: int,
-) -> Figures:
+) -> Metrics:
     """Train the network, once a seed; write to `target` and return its metrics on the val clips."""
     if settings.start is None:
         return pretrain(
