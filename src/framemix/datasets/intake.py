@@ -56,27 +56,8 @@ def list_clips(
     stretches, those of one video are a group unless the layout says otherwise. Raises DatasetError
     when none is kept; `keys` are those of params.yaml for `root` and for the section of `settings`.
     """
-    folder = folder_of(root).absolute()
-    units = [
-        Unit(
-            make=partial(
-                _inspect_all, folder, rows, settings.min_frames, clip_seconds, execution.limits
-            ),
-            settings={
-                "videos": [row.model_dump() for row in rows],
-                "min_frames": settings.min_frames,
-                "clip_seconds": clip_seconds,
-                **asdict(execution.limits),
-            },
-            files=[
-                file
-                for video in dict.fromkeys(row.video for row in rows)
-                for file in video_files(folder / video)
-            ],
-            code=code_fingerprint(__file__),
-        )
-        for rows in _batches([clip_of(one) for one in found if not one.reason])
-    ]
+    unread = [clip_of(one) for one in found if not one.reason]
+    units = _units(unread, folder_of(root).absolute(), settings, clip_seconds, execution.limits)
     with finished(units, execution, label=label) as done:
         clips = [clip for unit in done for clip in read_table(unit / ROWS, Clip)]
     clips += [clip_of(one) for one in found if one.reason]
@@ -107,6 +88,29 @@ def shown(info: VideoInfo) -> dict[str, float]:
         "height": info.height,
         "fps": round(info.fps, 3),
     }
+
+
+def _units(
+    clips: Sequence[Clip],
+    folder: Path,
+    settings: FilterSettings,
+    clip_seconds: float | None,
+    limits: Limits,
+) -> Iterator[Unit]:
+    """Yield the work on each batch of videos."""
+    for rows in _batches(clips):
+        videos = dict.fromkeys(row.video for row in rows)
+        yield Unit(
+            make=partial(_inspect_all, folder, rows, settings.min_frames, clip_seconds, limits),
+            settings={
+                "videos": [row.model_dump() for row in rows],
+                "min_frames": settings.min_frames,
+                "clip_seconds": clip_seconds,
+                **asdict(limits),
+            },
+            files=[file for video in videos for file in video_files(folder / video)],
+            code=code_fingerprint(__file__),
+        )
 
 
 def _batches(clips: Sequence[Clip]) -> Iterator[list[Clip]]:

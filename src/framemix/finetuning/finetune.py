@@ -53,27 +53,8 @@ def finetune(
     weights = weights_digest(source.network)
     _check_stores(source, data, pretrained)
     tuned = redrawn(data) if settings.split == "redrawn" else data
-    classes, task = data.classes(settings.task), settings.task
-    _check_states(data, task)
-    train_clips, val_clips = (tuned.examples(task, side) for side in ("train", "val"))
-
-    def start(seed: int) -> Run:
-        torch.manual_seed(seed)
-        network = starting_network(
-            source, len(classes), head=settings.head, temporal=settings.temporal
-        )
-        network.freeze_for(settings.mode)
-        return Run(
-            network=network,
-            config=source.config.model_copy(update={"num_classes": len(classes)}),
-            classes=classes,
-            train=train_clips,
-            val=val_clips,
-            settings=settings,
-            seed=seed,
-            origin={"weights": weights},
-        )
-
+    _check_states(data, settings.task)
+    start = partial(_run, source=source, weights=weights, data=tuned, settings=settings)
     judge_val = partial(
         judge_finetuned,
         data=tuned,
@@ -84,9 +65,9 @@ def finetune(
     )
     given = {
         "drowsy_clips": sum(clip.row.class_name == DROWSY for clip in data.drivers("val")),
-        "val_seen_in_pretraining": seen_in_pretraining(val_clips, data),
+        "val_seen_in_pretraining": seen_in_pretraining(tuned.examples(settings.task, "val"), data),
     }
-    parts = parts_of(tuned, task, origins, scope) if origins else None
+    parts = parts_of(tuned, settings.task, origins, scope) if origins else None
     record = trained_on(parts, data.rldd.settings, source.trained_on) if parts else None
     metrics = train_seeds(start, seeds, judge_val, given, target, machine, record)
     write_table(target / "split.csv", Clip, tuned.ucf101_split)
@@ -179,6 +160,26 @@ def starting_network(
             kept[name] = torch.cat([weights, own[name][known:]])
     network.load_state_dict({**own, **kept})
     return network
+
+
+def _run(
+    seed: int, *, source: TrainedModel, weights: str, data: FinetuneData, settings: FinetuneSettings
+) -> Run:
+    """Return the run of a seed: from `source`, whose weights have the digest `weights`."""
+    classes = data.classes(settings.task)
+    torch.manual_seed(seed)
+    network = starting_network(source, len(classes), head=settings.head, temporal=settings.temporal)
+    network.freeze_for(settings.mode)
+    return Run(
+        network=network,
+        config=source.config.model_copy(update={"num_classes": len(classes)}),
+        classes=classes,
+        train=data.examples(settings.task, "train"),
+        val=data.examples(settings.task, "val"),
+        settings=settings,
+        seed=seed,
+        origin={"weights": weights},
+    )
 
 
 def _check_states(data: FinetuneData, task: Task) -> None:

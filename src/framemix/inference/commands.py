@@ -4,7 +4,7 @@ What computes is imported when a command runs: `--help` need not wait for it.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +82,7 @@ def predict(
     """
     from framemix.inference.clips import USUAL_LIMITS
     from framemix.inference.loading import load_classifier, sliding_for
-    from framemix.inference.output import as_csv, as_json, as_text, windows_note
+    from framemix.inference.output import windows_note
     from framemix.inference.prediction import Result, predict_videos
     from framemix.inference.videos import search_videos
     from framemix.jobs.isolation import Limits
@@ -97,11 +97,7 @@ def predict(
     limits = Limits(timeout, USUAL_LIMITS.memory_mb, ("--timeout", None))
     unusable = [Result(video, error=str(problem)) for video, problem in found.items() if problem]
     results = [*predict_videos(classifier, files, sliding, limits), *unusable]
-    if json or csv:
-        write = as_json if json else as_csv
-        print(write(results, classifier.classes, top))  # typer would take escapes out of names
-    else:
-        say(as_text(results, classifier.classes, top))
+    _print_results(results, classifier.classes, top, json=json, csv=csv)
     if note := windows_note(results, sliding):
         say(note, error=True)
     if (plot or annotate) and results[0].error is None:
@@ -190,17 +186,9 @@ def explain(
     OUTPUT.mp4 the video with it over them. If there are several windows, it is the one where the
     class is likeliest.
     """
-    from framemix.explain.explanation import explain_clip
-    from framemix.explain.pictures import draw_explanation
-    from framemix.inference.classifier import classifier_of
-    from framemix.inference.clips import USUAL_LIMITS, isolated_clips
-    from framemix.inference.film import write_film
-    from framemix.inference.loading import say_caveat, sliding_for
+    from framemix.inference.explaining import explain_video
     from framemix.inference.output_paths import check_output_path
-    from framemix.inference.prediction import likeliest
     from framemix.inference.videos import require_utf8
-    from framemix.models import load_model
-    from framemix.pictures.lettering import save_picture
 
     require_utf8(str(video))
     if not output.name:
@@ -208,16 +196,9 @@ def explain(
     picture, film = output.with_name(f"{output.name}.png"), output.with_name(f"{output.name}.mp4")
     for target in (picture, film):
         check_output_path(target, target.suffix, [model, video])
-    trained = load_model(model)
-    say_caveat(model, trained.trained_on)
-    classifier = classifier_of(trained, model, "cpu")
-    sliding = sliding_for(trained.trained_on, window, STEP)
-    clip = likeliest(
-        classifier, isolated_clips(video, classifier.mix, sliding, USUAL_LIMITS), class_name
+    clip, explanation = explain_video(
+        model, video, class_name, window=window, step=STEP, picture=picture, film=film
     )
-    explanation = explain_clip(trained, clip.mixed, class_name)
-    save_picture(draw_explanation(explanation), picture)
-    write_film(video, film, explanation, classifier.mix, None if clip.whole else clip)
     say(
         f"{printable(explanation.class_name)} {explanation.probability:.1%} at {clip.start:.1f} to "
         f"{clip.end:.1f} s, {explanation.method}: {printable(str(picture))}, "
@@ -258,6 +239,18 @@ def _check_pictures(
     for target, suffix in ((plot, ".png"), (annotate, ".mp4")):
         if target:
             check_output_path(target, suffix, [model, *videos])
+
+
+def _print_results(
+    results: Sequence["Result"], classes: Sequence[str], top: int, *, json: bool, csv: bool
+) -> None:
+    from framemix.inference.output import as_csv, as_json, as_text
+
+    if json or csv:
+        write = as_json if json else as_csv
+        print(write(results, classes, top))  # typer would take escapes out of names
+    else:
+        say(as_text(results, classes, top))
 
 
 def _picture(

@@ -52,30 +52,13 @@ def train(
         )
     source = load_model(settings.start)
     _check(source, store, settings)
-    classes = class_names(store)
-    config = source.config.model_copy(update={"num_classes": len(classes)})
-    train_clips, val_clips = (split_examples(store, split, side) for side in ("train", "val"))
     weights = weights_digest(source.network)
-
-    def start(seed: int) -> Run:
-        torch.manual_seed(seed)
-        network = build_model(config)
-        _take_weights(network, source.network)
-        _freeze(network, settings)
-        return Run(
-            network=network,
-            config=config,
-            classes=classes,
-            train=train_clips,
-            val=val_clips,
-            settings=settings.chosen,
-            seed=seed,
-            origin={"weights": weights, "mode": settings.mode},
-        )
-
+    start = partial(
+        _run, source=source, weights=weights, store=store, split=split, settings=settings
+    )
     judge_val = partial(
         judge,
-        examples=val_clips,
+        examples=split_examples(store, split, "val"),
         clusters=clusters_by_name(split, "dataset"),
         batch_size=settings.batch_size,
         device=machine.device,
@@ -84,6 +67,34 @@ def train(
     clips = [clip for clip in split if clip.subset in ("train", "val")]
     record = trained_on([Part(origin, clips, "dataset")], store.settings, source.trained_on)
     return train_seeds(start, settings.seeds, judge_val, {}, target, machine, record)
+
+
+def _run(
+    seed: int,
+    *,
+    source: TrainedModel,
+    weights: str,
+    store: MixedStore,
+    split: Sequence[Clip],
+    settings: YourTraining,
+) -> Run:
+    """Return the run of a seed: from `source`, whose weights have the digest `weights`."""
+    classes = class_names(store)
+    config = source.config.model_copy(update={"num_classes": len(classes)})
+    torch.manual_seed(seed)
+    network = build_model(config)
+    _take_weights(network, source.network)
+    _freeze(network, settings)
+    return Run(
+        network=network,
+        config=config,
+        classes=classes,
+        train=split_examples(store, split, "train"),
+        val=split_examples(store, split, "val"),
+        settings=settings.chosen,
+        seed=seed,
+        origin={"weights": weights, "mode": settings.mode},
+    )
 
 
 def _check(source: TrainedModel, store: MixedStore, settings: YourTraining) -> None:
