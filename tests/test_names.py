@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from framemix import cli
-from framemix.evaluation.tables import Table
+from framemix.text.markdown import Table
 from framemix.text.names import literal, printable
 from tests.terminal import on_terminal
 from tests.test_terminal import TRACKED

@@ -12,7 +12,7 @@ from framemix.metrics.drowsiness import SubjectRow
 from framemix.metrics.intervals import Estimate, wilson
 from framemix.metrics.seeds import SeedFigure
 from framemix.tables import MaybeFloat, MaybeInt, Row
-from framemix.text.names import literal
+from framemix.text.markdown import Table
 
 # Paper A, table 1: val accuracy in %, epochs, minutes an epoch; parameters of its networks.
 PAPER_TABLE_1 = {
@@ -40,19 +40,6 @@ OF_VAL = (
     "auroc",
 )  # of the task's val clips, the others of drivers
 NONE = "–"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text, all rows as wide as `columns`."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def markdown(self) -> str:
-        """Return the table in Markdown, one line per row, which shows the cells as they are."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        return "\n".join(f"| {' | '.join(map(literal, cells))} |" for cells in lines)
 
 
 class ClassRow(Row):

@@ -18,6 +18,7 @@ from framemix.jobs.atomic import write_text
 from framemix.metrics.means import Floats, Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_windows
 from framemix.tables import write_json
+from framemix.text.markdown import Table
 
 # Shapes: K seeds, N videos.
 
@@ -125,11 +126,9 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
     short = [cell for cell in cells if cell.videos == "short"]
     base = next((cell for cell in short if cell.name == BASE), None)
     videos = {len(cell.rows) for cell in short}
-    lines = [
+    paragraphs = [
         "# Frame mix-up (paper B, table 2)",
-        "",
-        *_table([_cells(cell, base) for cell in short]),
-        "",
+        _table([_cells(cell, base) for cell in short]).markdown(),
         f"On {max(videos, default=0)} videos that no network learnt from. Where the videos have no "
         "test subset these are the val ones, which chose each network's epoch: that flatters. In "
         "brackets 95 % intervals over videos (bootstrap) and, where there are several, seeds "
@@ -137,9 +136,9 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
         "video and its frames in reverse, how often the true one of the two classes that are "
         "each other's reversal scores higher; chance is 50 %. The paper's figures are of "
         "Something-Something V1, one run each.",
-        *_check_lines(cells),
+        *_check_table(cells),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
@@ -181,31 +180,32 @@ def _check(values: Floats, level: float, holds: Callable[[Mean], bool]) -> dict[
     return {**asdict(mean), "answers": 2 * values.size, "holds": holds(mean)}
 
 
-def _check_lines(cells: Sequence[CellAnswers]) -> list[str]:
+def _check_table(cells: Sequence[CellAnswers]) -> list[str]:
+    """Return what `checks` found in Markdown, nothing where there is nothing to check."""
     named = {
         "average_equal_segments": "average-all, equally long segments: 50 % by construction",
         "average_unequal_segments": "average-all, other videos: the interval holds 50 %",
         "linear": "linear-all: at least 70 %, and the interval above 60 %",
     }
     rows = [
-        f"| {named[name]} | {100 * check['value']:.1f} [{100 * check['low']:.1f}, "
-        f"{100 * check['high']:.1f}] | {100 * check['level']:.0f} % | {check['answers']} "
-        f"| {'yes' if check['holds'] else 'no'} |"
+        [
+            named[name],
+            f"{100 * check['value']:.1f} [{100 * check['low']:.1f}, {100 * check['high']:.1f}]",
+            f"{100 * check['level']:.0f} %",
+            str(check["answers"]),
+            "yes" if check["holds"] else "no",
+        ]
         for name, check in checks(cells).items()
     ]
-    header = [
-        "",
-        "| direction | measured, % | interval | answers | holds |",
-        "|---|---|---|---|---|",
-    ]
-    return [*header, *rows] if rows else []
+    columns = ["direction", "measured, %", "interval", "answers", "holds"]
+    return [Table(columns, rows).markdown()] if rows else []
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table of COLUMNS, without a top-5 that no row has."""
+def _table(rows: Sequence[Sequence[str]]) -> Table:
+    """Return the table of COLUMNS, without a top-5 that no row has."""
     filled = [name != TOP5 or any(cells) for name, *cells in zip(COLUMNS, *rows, strict=True)]
-    head, *body = [f"| {' | '.join(compress(row, filled))} |" for row in (COLUMNS, *rows)]
-    return [head, f"|{'---|' * sum(filled)}", *body]
+    head, *body = [list(compress(row, filled)) for row in (COLUMNS, *rows)]
+    return Table(head, body)
 
 
 def _cells(cell: CellAnswers, base: CellAnswers | None) -> list[str]:

@@ -25,7 +25,6 @@ from framemix.evaluation.tables import (
     OF_VAL,
     PAPER_LEAK,
     Figure,
-    Table,
     by_metric,
     interval,
     over_seeds,
@@ -39,6 +38,7 @@ from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
 from framemix.project.paths import DRIVERS, ESTIMATES, METRICS_FILE, SAMPLE
 from framemix.tables import RowType, parse_table
+from framemix.text.markdown import Table
 
 # Paper A, table 2: val and drowsy accuracy in %; parameters that a 100-class head leaves to train.
 PAPER_TABLE_2 = {

@@ -17,10 +17,10 @@ from typing import Any
 from framemix.datasets.clips import folder_of
 from framemix.datasets.layouts.layout import Found
 from framemix.errors import VideoError, reason_of
-from framemix.evaluation.tables import Table
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.progress import track
 from framemix.mixing import MixSettings
+from framemix.text.markdown import Table
 from framemix.text.names import printable
 from framemix.video.reading import describe, examine
 

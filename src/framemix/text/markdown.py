@@ -1,0 +1,19 @@
+"""Tables in Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from framemix.text.names import literal
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, all rows as wide as `columns`."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, one line per row, which shows the cells as they are."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join(f"| {' | '.join(map(literal, cells))} |" for cells in lines)
