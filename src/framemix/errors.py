@@ -62,10 +62,10 @@ def reason_of(error: VideoError, file: Path) -> str:
     return error.reason.replace(f"file:{file}", file.name).replace(f"{file}", file.name)
 
 
-def some_of(names: Collection[str]) -> str:
-    """Return the first names in order and how many more there are: one line is to be readable."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{', '.join(sorted(names)[:NAMED])}{more}"
+def some_of(names: Collection[str], most: int = NAMED) -> str:
+    """Return the first `most` names in order and how many more there are, in one readable line."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(sorted(names)[:most])}{more}"
 
 
 def one_line(error: Exception) -> str:

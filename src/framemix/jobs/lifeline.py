@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 prctl = ctypes.CDLL(None).prctl
 POLL_SECONDS = 0.2
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 def end_with_parent() -> None:
@@ -53,12 +54,19 @@ def stop_with_dvc() -> None:
 def cleaning_up() -> Iterator[None]:
     """Have SIGTERM and a terminal that closes end this process as an error does: it cleans up."""
     asked = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, _exit) for number in asked}
+    with handled(asked, _exit):
+        yield
+
+
+@contextmanager
+def handled(signals: Iterable[signal.Signals], handler: Handler) -> Iterator[None]:
+    """Give signals another handler, in this context alone."""
+    before = {number: signal.signal(number, handler) for number in signals}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

@@ -61,10 +61,7 @@ def pretrain(
             origin=_first_weights(network, settings.model),
         )
 
-    record = None
-    if origin is not None:
-        clips = [clip for clip in split if clip.subset in ("train", "val")]
-        record = trained_on([Part(origin, clips, scope)], store.settings)
+    record = trained_on([Part(origin, split, scope)], store.settings) if origin else None
     judge_val = partial(
         judge,
         examples=val_clips,

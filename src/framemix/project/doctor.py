@@ -28,7 +28,7 @@ from framemix.datasets.splits import (
     split_videos,
     without_drowsy_val,
 )
-from framemix.errors import DatasetError, VideoError, reason_of
+from framemix.errors import DatasetError, VideoError, reason_of, some_of
 from framemix.finetuning.settings import Task
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.progress import track
@@ -369,10 +369,8 @@ def _entries(root: Path) -> list[Entry]:
 
 
 def _some(names: Collection[str]) -> str:
-    """Return how many names there are, and the first of them by name."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
-    return f"{len(ordered)}: {', '.join(ordered[:NAMED])}{more}"
+    """Return how many names there are, and the first of them."""
+    return f"{len(names)}: {some_of(names, NAMED)}"
 
 
 def _existing(folder: Path) -> Path:

@@ -7,6 +7,7 @@ from types import FrameType
 
 from lightning.pytorch.strategies import Strategy
 
+from framemix.jobs.lifeline import handled
 from framemix.jobs.terminal import say
 from framemix.training.processes import process_rank
 
@@ -16,12 +17,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Have SIGTERM and Ctrl-C end the process, for a wait in C, where no handler would run."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
-    try:
+    with handled(SIGNALS, signal.SIG_DFL):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Interrupt:

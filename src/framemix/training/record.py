@@ -1,7 +1,7 @@
 """What a run's model will say that it was trained on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from framemix.datasets.clips import Clip
@@ -13,7 +13,7 @@ from framemix.models.trained_on import TrainedOn
 
 @dataclass(frozen=True)
 class Part:
-    """The clips of one dataset that a run learns from, or is judged by: those of train and val.
+    """The clips of one dataset; a run learns from, or is judged by, those of train and val.
 
     Their groups are of one class or of all, as `scope` says.
     """
@@ -27,6 +27,7 @@ def trained_on(
     parts: Sequence[Part], mix: MixSettings, start: TrainedOn | None = None
 ) -> TrainedOn:
     """Return what is known before the training; its figures are yet to come."""
+    parts = [replace(part, clips=_of_training(part.clips)) for part in parts]
     clips = [clip for part in parts for clip in part.clips]
     subsets = [clip.subset for clip in clips]
     clusters = [
@@ -45,6 +46,10 @@ def trained_on(
         figures={},
         start=start,
     )
+
+
+def _of_training(clips: Sequence[Clip]) -> list[Clip]:
+    return [clip for clip in clips if clip.subset in ("train", "val")]
 
 
 def _seen(clip: Clip, mix: MixSettings) -> float:

@@ -64,8 +64,7 @@ def train(
         device=machine.device,
         views=views,
     )
-    clips = [clip for clip in split if clip.subset in ("train", "val")]
-    record = trained_on([Part(origin, clips, "dataset")], store.settings, source.trained_on)
+    record = trained_on([Part(origin, split, "dataset")], store.settings, source.trained_on)
     return train_seeds(start, settings.seeds, judge_val, {}, target, machine, record)
 
 
