@@ -18,7 +18,8 @@ from framemix.datasets.origin import Origin
 from framemix.errors import DatasetError, ModelError
 from framemix.evaluation.tables import by_metric
 from framemix.models import load_model
-from framemix.project.params import load_params
+from framemix.project.params import PARAMS, load_params
+from framemix.project.profiles import apply_values
 from framemix.store import MixedStore
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
@@ -156,6 +157,31 @@ def test_use_writes_a_path_in_the_checkout_as_relative(
         (project.folder / f"data/own/{name}/{video.name}").hardlink_to(video)
     assert CliRunner().invoke(app, ["use", "data/own"]).exit_code == 0
     assert load_params().your_videos.data == Path("data/own")
+
+
+def test_use_keeps_the_group_pattern_of_the_same_videos_and_drops_that_of_others(
+    checkout: Path, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(checkout / "project").copy(tmp_path / "project")
+    monkeypatch.chdir(project.folder)
+    for name in ("cats", "walk"):
+        for n in range(3):
+            write_video(tmp_path / f"mine/{name}/subject{n}_a.mp4", 12)
+            write_video(tmp_path / f"others/{name}/{n}.mp4", 12)
+    use = ["use", str(tmp_path / "mine")]
+    assert CliRunner().invoke(app, use).exit_code == 0
+    apply_values({"your_videos": {"group_pattern": r"subject(\d+)"}}, PARAMS, Path("test"))
+    assert "| cats | 3 | 3 |" in CliRunner().invoke(app, use).output
+    yours = load_params().your_videos
+    assert (yours.group_pattern, yours.split.by) == (r"subject(\d+)", "group")
+
+    write_video(tmp_path / "mine/cats/nobody.mp4", 12)
+    done = CliRunner().invoke(app, [*use, "--check"])
+    assert "your_videos.group_pattern" in str(done.exception)
+    assert "cats/nobody.mp4" in str(done.exception)
+
+    assert CliRunner().invoke(app, ["use", str(tmp_path / "others")]).exit_code == 0
+    assert load_params().your_videos.group_pattern is None
 
 
 def test_use_with_check_has_gone_through_every_stage(used: str) -> None:

@@ -10,7 +10,7 @@ from framemix.datasets.clips import class_labels
 from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.layout import Found, find_videos
 from framemix.datasets.layouts.registry import LABELLED
-from framemix.datasets.named_groups import looks_like_parts
+from framemix.datasets.named_groups import looks_like_parts, with_groups
 from framemix.datasets.origin import origin_of
 from framemix.errors import DatasetError
 from framemix.jobs.execution import Execution
@@ -28,16 +28,19 @@ TRIED = 4  # clips of each class that go through all stages to try them
 def look(path: Path, params: Params, *, decode: bool) -> Survey:
     """Look at all videos of a folder or list, and report what is in it.
 
-    Raises DatasetError where fewer than two classes have a video that can be opened.
+    Raises DatasetError where fewer than two classes have a video that can be opened, and where
+    your_videos.group_pattern, if it was set for these videos, finds no group of one.
     """
     found = find_videos(LABELLED, path, "framemix use")
-    notices = list(found.notices)
-    if parts := looks_like_parts(found):
+    notices, pattern = list(found.notices), _group_pattern(path, params.your_videos)
+    if pattern is not None:
+        found[:] = with_groups(found, pattern, "your_videos.group_pattern")
+    elif parts := looks_like_parts(found):
         notices.append(
             f"{' and '.join(parts)} look like parts of one recording, which a split should not "
             f"part: name groups, in a list or with your_videos.group_pattern."
         )
-    seen = survey(path, found, notices, decode=decode, limits=params.runtime.limits)
+    seen = survey(path, found, notices, pattern, decode=decode, limits=params.runtime.limits)
     classes = Counter(one.found.label for one in seen.usable)
     if len(classes) < 2:
         there = ", ".join(classes) or "none"
@@ -62,6 +65,11 @@ def try_out(found: Survey, params: Params) -> str:
     with tempfile.TemporaryDirectory(prefix="framemix-") as name:
         clips = _run_through(found, params.your_videos, params.runtime, Path(name))
     return f"every stage ran through with {clips} clips"
+
+
+def _group_pattern(path: Path, yours: YourVideos) -> str | None:
+    """Return the pattern that params.yaml has for these videos; that of other videos is none."""
+    return yours.group_pattern if yours.data.resolve() == path.resolve() else None
 
 
 def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, folder: Path) -> int:

@@ -44,11 +44,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class Survey:
-    """All files of a dataset, each opened."""
+    """All files of a dataset, each opened; `group_pattern` found their groups, None without one."""
 
     root: Path
     seen: Sequence[Seen]
     notices: Sequence[str]
+    group_pattern: str | None
 
     @property
     def usable(self) -> list[Seen]:
@@ -76,6 +77,7 @@ class Survey:
         return {
             "data": _from_here(self.root.resolve()),
             "folder": _from_here(self._folder()),
+            "group_pattern": self.group_pattern,
             "videos": {"min_frames": self.segments},
             "split": {"by": by, "folds": max(2, min(FOLDS, len(groups) or FOLDS)), "fold": 0},
             "mix": {"segments": self.segments, "window": "all", "variants": 1},
@@ -89,13 +91,19 @@ def _from_here(path: Path) -> str:
 
 
 def survey(
-    root: Path, found: Sequence[Found], notices: Sequence[str], *, decode: bool, limits: Limits
+    root: Path,
+    found: Sequence[Found],
+    notices: Sequence[str],
+    group_pattern: str | None,
+    *,
+    decode: bool,
+    limits: Limits,
 ) -> Survey:
     """Open each file that was found, or with `decode` read it to its end."""
     look = partial(_look, root=folder_of(root), decode=decode, limits=limits)
     with ThreadPoolExecutor() as threads:
         seen = list(track(threads.map(look, found), total=len(found), label="look at videos"))
-    return Survey(root, seen, notices)
+    return Survey(root, seen, notices, group_pattern)
 
 
 def _look(found: Found, *, root: Path, decode: bool, limits: Limits) -> Seen:
