@@ -1,4 +1,4 @@
-"""The `framemix` command: its commands put together, and what surrounds each of them."""
+"""The `framemix` command line: all commands, and how each of them reports errors."""
 
 import os
 import sys
@@ -37,11 +37,14 @@ app.add_typer(bench, name="bench")
 
 @app.callback()
 def framemix() -> None:
-    """Video models on mixed frames: what surrounds the DVC pipeline."""
+    """Video models on mixed frames: the commands beside the DVC pipeline."""
 
 
 def main() -> None:
-    """Run the command line: a user's error, the system's, or a full GPU is one line and code 1."""
+    """Run the command line; a FramemixError, an OSError or a full GPU is one line and exit code 1.
+
+    Every other exception is a defect of framemix, and keeps its traceback.
+    """
     try:
         app()
     except FramemixError as error:
@@ -52,7 +55,7 @@ def main() -> None:
             raise
         where = "" if error.filename is None else f"{error.filename}: "
         say_error(f"{where}{error.strerror}")
-        # What could not be written would be tried again as Python ends.
+        # Python would try again to flush what could not be written, and fail again, as it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except RuntimeError as error:

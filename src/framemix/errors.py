@@ -23,10 +23,10 @@ class DatasetError(FramemixError):
 
 
 class VideoError(FramemixError):
-    """A video that cannot be read or written: its file, or its source, and the reason."""
+    """A video that cannot be read or written: its `path` (of a stream its URL) and the `reason`."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(path, reason)  # what it is pickled by
+        super().__init__(path, reason)  # pickle calls the class with these arguments again
         self.path, self.reason = path, reason
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class ClusterError(FramemixError):
 
 
 class MixingError(FramemixError):
-    """Frames that cannot be mixed as asked."""
+    """Frames that cannot be mixed with these settings."""
 
 
 class StoreError(FramemixError):
@@ -58,7 +58,10 @@ class ExperimentsError(FramemixError):
 
 
 def reason_of(error: VideoError, file: Path) -> str:
-    """Return an error's reason for a table: without the path of `file` on this machine."""
+    """Return an error's reason for a table, in which `file` has its name but not its folder.
+
+    Tables are the same on every machine.
+    """
     return error.reason.replace(f"file:{file}", file.name).replace(f"{file}", file.name)
 
 
@@ -74,7 +77,7 @@ def one_line(error: Exception) -> str:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether a GPU's memory was too small, be it for CUDA to start beside others."""
+    """Return whether a GPU had too little free memory, for tensors or for CUDA itself to start."""
     torch = sys.modules.get("torch")  # most stages do without it
     return torch is not None and (
         isinstance(error, torch.OutOfMemoryError)

@@ -1,7 +1,7 @@
 """Reads and writes the pipeline's CSV tables: UTF-8, a header, rows checked field by field.
 
-Spreadsheets run a cell that begins like a formula. Text that does is written with an apostrophe
-before it, which they hide, and which is taken away as tables are read.
+A spreadsheet would run text that begins like a formula. Such text is written with an apostrophe in
+front, which spreadsheets hide and `read_table` removes.
 """
 
 import csv
@@ -20,19 +20,19 @@ from framemix.validation import describe_error
 
 
 class Row(BaseModel):
-    """A row of a table: its fields, by alias where they have one, are the columns."""
+    """A row of a table; its columns are named by its fields' aliases, or else by their names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-# A number that may be missing: its cell is empty then.
+# A number that may be missing; its cell is then empty.
 _EMPTY = BeforeValidator(lambda value: None if value == "" else value)
 MaybeFloat = Annotated[float | None, _EMPTY]
 MaybeInt = Annotated[int | None, _EMPTY]
 
 RowType = TypeVar("RowType", bound=Row)
 
-# What begins like a formula, and what could be taken for one that was quoted here.
+# Text that begins like a formula, or like a formula that already has an apostrophe in front.
 FORMULA = re.compile(r"\A(?='*[=+\-@\t\r])")
 
 
@@ -44,18 +44,18 @@ def write_table(path: Path, row_type: type[RowType], rows: Iterable[RowType]) ->
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows that nobody reads as `Row` to `path`, which appears only when complete."""
+    """Write rows that have no `Row` type to `path`, which appears only when complete."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         write_rows(file, [columns])
         write_rows(file, ([row[column] for column in columns] for row in rows))
 
 
 def write_rows(file: TextIO, rows: Iterable[Iterable[Any]]) -> None:
-    """Write rows whose texts no spreadsheet runs, each line ending with a newline alone."""
+    """Write rows, with texts that no spreadsheet runs and lines that end with `\\n`."""
     for row in rows:
         line = StringIO()
         cells = [FORMULA.sub("'", cell, 1) if isinstance(cell, str) else cell for cell in row]
-        # Python 3.11 quotes a carriage return only where lines end with one.
+        # With a line terminator of "\n", Python 3.11 would not quote a carriage return in a cell.
         csv.writer(line, lineterminator="\r\n").writerow(cells)
         file.write(line.getvalue().removesuffix("\r\n") + "\n")
 
@@ -96,7 +96,7 @@ def _plain(cell: str) -> str:
 
 
 def _parse(where: str, row_type: type[RowType], row: dict[str, str]) -> RowType:
-    # DictReader puts surplus cells under None, and None into cells that are not there.
+    # DictReader puts surplus cells under the key None, and the value None into missing cells.
     if None in row or None in row.values():
         much = "many" if None in row else "few"
         raise DatasetError(f"{where}: too {much} cells; allowed: one for each column")

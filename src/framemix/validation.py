@@ -1,6 +1,6 @@
-"""What pydantic lets through and shall not, and what it finds as one line.
+"""Checks that pydantic lacks, and pydantic's errors in one line.
 
-The line has which key, which value, what is allowed.
+The line says which key is wrong, which value it has, and what is allowed.
 """
 
 import json
@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticKnownError
 
-# Parts of a location that name a type of a union, not a key.
+# Parts of pydantic's location that name a type of a union, not a key.
 UNION_BRANCH = re.compile(r"literal\[|constrained|function-|bool$|int$|float$|str$|none$|[A-Z]")
 # The key that chooses the branch of a union; pydantic puts its value into the location.
 TAG = "architecture"
-# What pydantic says in terms of Python.
+# Plain words for errors that pydantic words in terms of Python.
 PLAIN = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
@@ -31,7 +31,7 @@ PLAIN = {
 
 
 class Settings(BaseModel):
-    """What is chosen: known keys alone, numbers that are finite, and nothing changes later."""
+    """Settings: unknown keys and numbers that are not finite are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -42,7 +42,7 @@ def _integer(value: Any) -> Any:
     return value
 
 
-# Before a Literal of integers, which takes what equals one of them: false for 0, 10.0 for 10.
+# For a Literal of integers, which would accept any equal value: false for 0, 10.0 for 10.
 Integer = BeforeValidator(_integer)
 
 
@@ -52,31 +52,31 @@ def _folder(value: Path) -> Path:
     return value
 
 
-# A path, but not an empty one, which would be the whole project.
+# A path that is not empty: the empty path would be the whole project.
 Folder = Annotated[Path, AfterValidator(_folder)]
 
 
 def named(line: str, key: Callable[[str], str] = str) -> str:
-    """Return `line`, in which {name} stands for an argument, with what `key` calls each."""
+    """Return `line` with `key(name)` in place of each {name}."""
     return re.sub(r"\{([\w.]+)\}", lambda found: key(found[1]), line)
 
 
 def misfit(line: str) -> PydanticCustomError:
-    """Return what a validator raises of values that do not fit together.
+    """Return the error that a validator raises for values that do not fit together.
 
-    In `line` each key stands in braces: `describe_error` puts the section before it.
+    `line` has each key in braces, so that `describe_error` can put the section in front of it.
     """
     return PydanticCustomError("misfit", "{said}", {"said": named(line), "line": line})
 
 
 def require_at_most(key: str, value: float, limit: str, most: float) -> None:
-    """Raise a `misfit` where the setting `key` has more than the setting `limit` has."""
+    """Raise a `misfit` where the value of the setting `key` exceeds that of the setting `limit`."""
     if value > most:
         raise misfit(f"{{{key}}} = {value:.10g}: allowed: at most {{{limit}}} = {most:.10g}")
 
 
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the most telling thing wrong in `error`, found while validating `model`."""
+    """Return one line about `error`, from validating `model`: the entry that helps a user most."""
     first, *others = _most_telling([_of_tag(detail) for detail in error.errors()], model)
     key = _key(first, model)
     if first["type"] == "misfit":
@@ -96,7 +96,7 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value as YAML has it, on one line; a text in quotes."""
+    """Return a value as YAML writes it, in one line; text in quotes."""
     if isinstance(value, str):
         return repr(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -105,7 +105,7 @@ def shown(value: Any) -> str:
 
 
 def _of_tag(detail: ErrorDetails) -> ErrorDetails:
-    """Return what is said of a union as said of the key that chooses its branch."""
+    """Return an error about a union as an error about the key that chooses its branch."""
     location = (*detail["loc"], TAG)
     if detail["type"] == "union_tag_not_found":
         return {**detail, "type": "missing", "loc": location}
@@ -117,7 +117,7 @@ def _of_tag(detail: ErrorDetails) -> ErrorDetails:
 
 
 def _most_telling(errors: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
-    """Put first what helps most: a key inside of a union's value, an unknown key (a typo)."""
+    """Put the most helpful error first: a key inside a union's value, an unknown key (a typo)."""
     key = _key(errors[0], model)
     inner = [error for error in errors if _key(error, model).startswith(f"{key}.")] or errors
     if inner[0]["type"] == "missing":
@@ -126,7 +126,7 @@ def _most_telling(errors: list[ErrorDetails], model: type[BaseModel]) -> list[Er
 
 
 def _present(missing: ErrorDetails) -> str:
-    """Return what is to be there: a key of a mapping, or a place in a list of fixed length."""
+    """Return what must be present: every key of a mapping, or more values of a list."""
     inside_list = isinstance(missing["loc"][-1], int)
     return "a longer list" if inside_list else "every key present, null where it may be"
 
@@ -134,7 +134,7 @@ def _present(missing: ErrorDetails) -> str:
 def _key(detail: ErrorDetails, model: type[BaseModel]) -> str:
     *parts, last = _follow(detail["loc"], model)[0] or [""]
     keys = [part for part in parts if not UNION_BRANCH.match(part)]
-    # What is unknown or missing is a key, whatever it looks like.
+    # An unknown or missing part is always a key, even where it looks like a type.
     if detail["type"] in ("extra_forbidden", "missing") or not UNION_BRANCH.match(last):
         keys.append(last)
     return ".".join(keys)
@@ -158,7 +158,7 @@ def _allowed(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Return the keys that are known at `location`."""
+    """Return the known keys of the settings at `location`."""
     types = _follow(location, model)[1]
     return ", ".join(dict.fromkeys(name for kind in types for name in _fields(kind)))
 
@@ -166,7 +166,7 @@ def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
 def _follow(
     location: tuple[int | str, ...], model: type[BaseModel]
 ) -> tuple[list[str], list[type[BaseModel]]]:
-    """Return the keys of `location` without the tags of unions, and the types that are there."""
+    """Return the keys of `location`, without the tags of unions, and the settings types there."""
     keys: list[str] = []
     at: Any = model
     for part in map(str, location):

@@ -1,6 +1,6 @@
 """How work is done: on many processes or machines, isolated, resumed, shown, ended.
 
-What spreads, isolates, resumes, shows and ends work belongs here. None of it decides an
-output, so no stage depends on it. What the work is does not belong here: these modules
-know files and functions, but no clip and no network.
+Code that distributes, isolates, resumes, shows and ends work belongs here. It decides no output,
+so no stage depends on it. The work itself does not belong here: these modules know files and
+functions, but no clips and no networks.
 """

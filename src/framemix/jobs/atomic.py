@@ -1,4 +1,4 @@
-"""Files that are the old one or the whole new one at any time, and what a full disk is called."""
+"""Atomic writes, so that a file is always the old one or the complete new one; full disks."""
 
 import errno
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def replacing(target: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Yield a path beside `target` to write to, which takes its place when the block ends well.
+    """Yield a path beside `target` to write to; the file replaces `target` when the block succeeds.
 
-    Nothing is left at that path, however the block ends, nor of what a killed process left there.
-    Where other processes may write the same file at the same time (`shared`), the path is this
-    one's own. Raises DatasetError when the disk is full.
+    The path is removed however the block ends, and so is a file that a killed process left there.
+    With `shared`, the path is unique: other processes may write `target` at the same time. Raises
+    DatasetError when the disk is full.
     """
     own = f".{uuid4().hex}" if shared else ""
     partial = target.with_name(f".{target.name}{own}.partial")
-    # Also because it may be a link to another file, which would be written to.
+    # It might also be a link to another file, which would be overwritten.
     partial.unlink(missing_ok=True)
     try:
         with disk_errors(target.parent):
@@ -39,13 +39,12 @@ def write_text(target: Path, text: str) -> None:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn the system's word for a full disk into a DatasetError that names `folder`."""
+    """Turn the system's errors for a full disk into a DatasetError that names `folder`."""
     try:
         yield
     except OSError as error:
         if error.errno not in FULL:
             raise
         raise DatasetError(
-            f"{folder}: no space left on this disk; make room and run again: "
-            f"what is finished is kept"
+            f"{folder}: no space left on this disk; make room and run again: finished work is kept"
         ) from None

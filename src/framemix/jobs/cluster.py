@@ -30,15 +30,15 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 CONNECT_SECONDS = 10
-# The libraries that decode, scale, encode and store: other versions may make other bytes.
+# The libraries that decode, scale, encode and store: other versions may write other bytes.
 LIBRARIES = ("numpy", "av", "decord", "imageio-ffmpeg", "h5py")
 ON_ONE_MACHINE = {
-    # A worker that dies takes one task with it: no other waits there and is suspected too.
+    # One task at a time, so that a worker that dies loses one task, and no waiting one is blamed.
     "distributed.scheduler.worker-saturation": 1.0,
-    # Dask is imported once and not once a worker. The server of forks has no threads or locks.
+    # Dask is imported once, not once per worker. The fork server has no threads and holds no locks.
     "distributed.worker.multiprocessing-method": "forkserver",
 }
-# Dask sets these for its workers, but forked ones come with a numpy that has been loaded.
+# Dask sets these for its workers, but too late: forked workers have loaded numpy already.
 QUIET_TRACKER = "ignore:resource_tracker"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -59,9 +59,9 @@ def map_tasks(
     """Yield `function(task)` for every task, in the order of `tasks`.
 
     Function, tasks and results must pickle. An exception of the function is raised here, and
-    tasks that have not begun are dropped. The task of a worker that dies is done by another.
-    Raises ClusterError when the scheduler cannot be reached, a worker runs other code, or a
-    task ends worker after worker, and where a path that dask sends about is not UTF-8.
+    tasks that have not begun are dropped. The task of a worker that dies goes to another worker.
+    Raises ClusterError when the scheduler cannot be reached, a worker runs other code, a task
+    kills one worker after another, or a path that dask has to send is not UTF-8.
     """
     if not tasks:
         return
@@ -69,9 +69,9 @@ def map_tasks(
     with _connected(cluster, len(tasks)) as client:
         from distributed.protocol.pickle import dumps
 
-        # In bytes, so that a worker with other code finds that out before it needs the code.
+        # As bytes, so that a worker compares versions before it unpickles, which needs the code.
         calls = [dumps((function, task)) for task in tasks]
-        topic = f"framemix {client.id}"  # of what its tasks say to people
+        topic = f"framemix {client.id}"  # of lines that tasks print
         client.subscribe_topic(topic, lambda event: say(event[1], error=True))
         futures = client.map(_run, calls, versions=_versions(), topic=topic, pure=False)
         yield from track(
@@ -85,7 +85,7 @@ def map_tasks(
 @contextmanager
 def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
     if cluster.scheduler is None:
-        _start_fork_server()  # first: it loads dask while this process does
+        _start_fork_server()  # first, so that it loads dask while this process does the same
     import dask.config
     from distributed import Client, LocalCluster
 
@@ -98,7 +98,7 @@ def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
                 threads_per_worker=1,
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
-                # The bar says enough of one machine, and drawing pages takes seconds to load.
+                # For one machine the bar is enough, and the dashboard takes seconds to load.
                 dashboard_address="127.0.0.1:0",
                 scheduler_kwargs={"dashboard": False},
             ) as local,
@@ -111,7 +111,7 @@ def _connected(cluster: Cluster, tasks: int) -> Iterator["Client"]:
 
 
 def _require_utf8() -> None:
-    # Dask's messages cannot hold other bytes: it waits for ever, or ends in a traceback.
+    # Dask cannot send other bytes: it would wait for ever, or end in a traceback.
     places = {"the project": Path.cwd(), "framemix": PACKAGE, "TMPDIR": Path(gettempdir())}
     for what, place in places.items():
         if not is_utf8(str(place)):
@@ -119,7 +119,7 @@ def _require_utf8() -> None:
 
 
 def say_to_client(text: str) -> None:
-    """Print to stderr: in a task to that of its client, maybe on another machine."""
+    """Print to stderr; a task prints to the stderr of its client, maybe on another machine."""
     topic = getattr(_of_task, "topic", None)
     if topic is None:
         say(text, error=True)
@@ -130,11 +130,11 @@ def say_to_client(text: str) -> None:
 
 
 def _start_fork_server() -> None:
-    """Start what workers are forked from: with dask loaded, and for numpy of one thread."""
+    """Start the server that workers are forked from, with dask loaded and one thread for numpy."""
     multiprocessing.forkserver.set_forkserver_preload(["distributed"])
-    for name, value in ONE_THREAD.items():  # as dask does when its workers start, to stay
+    for name, value in ONE_THREAD.items():  # they stay, as those do that dask sets
         os.environ.setdefault(name, value)
-    # What deletes the semaphores of a run that was stopped need not say so.
+    # Python's resource tracker would warn of each semaphore that it removes after a stopped run.
     given = os.environ.get("PYTHONWARNINGS", "")
     if QUIET_TRACKER not in given:
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (given, QUIET_TRACKER)))
@@ -166,7 +166,7 @@ def _results(futures: "Sequence[Future[Any]]", label: str, cluster: Cluster) -> 
             done += 1
     except KilledWorker:
         raise ClusterError(
-            f"{label}: task {done + 1} of {len(futures)} ended each worker that it ran on (out of "
+            f"{label}: task {done + 1} of {len(futures)} killed each worker that it ran on (out of "
             "memory?); finished work is kept"
         ) from None
     except CancelledError:
@@ -182,7 +182,7 @@ def _results(futures: "Sequence[Future[Any]]", label: str, cluster: Cluster) -> 
 
 
 def _run(call: bytes, versions: dict[str, str], topic: str) -> Any:
-    """Do one task in a worker of the client's code and libraries. Raises ClusterError."""
+    """Do one task in a worker. Raises ClusterError where its code or libraries differ."""
     from distributed import get_worker
     from distributed.protocol.pickle import loads
 
@@ -203,7 +203,7 @@ def _run(call: bytes, versions: dict[str, str], topic: str) -> Any:
 
 @cache
 def _versions() -> dict[str, str]:
-    """Return what must be the same everywhere, so that the same bytes come out."""
+    """Return the versions that every worker must share, so that outputs are the same bytes."""
     return {
         "framemix code": package_fingerprint()[:12],
         "Python": platform.python_version(),
@@ -214,5 +214,5 @@ def _versions() -> dict[str, str]:
 def _version(library: str) -> str:
     try:
         return version(library)
-    except PackageNotFoundError:  # decord, where it has no wheel
+    except PackageNotFoundError:  # decord, on platforms without a wheel
         return "none"

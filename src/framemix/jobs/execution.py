@@ -16,9 +16,9 @@ LOCK = "stage.lock"
 
 @dataclass(frozen=True)
 class Execution:
-    """How a stage works: where it keeps finished units, where tasks run, what one file may take.
+    """How a stage runs: where it keeps finished units, on which workers, within which limits.
 
-    It decides no output.
+    Nothing of it decides an output.
     """
 
     scratch: Path
@@ -30,8 +30,8 @@ class Execution:
 def finished(units: Iterable[Unit], execution: Execution, *, label: str) -> Iterator[list[Path]]:
     """Finish the units of a stage side by side; provide their folders in order.
 
-    Units that are not among them are deleted: the next run can only use what the last one did. So
-    what is in the folders is there for sure only inside the context: another run waits for its end.
+    Every other unit in the scratch folder is deleted, so that the folder holds one run's work. The
+    folders are safe to read inside the context only: another run waits for its end.
     """
     folder = execution.scratch
     with locked(folder / LOCK):

@@ -1,4 +1,4 @@
-"""Which source files of framemix a module needs: they are part of what decides an output."""
+"""Which source files of framemix a module needs: its outputs depend on them."""
 
 import ast
 import hashlib
@@ -8,30 +8,29 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 
-# What decides no figure, picture or choice in an output: a stage does not rerun when these change.
+# Files that decide no metric, picture or choice in an output: their changes rerun no stage.
 EXEMPT = frozenset(
     PACKAGE / f"{name}.py"
     for name in (
-        # Whether finished work is used again; it is handed on as it is.
+        # Whether finished work is used again; it is not changed.
         "jobs/fingerprint",
         "jobs/scratch",
-        # That a file is whole, not what is in it.
+        # That a file is complete, not what it contains.
         "jobs/atomic",
-        # Where and when work is done, as params.yaml's runtime says, which no stage lists either.
-        # As with that, it is the machine's part which file is too much for it, and what rounding a
-        # device has.
+        # Where work is done, as the section `runtime` of params.yaml says, which no stage lists
+        # either. The machine decides which file exceeds its limits, and how a device rounds.
         "jobs/cluster",
         "jobs/execution",
         "devices",
         "jobs/isolation",
-        # What is shown meanwhile, and how a stage ends early.
+        # What is shown while a stage runs, and how it ends early.
         "jobs/lifeline",
         "jobs/progress",
         "jobs/terminal",
         "project/stage",
-        # The words of an error. A table's column `reason` has them: no later stage reads it.
+        # The words of errors. They reach the column `reason` of a table, which no stage reads.
         "errors",
-        # Refuse values or hand them on as they stand in params.yaml, which a test compares.
+        # They refuse values of params.yaml or pass them on unchanged, which a test checks.
         "project/params",
         # Names of files, which DVC knows.
         "project/paths",
@@ -43,7 +42,7 @@ EXEMPT = frozenset(
 def source_files(*files: Path) -> set[Path]:
     """Return the framemix files that `files` import, directly or not, without the exempt ones.
 
-    The package markers (`__init__.py`) on the way count where they hold code.
+    A package's `__init__.py` counts where it holds code.
     """
     found: set[Path] = set()
     waiting = list(files)

@@ -1,7 +1,7 @@
-"""Runs a function on a file in a subprocess of its own: decoders hang, crash and eat memory.
+"""Runs a function on a file in a subprocess, because decoders hang, crash and eat memory.
 
-Each thread keeps one such subprocess for all its files, so that a file costs a message and not
-a start. It dies with the thread that it works for.
+Each thread keeps one subprocess for all its files, so that a file costs a message, not the start of
+a process. The subprocess dies with its thread.
 """
 
 import mmap
@@ -28,9 +28,9 @@ from framemix.jobs.lifeline import die_with
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
-# An arena a thread would take address space by the number of cores; numpy's threads likewise.
+# More malloc arenas, or threads of numpy, would take address space for every core of the machine.
 FRUGAL = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-# Dask's workers set this one: memory would go back after each frame, and be paged in for the next.
+# Dask's workers set this: malloc would then return memory after each frame, to page it in again.
 WASTEFUL = "MALLOC_TRIM_THRESHOLD_"
 SERVE = "from framemix.jobs.isolation import serve; serve({fd}, {parent}, {memory_mb})"
 
@@ -38,17 +38,17 @@ LENGTH = struct.Struct("=Q")
 ULIMIT = "`ulimit -v`"  # what a shell lets each of its processes map, in kilobytes
 
 _of_thread = threading.local()
-# In this process: a number for each iteration that is begun.
+# In this process: a number for each iteration.
 _numbers = count()
-# In the subprocess: the rest of an iteration, by its number and how many items went before.
+# In the subprocess: iterations in progress, by their number and the count of items so far.
 _begun: dict[tuple[int, int], Iterator[Any]] = {}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the work on one file may take: seconds, and megabytes of memory.
+    """Limits of the work on one file: seconds, and megabytes of memory.
 
-    `names` are what a user sets the two by; None for a limit that nobody can set.
+    `names` are the settings of the two; None for a limit that no user can set.
     """
 
     seconds: float
@@ -59,12 +59,12 @@ class Limits:
 def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Result:
     """Return `work(file)`, done in this thread's subprocess; its exceptions are raised here.
 
-    `work` and its result must pickle. Raises VideoError when the subprocess breaks a limit or
-    dies: the file is only blamed for what it does in a fresh one, since what came before may
-    have left damage behind. Raises FramemixError where it cannot be the file's fault: the
-    subprocess does not start, or this process itself may have less memory than the limit.
+    `work` and its result must pickle. Raises VideoError when the subprocess exceeds a limit or
+    dies. That is only blamed on the file when it happens in a new subprocess, because an earlier
+    file may have damaged an old one. Raises FramemixError where the file cannot be at fault: the
+    subprocess does not start, or this process itself is allowed less memory than the limit.
     """
-    # Not the thread's again until it has answered: an interrupt may come at any point.
+    # An interrupt may come at any point: the thread gets the subprocess back once it has answered.
     child: _Child | None = vars(_of_thread).pop("child", None)
     if child is not None and child.limits == limits:
         try:
@@ -84,10 +84,10 @@ def isolated(work: Callable[[Path], Result], file: Path, limits: Limits) -> Resu
 def isolated_items(
     begin: Callable[[Path], Iterator[Item]], file: Path, limits: Limits, *, batch: int
 ) -> Iterator[Item]:
-    """Yield what `begin(file)` does, in batches from this thread's subprocess, as `isolated` does.
+    """Yield the items of `begin(file)`, in batches from this thread's subprocess (see `isolated`).
 
-    `limits` are for a batch each time. The subprocess goes on where the last batch ended, as long
-    as nothing else was asked of it; else it begins again and passes over what was there already.
+    `limits` apply to each batch. The subprocess continues after the last batch, unless it has done
+    other work meanwhile: then it begins the iteration again and skips the items that were yielded.
     """
     number, done = next(_numbers), 0
     while True:
@@ -102,7 +102,7 @@ def isolated_items(
 def _next_items(
     file: Path, *, begin: Callable[[Path], Iterator[Item]], number: int, done: int, batch: int
 ) -> list[Item]:
-    """Return up to `batch` items, from that on which comes after `done` others."""
+    """Return up to `batch` items after the first `done`."""
     items = _begun.pop((number, done), None)
     _begun.clear()
     if items is None:
@@ -113,11 +113,11 @@ def _next_items(
 
 
 class _BrokenError(Exception):
-    """The subprocess is gone; says why."""
+    """The subprocess is gone, with the reason."""
 
 
 class _ConfinedError(_BrokenError):
-    """It is gone, maybe for what this process itself is denied."""
+    """The subprocess is gone, maybe because this process itself may use too little memory."""
 
 
 class _Child:
@@ -133,19 +133,19 @@ class _Child:
                 env=_environment(),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # what C libraries print is no result of the stage
+                stdout=2,  # lines that C libraries print are no output of the stage
                 process_group=0,
             )
         _send(self.channel, work)
-        self.memory_mb: int | None = None  # that it may take; None until it is ready
+        self.memory_mb: int | None = None  # that it may use; None until it is ready
 
     def run(self, work: Callable[[Path], Result], file: Path) -> Result:
-        """Return `work(file)`, or raise what it raised, and be the thread's for the next file.
+        """Return `work(file)` or raise its exception; then wait for the thread's next file.
 
         Raises _BrokenError.
         """
         try:
-            if self.memory_mb is None:  # loading libraries is not decoding
+            if self.memory_mb is None:  # without a time limit: loading libraries is not decoding
                 self.memory_mb = _receive(self.channel)
                 self.channel.settimeout(self.limits.seconds)
             _send(self.channel, (work, file))
@@ -157,10 +157,10 @@ class _Child:
         except (EOFError, ConnectionError):
             raise self._crashed(self.end()) from None
         except BaseException:
-            self.end()  # its answer would be taken for the next file's
+            self.end()  # a late answer would be read as the next file's
             raise
         if isinstance(error, MemoryError):
-            self.end()  # gives back what it holds
+            self.end()  # returns its memory
             raise self._out_of_memory()
         _of_thread.child = self
         if error is not None:
@@ -190,7 +190,7 @@ class _Child:
         return _BrokenError(f"decoding needs more than {limit}")
 
     def end(self) -> str:
-        """Kill the subprocess and what it started; return how it ended if it had already."""
+        """Kill the subprocess and its children; return how it ended, if it had ended before."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.channel.close()
         code = self.process.wait()
@@ -199,12 +199,12 @@ class _Child:
 
 def serve(fd: int, parent: int, memory_mb: int) -> None:
     """Be the subprocess: answer requests from the socket `fd` until its other end closes."""
-    # By the kernel, because a decoder that hangs may keep all of Python's threads from running.
+    # The kernel has to kill it: a decoder that hangs may block all threads of Python.
     die_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     channel = socket.socket(fileno=fd)
     with suppress(EOFError, ConnectionError):  # the other end may close at any point
-        _receive(channel)  # loads the libraries that the work needs, which memory_mb leaves out
+        _receive(channel)  # imports the libraries of the work, which do not count for memory_mb
         _send(channel, _limit_memory(memory_mb))
         while True:
             work, file = _receive(channel)
@@ -224,7 +224,7 @@ def _environment() -> dict[str, str]:
 
 
 def _limit_memory(megabytes: int) -> int:
-    """Let this process map so much more than it has mapped, or what it may: return that."""
+    """Let this process map so many more megabytes, or fewer where it may not; return how many."""
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit, own = mapped + megabytes * 2**20, resource.getrlimit(resource.RLIMIT_AS)[0]
     if own != resource.RLIM_INFINITY and own < limit:
@@ -234,7 +234,7 @@ def _limit_memory(megabytes: int) -> int:
 
 
 def _send(channel: socket.socket, message: Any) -> None:
-    """Send a pickled message as a file in memory: large arrays are copied once, not piped."""
+    """Send a pickled message as a file in memory, so that large arrays are copied once only."""
     arrays: list[pickle.PickleBuffer] = []
     parts = [memoryview(pickle.dumps(message, protocol=5, buffer_callback=arrays.append))]
     parts += [array.raw() for array in arrays]
@@ -247,7 +247,7 @@ def _send(channel: socket.socket, message: Any) -> None:
 
 
 def _receive(channel: socket.socket) -> Any:
-    """Return the next message; its arrays are the sender's. Raises EOFError when that is gone."""
+    """Return the next message; its arrays are not copied. Raises EOFError if the sender is gone."""
     _, files, _, _ = socket.recv_fds(channel, 1, 1)
     if not files:
         raise EOFError

@@ -1,4 +1,4 @@
-"""Ends a process when the one it works for is gone: killing `dvc` does not kill its stage."""
+"""Ends a process when its parent is gone, because killing `dvc` does not kill its stage."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from types import FrameType
 import psutil
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# Looked up here: between fork and exec, where other threads' locks stay locked, it is too late.
+# Looked up here, not between fork and exec, where locks of other threads may stay locked for ever.
 prctl = ctypes.CDLL(None).prctl
 POLL_SECONDS = 0.2
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
@@ -23,7 +23,7 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 def end_with_parent() -> None:
     """Exit at once when the parent process dies. For workers, which have nothing to save.
 
-    Ctrl-C reaches every process of a terminal: the parent alone answers it.
+    Ctrl-C is ignored here: it reaches every process of a terminal, and the parent handles it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _watch(psutil.Process().parent(), lambda: os._exit(1))
@@ -32,18 +32,18 @@ def end_with_parent() -> None:
 def die_with(parent: int) -> None:
     """Have the kernel kill this process when `parent`, the process that started it, dies.
 
-    For one that may not run Python when that happens: a decoder that hangs, or what is run next in
-    its place. It dies even earlier where the thread that started it ends.
+    For a process that may not be running Python then: a decoder that hangs, or a program that this
+    process executes. It dies earlier if the thread that started it ends.
     """
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # dead before the kernel knew
+    if os.getppid() != parent:  # the parent had died before the call
         os._exit(1)
 
 
 def stop_with_dvc() -> None:
     """Send this process SIGTERM when the DVC process that started it dies.
 
-    Does nothing outside DVC, so that a stage started by hand outlives its terminal.
+    Does nothing outside DVC, so that a stage that was started by hand outlives its terminal.
     """
     if "DVC_STAGE" in os.environ:
         ancestors = (p for p in psutil.Process().parents() if p.name() not in SHELLS)
@@ -52,7 +52,7 @@ def stop_with_dvc() -> None:
 
 @contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Have SIGTERM and a terminal that closes end this process as an error does: it cleans up."""
+    """Let SIGTERM and the terminal's closing raise SystemExit, so that this process cleans up."""
     asked = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
     with handled(asked, _exit):
         yield
@@ -60,7 +60,7 @@ def cleaning_up() -> Iterator[None]:
 
 @contextmanager
 def handled(signals: Iterable[signal.Signals], handler: Handler) -> Iterator[None]:
-    """Give signals another handler, in this context alone."""
+    """Give signals another handler until the context ends."""
     before = {number: signal.signal(number, handler) for number in signals}
     try:
         yield
@@ -84,7 +84,7 @@ def _watch(process: psutil.Process | None, on_death: Callable[[], None]) -> None
 
 def _alive(process: psutil.Process) -> bool:
     try:
-        # A killed process stays a zombie until its own parent, which may be busy, asks for it.
+        # A killed process stays a zombie until its own parent, which may be busy, waits for it.
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -1,4 +1,4 @@
-"""How far a piece of work is: a bar on a terminal, a plain line now and then anywhere else."""
+"""The progress of work: a bar on a terminal, else a plain line from time to time."""
 
 import sys
 import time
@@ -17,32 +17,32 @@ Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
 BAR_WIDTH = 20  # columns
-NARROW = 60  # columns; so few have no room for the bar itself
-# The bars on the terminal, for a process that ends without leaving their context.
+NARROW = 60  # columns; a narrower terminal has no room for the bar itself
+# The bars on the terminal, for a process that exits without leaving their context.
 _shown: list[Progress] = []
 
 
 class Bar:
-    """A bar on the terminal, which is drawn again and again; use `shown_bar`."""
+    """A bar on the terminal; `shown_bar` makes it."""
 
     def __init__(self, progress: Progress, label: str, start: int, total: int) -> None:
         self.progress = progress
         self.task = progress.add_task(label, completed=start, total=total)
 
     def update(self, done: int, label: str | None = None) -> None:
-        """Show that so many are done, and another label where one is given."""
+        """Show how many are done, and a new label where one is given."""
         self.progress.update(self.task, completed=done, description=label)
 
 
 class _Label(ProgressColumn):
-    """What is done; it alone is cut where the terminal is too narrow."""
+    """The label, which is the part that is cut where the terminal is too narrow."""
 
     def render(self, task: Task) -> Text:
         return Text(printable(task.description), no_wrap=True, overflow="ellipsis")
 
 
 class _Pace(ProgressColumn):
-    """The rate and the time left, as far as they are known; at the end the time it took."""
+    """The rate and the time left, once they are known; at the end, the time that it took."""
 
     max_refresh = 0.5
 
@@ -63,7 +63,7 @@ class _Pace(ProgressColumn):
 def track(items: Iterable[Item], *, total: int, label: str, dashboard: str = "") -> Iterator[Item]:
     """Yield `items` while showing how many of `total` are done, the rate and the time left.
 
-    `dashboard` is the address of a page that shows more.
+    `dashboard` is the address of dask's page.
     """
     if dashboard:
         say(f"{label}: see what each worker does at {dashboard}", error=True)
@@ -74,7 +74,7 @@ def track(items: Iterable[Item], *, total: int, label: str, dashboard: str = "")
 def shown_bar(label: str, total: int, *, start: int = 0, counts: bool = True) -> Iterator[Bar]:
     """Show a bar on stderr, a terminal: label, bar, how many are done, rate and time left.
 
-    Without `counts` the label says how many are done: the bar goes when the context ends.
+    Without `counts`, for a label that has the counts, the bar disappears when the context ends.
     """
     console = OpenConsole(stderr=True)
     whole = Column(no_wrap=True)
@@ -85,7 +85,7 @@ def shown_bar(label: str, total: int, *, start: int = 0, counts: bool = True) ->
         *([count] if counts else []),
         _Pace(rate=counts),
     )
-    # What goes to a file is not taken for the bar's terminal.
+    # Output that goes to a file must not be redirected to the bar's terminal.
     together = is_terminal(sys.stdout)
     with Progress(
         *columns, console=console, redirect_stdout=together, transient=not counts
@@ -98,7 +98,7 @@ def shown_bar(label: str, total: int, *, start: int = 0, counts: bool = True) ->
 
 
 def end_bars() -> None:
-    """Draw no bar any more, and leave the cursor below the last one."""
+    """Stop drawing all bars, and leave the cursor below the last one."""
     for progress in _shown:
         progress.stop()
 

@@ -1,8 +1,8 @@
-"""Finished and half-finished work that outlives a killed run.
+"""Keeps finished and unfinished work when a run is killed.
 
-DVC deletes a stage's outputs before it runs, so work in progress lives elsewhere:
+DVC deletes a stage's outputs before it runs, so work in progress is kept elsewhere:
 `<scratch>/<stage>/<fingerprint>/` holds the outputs of one unit of work (a shard, a class, a
-training run). The fingerprint covers all that decides the outputs: settings, content of the
+training run). The fingerprint covers everything that decides the outputs: settings, content of the
 input files, code. Finished units are hard-linked into the stage's outputs.
 """
 
@@ -23,8 +23,8 @@ from framemix.jobs.atomic import disk_errors, replacing
 from framemix.jobs.cluster import say_to_client
 from framemix.text.names import printable
 
-# Larger files are told apart by size, date and both ends: a dataset of 111 GB of long videos
-# would take minutes to read whole, where a stage needs seconds of it.
+# Larger files are distinguished by size, date and both ends: reading 111 GB of long videos whole
+# would take minutes, for a stage that needs seconds of them.
 FULLY_HASHED_BYTES = 256 * 2**20
 END_BYTES = 2**20
 ATTEMPTS = 3
@@ -40,9 +40,9 @@ def has_files(folder: Path) -> bool:
 class Unit:
     """One unit of work: `make(folder)` fills an empty folder with its outputs.
 
-    `settings`, the content of `files` and `code` are all that decides them. With `resume`,
-    `make` gets the folder that an interrupted run left, as that run left it. `whole` tells whether
-    finished outputs are all there still: someone may have deleted a damaged file out of them.
+    `settings`, the content of `files` and `code` decide the outputs, and nothing else does. With
+    `resume`, `make` gets the folder as an interrupted run left it. `whole` returns whether all
+    finished outputs still exist: someone may have deleted a damaged file.
     """
 
     make: Callable[[Path], None]
@@ -53,11 +53,11 @@ class Unit:
     whole: Callable[[Path], bool] = has_files
 
     def finish(self, folder: Path) -> Path:
-        """Return the unit's output folder in `folder`, made now unless it is there already.
+        """Return the unit's output folder in `folder`; make it unless it exists.
 
-        It is made again when an input file changed meanwhile: what was made may be of the old
-        content under the new one's name. Raises DatasetError when that does not end, or when the
-        disk is full.
+        It is made again when an input file has changed meanwhile, because the fingerprint may then
+        belong to the old content. Raises DatasetError when a file keeps changing, or when the disk
+        is full.
         """
         for _ in range(ATTEMPTS):
             before = [_stamp(file) for file in self.files]
@@ -86,9 +86,9 @@ class Unit:
         return done
 
     def assist(self, folder: Path) -> Path:
-        """Work on the unit beside the process that is in `finish`; return the same folder.
+        """Work on the unit together with the process that is in `finish`; return the same folder.
 
-        `make` gets the folder of that process, which may have it finished only later.
+        `make` gets that process's folder, which may be finished only after this returns.
         """
         done, partial = self._folders(folder)
         if not self._is_whole(done):
@@ -105,9 +105,9 @@ class Unit:
 
 
 def scratch_root(configured: Path | None) -> Path:
-    """Return the scratch folder: FRAMEMIX_SCRATCH, else as configured, else the checkout's.
+    """Return the scratch folder: FRAMEMIX_SCRATCH, else `configured`, else .scratch.
 
-    A relative one is in the checkout, not in the copies below .dvc/tmp where experiments run.
+    A relative path is in the checkout, not in the copies below .dvc/tmp where experiments run.
     """
     here = Path.cwd()
     return (copied_from(here) or here) / (
@@ -116,13 +116,13 @@ def scratch_root(configured: Path | None) -> Path:
 
 
 def copied_from(here: Path) -> Path | None:
-    """Return the checkout that `here` is a copy of, for a queued experiment; else None."""
+    """Return the checkout of which `here` is a copy for a queued experiment, else None."""
     copies = [parent for parent in here.parents if parent.parts[-3:] == (".dvc", "tmp", "exps")]
     return copies[0].parents[2] if copies else None
 
 
 def link(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`; a copy where the file systems differ."""
+    """Make `target` a hard link to `source`, or a copy where the file systems differ."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as partial:
         try:
@@ -133,9 +133,9 @@ def link(source: Path, target: Path) -> None:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Hold the lock `file`; wait, saying so, while another process holds it.
+    """Hold the lock `file`; print a line and wait while another process holds it.
 
-    Raises DatasetError where its folder cannot be made or the file system has no locks.
+    Raises DatasetError where the folder cannot be made or the file system has no locks.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -174,13 +174,13 @@ def _fingerprint(settings: Mapping[str, Any], files: Sequence[Path], code: str) 
         try:
             digest.update(_content(file))
         except OSError as error:
-            # A unit may be about files that cannot be read: it says so of each.
+            # A unit may list files that cannot be read; its outputs then say so.
             digest.update(f"unreadable {error.errno}".encode())
     return digest.hexdigest()
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file does, None for a file that is not there."""
+    """Return values that change when a file does, None for a missing file."""
     try:
         stat = file.stat()
     except OSError:

@@ -1,6 +1,6 @@
-"""What is printed for people: fitted to a terminal's width, as it is into files and pipes.
+"""Prints for people: lines fit the terminal's width; files and pipes get the text unchanged.
 
-Output for programs (JSON, CSV) does not come here.
+Output for programs (JSON, CSV) is printed elsewhere.
 """
 
 import re
@@ -14,11 +14,11 @@ from rich.console import Console
 
 from framemix.text.names import printable
 
-# Rows of a Markdown table, what parts their cells, and what parts its head from the others.
+# Rows of a Markdown table, the separator of their cells, and the line below its head.
 TABLE_ROW = re.compile(r"\|.*\|")
 BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
 RULE = re.compile(r"\|[\s:|-]+\|")
-HANGING = 2  # columns by which a line's continuation is indented further
+HANGING = 2  # columns of additional indent where a line continues
 
 
 class OpenConsole(Console):
@@ -30,13 +30,13 @@ class OpenConsole(Console):
 
 
 def say(text: str, *, error: bool = False) -> None:
-    """Print text to stdout, or to stderr, with lines that fit where that is a terminal.
+    """Print text to stdout, or to stderr; on a terminal its lines are broken to fit.
 
-    Names in it that may have more than one line are for `printable` before they come here.
+    A name that may contain line breaks must go through `printable` first.
     """
     stream = sys.stderr if error else sys.stdout
     text = "\n".join(printable(line) for line in text.split("\n"))
-    # A terminal's encoding may lack letters of a name.
+    # The terminal's encoding may lack some letters of a name.
     encoding = stream.encoding or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     if is_terminal(stream):
@@ -45,32 +45,32 @@ def say(text: str, *, error: bool = False) -> None:
 
 
 def say_error(error: str) -> None:
-    """Print an error to stderr, as one line whatever is in it."""
+    """Print an error to stderr in one line, whatever it contains."""
     say(f"error: {printable(error)}", error=True)
 
 
 def leave_line(stream: TextIO) -> None:
-    """Begin a new line where the terminal has just shown the keys of Ctrl-C."""
+    """Begin a new line where the terminal has just shown ^C."""
     if is_terminal(stream):
         print(file=stream)
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether a person looks at the stream."""
+    """Return whether the stream is a terminal."""
     return stream.isatty()
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Return whether lines on the stream can be drawn again, as a progress bar needs it."""
+    """Return whether lines on the stream can be redrawn, as a progress bar needs."""
     return is_terminal(stream) and not Console(file=stream).is_dumb_terminal
 
 
 def fitted(text: str, width: int) -> str:
     """Return Markdown or plain text with lines of at most `width` columns.
 
-    Lines break between words, a word that is too long stays whole, for it may be a path to copy.
-    A table that is too wide becomes a list for each of its rows. Blocks of code lose their fences,
-    and nothing else.
+    Lines break between words; a word that is too long stays whole, for it may be a path to copy.
+    A table that is too wide becomes one list per row. Blocks of code lose their fences and stay as
+    they are otherwise.
     """
     lines: list[str] = []
     for is_code, block in _blocks(text):
@@ -86,7 +86,7 @@ def fitted(text: str, width: int) -> str:
 
 
 def _blocks(text: str) -> Iterator[tuple[bool, list[str]]]:
-    """Yield the lines between fences of code (```), and whether they are code."""
+    """Yield the blocks of lines between code fences (```), and whether each block is code."""
     is_code = False
     for is_fence, lines in groupby(text.split("\n"), lambda line: line.startswith("```")):
         if is_fence:
@@ -96,9 +96,9 @@ def _blocks(text: str) -> Iterator[tuple[bool, list[str]]]:
 
 
 def _listed(rows: list[str], width: int) -> list[str]:
-    """Return a table's rows as lists: the first cell, and each other one below its column's name.
+    """Return one list per row: the first cell, then each other cell after its column's name.
 
-    Cells that have no value are left out.
+    Cells without a value are left out.
     """
     cells = [[cell.strip() for cell in BETWEEN_CELLS.split(row)[1:-1]] for row in rows]
     (_, *names), *body = [
@@ -112,10 +112,10 @@ def _listed(rows: list[str], width: int) -> list[str]:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """Return a line broken between words; what follows is indented further."""
+    """Return a line broken between words, with its continuation indented further."""
     hanging = " " * (len(line) - len(line.lstrip()) + HANGING)
     lines: list[str] = []
-    for word in re.findall(r"\s*\S+", line):  # with the spaces before it
+    for word in re.findall(r"\s*\S+", line):  # with the spaces in front
         if lines and cell_len(lines[-1] + word) <= width:
             lines[-1] += word
         else:

@@ -1,4 +1,4 @@
-"""What all figures share: names are drawn as they are written, and files are written whole.
+"""Code that all figures share: drawing names literally, and writing the files atomically.
 
-What a figure shows does not belong here, but beside what it is about.
+The figures themselves do not belong here, but beside the code whose results they show.
 """

@@ -1,4 +1,4 @@
-"""Names in pictures: letters as they are written, as code points where no font here has them."""
+"""Names in pictures: drawn literally, with code points for letters that no installed font has."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -23,13 +23,13 @@ WEIGHTS = range(300, 501)  # of upright letters that are neither thin nor bold
 
 
 def legible(name: str) -> str:
-    """Return a name for a figure: what no font here can draw as its code point, such as \\u65e5."""
+    """Return a name for a figure, with \\u65e5 and the like for letters that no font can draw."""
     shown = printable(name)
     return "".join(letter if _font_of(letter) else code_point(letter) for letter in shown)
 
 
 def save_picture(figure: Figure, target: Path | BinaryIO) -> None:
-    """Write a PNG whose texts are literal, none a formula; the same figure is the same bytes."""
+    """Write a PNG in which no text is read as a formula; equal figures give equal bytes."""
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_parse_math(False)
@@ -37,14 +37,14 @@ def save_picture(figure: Figure, target: Path | BinaryIO) -> None:
         more = [_installed()[font] for font in sorted(fonts - {_usual()})]
         text.set_fontfamily([*text.get_fontfamily(), *more])
     with replacing(target) if isinstance(target, Path) else nullcontext(target) as partial:
-        # Without the version of matplotlib in the file.
+        # Otherwise matplotlib would write its version into the file.
         figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})
 
 
 def lettered(lines: Sequence[str], size: int) -> tuple[str, Font]:
     """Return lines for Pillow, and the font of `size` pixels that has most of their letters.
 
-    What it does not have stands there as its code point.
+    Letters that the font lacks are replaced by their code points.
     """
     names = [printable(line) for line in lines]
     letters = "".join(names)
@@ -58,7 +58,7 @@ def lettered(lines: Sequence[str], size: int) -> tuple[str, Font]:
 
 @cache
 def _font_of(letter: str) -> str | None:
-    """Return the file of a font that has the letter: the usual one, or one of this machine."""
+    """Return the file of a font that has the letter: the usual font, or another installed one."""
     if _has(_usual(), letter):
         return _usual()
     found = (font for font in _installed() if _has(font, letter) and _is_found(font))
@@ -76,7 +76,7 @@ def _charmap(font: str) -> NDArray[np.uint32]:
 
 @cache
 def _is_found(font: str) -> bool:
-    """Return whether matplotlib, which takes names, takes this file for its font's name."""
+    """Return whether matplotlib, which selects fonts by name, finds this file by its name."""
     return bool(findfont(FontProperties(family=_installed()[font])) == font)
 
 
@@ -87,9 +87,9 @@ def _usual() -> str:
 
 @cache
 def _installed() -> dict[str, str]:
-    """Return the names of this machine's upright fonts by their files.
+    """Return the names of the installed upright fonts by their files.
 
-    Matplotlib's own are not among them: they have formulas, or boxes for all letters.
+    Matplotlib's own are left out: they hold formulas, or draw a box for every letter.
     """
     upright = (font for font in fontManager.ttflist if font.style == "normal")
     names = {font.fname: font.name for font in upright if font.weight in WEIGHTS}

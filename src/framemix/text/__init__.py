@@ -1,6 +1,5 @@
-"""How people get to see what others have written: names in lines and in Markdown.
+"""Names that others chose, in lines of text and in Markdown.
 
-Whoever named a file or a class may be a stranger: what makes a name harmless and readable
-belongs here. What is said does not, nor where it is printed (`jobs`) or drawn
-(`pictures`).
+A stranger may have named a file or a class: code that makes a name harmless and readable belongs
+here. Messages do not, nor where text is printed (`jobs`) or drawn (`pictures`).
 """

@@ -8,12 +8,12 @@ from framemix.text.names import literal
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, all rows as wide as `columns`."""
+    """A table of text; every row has one cell per column."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """Return the table in Markdown, one line per row, which shows the cells as they are."""
+        """Return the table in Markdown, one line per row, with markup in cells escaped."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         return "\n".join(f"| {' | '.join(map(literal, cells))} |" for cells in lines)

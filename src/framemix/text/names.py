@@ -1,21 +1,21 @@
-"""Names in text: in one line, without what a terminal or Markdown would take for a command."""
+"""Names in text: in one line, without terminal commands and without Markdown markup."""
 
 import re
 
-# What moves a cursor, breaks a line, turns the direction of what follows, or is no UTF-8.
+# Letters that move a cursor, break a line or reverse the direction of text, and bytes not UTF-8.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-NOT_UTF8 = re.compile("[\udc80-\udcff]")  # as Python has such bytes
-# What Markdown may take for markup; `_` at the ends of words alone.
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # Python's surrogates for such bytes
+# Letters that Markdown may read as markup; `_` only at the ends of words.
 MARKUP = re.compile(r"[\\`*<>&|~$]|\](?=\()|\b_|_\b")
 
 
 def printable(name: str) -> str:
-    """Return a name in one line: what cannot be printed as its escape, such as \\n or \\x1b."""
+    """Return a name in one line, with letters that cannot be printed escaped: \\n or \\x1b."""
     return UNPRINTABLE.sub(_escape, name)
 
 
 def literal(name: str) -> str:
-    """Return Markdown that shows a name as it is, in a cell of a table too."""
+    """Return Markdown that shows a name unchanged, also in a cell of a table."""
     return MARKUP.sub(r"\\\g<0>", printable(name))
 
 
