@@ -1,8 +1,7 @@
 """Frame mix-up: a whole video in a few frames (paper B, section 3).
 
-The arithmetic of frames belongs here (`frames`), of windows that slide (`rolling`) and of
-video files (`files`). Finding the videos does not (`datasets`), nor keeping what comes out
-(`store`).
+The arithmetic on frames (`frames`), on sliding windows (`rolling`) and on video files (`files`)
+belongs here. Finding the videos does not (`datasets`), nor storing the mixed clips (`store`).
 """
 
 from framemix.mixing.frames import (

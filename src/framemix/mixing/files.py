@@ -1,4 +1,4 @@
-"""Mixes a video file, frame after frame, in one pass and little memory."""
+"""Mixes a video file frame by frame, in one pass and little memory."""
 
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -26,11 +26,10 @@ def mix_video(
 ) -> Iterator[Pixels]:
     """Yield the mixed frames, uint8 `settings.frame_shape`, of a video of `frames` frames.
 
-    These are the first variant, of `settings.window` itself. `reader` reads its RGB, as `examine`
-    decides. With `backward`, its frames are taken in reverse, and are all in memory. With a
-    `stretch`, only its frames count. Raises VideoError when the video is too short; when
-    it is too long, only where the window is all of it, because finding out takes decoding it to
-    its end.
+    They are those of the first variant, whose window is `settings.window`. `reader` reads RGB, as
+    `examine` chose. With `backward`, the frames are mixed in reverse, and are all in memory. With a
+    `stretch`, only its frames count. Raises VideoError when the video is too short; when it is too
+    long, only where the window is the whole video, because others are not decoded to their end.
     """
     plain = settings.model_copy(update={"variants": 1})
     stream = _frames(path, settings, reader, stretch)
@@ -49,8 +48,8 @@ def mix_variants(
 ) -> Pixels:
     """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
 
-    In one pass over the video; `backward`, `reader` and `stretch` as in `mix_video`. Raises
-    VideoError as that does.
+    This takes one pass over the video. `backward`, `reader` and `stretch` are those of `mix_video`,
+    and so are the errors.
     """
     count = settings.variants * settings.segments
     clips = np.empty((count, *settings.frame_shape), np.uint8)
@@ -63,7 +62,7 @@ def mix_variants(
 def _mixed(
     path: Path, frames: int, settings: MixSettings, stream: Iterator[Pixels], *, backward: bool
 ) -> Iterator[tuple[int, Pixels]]:
-    """Yield the mixed frames of all variants as they come, each with its place among all."""
+    """Yield the mixed frames of all variants as they are ready, each with its place among all."""
     how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
     try:
         starts, (_, length) = settings.starts(frames), settings.span(frames)
@@ -76,7 +75,7 @@ def _mixed(
         total = max(starts) - first + length
         stream = islice(stream, first, None)
         if backward:
-            # With what is behind them, which tells a video that is too long.
+            # The frames after the window follow, so that a video that is too long is noticed.
             stream = chain(list(islice(stream, total))[::-1], stream)
         yield from mix_ranges(stream, ranges, total=total, method=settings.method)
     except MixingError as error:

@@ -1,14 +1,13 @@
 """Frame mix-up: a whole video in a few frames, each a weighted mean of its segment (paper B, 3).
 
-The arithmetic is exact integers rounded half up, so the same video gives the same bytes
-anywhere. `mix_stream` is the primitive and holds one segment's sum; `mix_frames` wraps it.
-`mix_ranges` does so for windows that overlap, and holds a sum for each that is open.
+The arithmetic is in exact integers, rounded half up, so that the same video gives the same bytes
+everywhere. `mix_stream` holds one segment's sum in memory; `mix_frames` wraps it. `mix_ranges` is
+the same for ranges that overlap, and holds one sum for each open range.
 
-How visible the order of two frames is depends on how their weights differ relative to each other.
-With linear weights that fades as segments grow: the frames t and 2t before the end of a long
-segment weigh nearly the same. Harmonic weights, 1 / (1 + frames to the end), keep it at a ratio
-of about 2, for any t and any length: a sharp latest frame with a trail that is as clear at 51
-frames a segment as at 7.
+How visible the order of two frames is depends on the ratio of their weights. With linear weights
+the ratio fades as segments grow: the frames t and 2t before the end of a long segment weigh nearly
+the same. With harmonic weights, 1 / (1 + frames to the end), it is about 2 for any t and any
+length: a sharp latest frame with a trail that is as clear at 51 frames per segment as at 7.
 """
 
 import math
@@ -32,13 +31,13 @@ Pixels = NDArray[np.uint8]
 
 # lcm(1, ..., 16): harmonic weights are exact up to 16 frames, and 32 bits hold all sums.
 HARMONIC_UNIT = 720720
-# Rank pooling's weights are whole multiples of its inverse.
+# Rank pooling's weights are whole multiples of 1 / RANK_UNIT.
 RANK_UNIT = 2**16
-# Rank pooling's result lies this far around the middle, within the range that yuv420p has.
+# Rank pooling's values lie within RANK_SPREAD of RANK_MIDDLE, which is in the range of yuv420p.
 RANK_MIDDLE, RANK_SPREAD = 128, 107
 
 
-# A model file may say anything: bounds far above what is of use, so that all else can be computed.
+# A model file may hold any number. These bounds are far above useful values, and prevent overflows.
 MOST_FRAMES, MOST_PIXELS, MOST_VARIANTS = 10**7, 2**13, 10**4
 MOST_VALUES = 2**31  # of a mixed clip; paper A's has 35 million
 
@@ -47,7 +46,7 @@ Side = Annotated[int, Field(ge=2, le=MOST_PIXELS)]
 
 
 class Window(Settings):
-    """A stretch of `frames` frames at the start or in the centre of the video."""
+    """A window of `frames` frames at the start or in the centre of the video."""
 
     frames: Frames = Field(description="length in frames")
     at: Literal["start", "centre"] = Field(description="where in the video it lies")
@@ -69,7 +68,7 @@ def frame_shape(size: tuple[int, int], pixel_format: PixelFormat) -> tuple[int, 
 
 
 def check_clip(segments: int, size: tuple[int, int], pixel_format: PixelFormat) -> None:
-    """Raise a `misfit` where there can be no such mixed clip, or none that fits into memory."""
+    """Raise a `misfit` where such a mixed clip is impossible, or too large for memory."""
     if pixel_format == "yuv420p" and any(side % 2 for side in size):
         raise misfit(
             f"{{size}} = {list(size)}: allowed: even numbers, "
@@ -85,10 +84,10 @@ def check_clip(segments: int, size: tuple[int, int], pixel_format: PixelFormat) 
 def check_lengths(
     section: str, segments: int, window: MixWindow, fewest: Mapping[str, int]
 ) -> None:
-    """Raise a `misfit` where mixing takes more frames than a video may have.
+    """Raise a `misfit` where mixing takes more frames than the shortest video has.
 
-    `segments` and `window` are settings of `section`. `fewest` has the fewest frames of a video, by
-    the name of the setting that requires them.
+    `segments` and `window` are settings of `section`. `fewest` has the frames of the shortest
+    video, by the name of the setting that requires them.
     """
     taken, key = segments, f"{section}.segments"
     if window != "all":
@@ -129,7 +128,7 @@ class MixSettings(Settings):
 
     @property
     def frame_shape(self) -> tuple[int, ...]:
-        """The shape of a mixed frame, see `frame_shape`."""
+        """The shape of a mixed frame (see the function `frame_shape`)."""
         return frame_shape(self.size, self.pixel_format)
 
     def span(self, frames: int) -> tuple[int, int]:
@@ -147,10 +146,10 @@ class MixSettings(Settings):
     def starts(self, frames: int) -> list[int]:
         """Return the first frames of all variants' windows in a video of `frames` frames.
 
-        They lie evenly from the first frame on to where the window ends with the video, but that
-        the nearest is moved to where `at` says. This one comes first, then always the farthest
-        from those before it: the first few variants are spread as well. Where a video has fewer
-        places than there are variants, some coincide.
+        They are spread evenly, from the first frame to the last one at which a window fits, except
+        that the start nearest to the one of `at` is moved there. That start comes first, then
+        always the one farthest from all before it, so that the first few variants are spread too.
+        Where a video has fewer possible starts than there are variants, some coincide.
         """
         first, length = self.span(frames)
         gaps = max(self.variants - 1, 1)
@@ -167,9 +166,9 @@ class MixSettings(Settings):
 def segment_weights(frames: int, method: Method) -> NDArray[np.float64]:
     """Return the weights of a segment's frames, float64 (frames,), sum 1; of rank_pool sum 0.
 
-    average (and none, of its one frame): 1/a. linear: 2j / (a(a+1)), j = 1..a, which gives the
-    steps that paper B quotes (0.0667 at a = 5, 0.00085 at a = 48); its formula as printed,
-    2j / (a(a-1)), does not. harmonic: proportional to 1 / (a + 1 - j). last: the latest frame.
+    average (and none, for its one frame): 1/a. linear: 2j / (a(a+1)), j = 1..a, which gives the
+    steps that paper B quotes (0.0667 at a = 5, 0.00085 at a = 48); the formula that it prints,
+    2j / (a(a-1)), does not. harmonic: proportional to 1 / (a + 1 - j). last: the latest frame only.
     rank_pool: 2(a - j + 1) - (a + 1)(H_a - H_(j-1)) with H_j = 1 + 1/2 + ... + 1/j, approximate
     rank pooling (Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR 2016,
     equation 2).
@@ -181,12 +180,12 @@ def segment_weights(frames: int, method: Method) -> NDArray[np.float64]:
 def mix_windows(
     total: int, *, segments: int, method: Method, frames_per_segment: Literal["all"] | int
 ) -> list[range]:
-    """Return the frames that each segment mixes, as a range of frame numbers a segment.
+    """Return the frames that each segment mixes, as one range of frame numbers per segment.
 
-    The windows of a few frames sit in the middle of their segment and are mirrored in the
-    second half, so a reversed video gives reversed windows wherever S is even and divides F.
-    (Where S is odd, the middle segment has no counterpart: its window may be half a frame off.)
-    `last` takes the latest frame of its window, which has no mirror image.
+    Where only some frames of a segment are mixed, they are those in its middle. The windows of the
+    second half mirror those of the first, so that a reversed video gives reversed windows wherever
+    S is even and divides F. (Where S is odd, the middle segment has no counterpart: its window may
+    be half a frame off.) `last` takes the latest frame of each window, which has no mirror image.
     """
     if segments > total:
         raise MixingError(
@@ -216,11 +215,11 @@ def mix_stream(
 ) -> Iterator[Pixels]:
     """Yield `segments` mixed frames from `total` frames of one shape, uint8 in and out.
 
-    Takes frames one at a time and none behind the last that it needs. Raises MixingError when
-    there are more segments than frames, or fewer frames than `total` promised.
+    Takes frames one at a time, and none after the last that it needs. Raises MixingError when
+    there are more segments than frames, or fewer frames than `total`.
 
-    rank_pool's weights are signed. Its frames are 128 where nothing changes; what differs most
-    in a segment is 107 away from that, the rest in proportion, all channels or planes alike.
+    rank_pool's weights are signed. Its values are 128 where nothing changes; the largest change in
+    a segment is 107 away from that, and all others are in proportion, in all channels or planes.
     """
     windows = mix_windows(
         total, segments=segments, method=method, frames_per_segment=frames_per_segment
@@ -232,10 +231,10 @@ def mix_stream(
 def mix_ranges(
     frames: Iterable[Pixels], ranges: Sequence[range], *, total: int, method: Method
 ) -> Iterator[tuple[int, Pixels]]:
-    """Yield each range's place among `ranges` and its frames' mix, as soon as it has ended.
+    """Yield each range's place in `ranges` and the mix of its frames, as soon as the range ends.
 
-    Ranges may overlap: each of the `total` frames is taken once, and none behind the last that
-    is needed. Raises MixingError when there are fewer.
+    Ranges may overlap: each of the `total` frames is taken once, and none after the last that is
+    needed. Raises MixingError when there are fewer frames.
     """
     kind = _Weighted if method in ("harmonic", "rank_pool") else _Mean
     waiting = sorted(range(len(ranges)), key=lambda place: -ranges[place].start)
@@ -273,14 +272,14 @@ def mix_frames(
 class _Mean:
     """The rounded mean of `length` frames at a time, average or linear.
 
-    Sums of 16 bits take a third of the time of sums of 32: a few frames are summed in 16 bits,
-    and only then added to a total of as many bits as it needs. All is done in
-    buffers that are used again, as asking for memory takes longer than dividing.
+    Sums of 16 bits take a third of the time of sums of 32, so a few frames are summed in 16 bits
+    before they are added to a total of as many bits as it needs. All buffers are used again,
+    because allocating memory takes longer than dividing.
     """
 
     def __init__(self, shape: tuple[int, ...], method: Method, length: int) -> None:
         self.linear = method == "linear"
-        # The most for 16 bits: 255 (1 + 2 + ... + 22) and 255 * 257.
+        # The most frames for 16 bits: 255 (1 + 2 + ... + 22) and 255 * 257 still fit.
         self.at_once = 22 if self.linear else 257
         self.plain = np.zeros(shape, np.uint16)  # sum(v_i) of the last n frames
         self.rising = np.zeros(shape, np.uint16)  # sum((n + 1 - i) v_i), the sum of these sums
@@ -289,7 +288,7 @@ class _Mean:
         self.count = self.pending = 0
 
     def add(self, frame: Pixels) -> None:
-        """Take one more frame into the mean."""
+        """Add one frame to the mean."""
         np.add(self.plain, frame, out=self.plain)
         if self.linear:
             np.add(self.rising, self.plain, out=self.rising)
@@ -298,7 +297,7 @@ class _Mean:
             self._carry()
 
     def take(self) -> Pixels:
-        """Return the mean of the frames since the last one, rounded half up."""
+        """Return the mean of the frames since the last call, rounded half up."""
         self._carry()
         divisor = self._divisor(self.count)
         self.total += divisor // 2
@@ -313,7 +312,7 @@ class _Mean:
         return count * (count + 1) // 2 if self.linear else count
 
     def _carry(self) -> None:
-        """Move what the 16 bits hold into the total."""
+        """Move the 16-bit sums into the total."""
         if self.linear:
             # With b frames before: sum((b + i) v_i) = (b + n + 1) plain - rising.
             weight = self.total.dtype.type(self.count + 1)
@@ -338,13 +337,13 @@ class _Weighted:
         self.count = 0
 
     def add(self, frame: Pixels) -> None:
-        """Take one more frame into the mix."""
+        """Add one frame to the mix."""
         np.multiply(frame, self.weights[self.count], out=self.term, dtype=self.term.dtype)
         self.total += self.term
         self.count += 1
 
     def take(self) -> Pixels:
-        """Return the mix of the frames since the last one."""
+        """Return the mix of the frames since the last call."""
         mixed = _spread(self.total) if self.signed else self._mean()
         self.total.fill(0)
         self.count = 0
@@ -357,7 +356,7 @@ class _Weighted:
 
 
 def _whole_weights(frames: int, method: Method) -> NDArray[np.int64]:
-    """Return whole numbers (frames,) in the proportions of the weights; of rank_pool sum 0."""
+    """Return whole numbers (frames,) in the proportions of the weights; rank_pool's sum to 0."""
     place = np.arange(1, frames + 1)
     if method == "linear":
         return place
@@ -370,7 +369,7 @@ def _whole_weights(frames: int, method: Method) -> NDArray[np.int64]:
         later = np.cumsum(1 / place[::-1])[::-1]  # H_a - H_(j-1)
         exact = 2 * (frames - place + 1) - (frames + 1) * later
         weights = np.rint(RANK_UNIT * exact).astype(np.int64)
-        # What rounding leaves goes to the largest: what does not change must give 0 exactly.
+        # The sum of the rounding errors goes to the largest: a still picture must give exactly 0.
         weights[0] -= weights.sum()
         return weights
     return np.ones(frames, np.int64)

@@ -1,4 +1,4 @@
-"""Frame mix-up over a window that slides: each frame is added once, whatever the overlap."""
+"""Frame mix-up over a sliding window: each frame is added once, however much windows overlap."""
 
 # F frames of a window, S segments, P frames from one window to the next
 
@@ -15,10 +15,10 @@ from framemix.mixing.frames import Method, Pixels, mix_ranges, mix_windows
 class RollingMix:
     """Mixes the last `frames` frames of a stream every `step` frames.
 
-    Exact: every window equals `mix_frames` of its frames, bit for bit, however long the stream.
-    A window of average or linear weights costs its `step` new frames and S differences of sums;
-    with weights of other kinds it is mixed again, of frames that are kept. Raises MixingError when
-    there are more segments than frames.
+    Every window equals `mix_frames` of its frames, bit for bit, however long the stream is. With
+    average or linear weights, a window costs its `step` new frames and S differences of sums; with
+    other weights, all its frames are kept and mixed again. Raises MixingError when there are more
+    segments than frames.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class RollingMix:
 
 
 class RunningSums:
-    """Means of segments, each the difference of what was summed up to its two ends.
+    """Means of segments, as differences of running sums at the two ends of each segment.
 
-    Two running sums are kept, of v_t and of t * v_t. A segment from s to e is a difference of
-    them at its ends: sum (t - s + 1) v_t = [sum t v_t] - (s - 1) [sum v_t]. The sums wrap around
-    in unsigned arithmetic, where differences stay right as long as a segment's own sum fits.
+    There are two running sums, of v_t and of t * v_t. For a segment from s to e, their differences
+    give sum (t - s + 1) v_t = [sum t v_t] - (s - 1) [sum v_t]. The sums wrap around in unsigned
+    arithmetic, but their differences are right as long as a segment's own sum fits.
     """
 
     def __init__(self, ranges: Sequence[range], step: int, *, linear: bool) -> None:
@@ -65,7 +65,7 @@ class RunningSums:
         largest = 256 * max(self._divisor(len(segment)) for segment in ranges)
         self.dtype = np.result_type(np.uint32, np.min_scalar_type(largest))
         ends = {end for segment in ranges for end in (segment.start, segment.stop)}
-        # A window starts at each multiple of the step, and has ends at the same places in it.
+        # A window starts at each multiple of the step; all windows have the same segments.
         self.phases = {end % step for end in ends}
         self.seen = 0
         self.kept: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
@@ -111,17 +111,17 @@ class RunningSums:
 
 
 class KeptFrames:
-    """Weights of any kind: the window's F frames are kept and mixed again each time."""
+    """Any kind of weights: the window's F frames are kept and mixed again each time."""
 
     def __init__(self, ranges: Sequence[range], frames: int, method: Method) -> None:
         self.ranges, self.method = ranges, method
         self.recent: deque[Pixels] = deque(maxlen=frames)
 
     def add(self, frame: Pixels) -> None:
-        """Take the next frame, and let the oldest go."""
+        """Take the next frame, and drop the oldest."""
         self.recent.append(frame)
 
     def window(self, start: int) -> Pixels:
-        """Return the mix of the last F frames, the first of which is frame `start`."""
+        """Return the mix of the last F frames, which begin with frame `start`."""
         mixed = mix_ranges(self.recent, self.ranges, total=len(self.recent), method=self.method)
         return np.stack([segment for _, segment in mixed])

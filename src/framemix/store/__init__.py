@@ -1,8 +1,7 @@
-"""The store of mixed clips: HDF5 shards of uint8 clips, and an index of what is where.
+"""The store of mixed clips: HDF5 shards of uint8 clips, and an index of the clips.
 
-How clips are written, read and checked belongs here, and how a dataset becomes a store.
-What a clip shows does not (`datasets`), nor how it is mixed (`mixing`) or batched
-(`training`).
+Code that writes, reads and checks clips belongs here, and code that makes a store of a dataset.
+Finding the clips does not (`datasets`), nor mixing (`mixing`) or batching them (`training`).
 """
 
 from framemix.store.index import IndexRow, write_index

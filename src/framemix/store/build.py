@@ -1,4 +1,4 @@
-"""Mixes the videos of a dataset into its store, its shards side by side."""
+"""Mixes the videos of a dataset into its store, with many shards at a time."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,9 +16,9 @@ from framemix.store.sources import Source
 from framemix.store.writing import shard_name, write_shard
 from framemix.video.reading import video_files
 
-# A class of UCF101 at paper A's 150 frames then makes files of about 1 GB.
+# The shards of UCF101 at paper A's 150 frames then have about 1 GB.
 CLIPS_PER_SHARD = 32
-# In the scratch folder, where it must not change with a label: another class may come or go.
+# In the scratch folder, a shard's name has no label, which changes when a class is added.
 SHARD = "shard.h5"
 
 
@@ -28,9 +28,9 @@ def build_store(
     settings: MixSettings,
     execution: Execution,
 ) -> None:
-    """Mix every source into a new store at `folder`, its shards side by side.
+    """Mix every source into a new store in `folder`.
 
-    Raises VideoError when a video does not have the frames that its row promises.
+    Raises VideoError when a video has another number of frames than its row.
     """
     shards = _shards(sources)
     units = [
@@ -40,7 +40,7 @@ def build_store(
                 "clips": [(m.name, m.clip.frames, m.clip.reader) for m in members],
                 **settings.model_dump(),
             },
-            # Stretches share a file.
+            # Each file once: several stretches may share one.
             files=[file for path in {m.path: m for m in members} for file in video_files(path)],
             code=code_fingerprint(__file__),
         )
@@ -54,7 +54,7 @@ def build_store(
 
 
 def index_rows(shard: str, sources: Sequence[Source], variants: int) -> list[IndexRow]:
-    """Return the index of a shard that has so many variants of each source, one after another."""
+    """Return the index of a shard that holds `variants` rows of each source, one after another."""
     return [
         IndexRow(
             clip=source.name,
@@ -69,7 +69,7 @@ def index_rows(shard: str, sources: Sequence[Source], variants: int) -> list[Ind
 
 
 def _shards(sources: Sequence[Source]) -> dict[str, list[Source]]:
-    """Return the sources of each shard by its name, in the order of labels and clips."""
+    """Return the sources of each shard by the shard's name, in the order of labels and clips."""
     shards: dict[str, list[Source]] = {}
     ordered = sorted(sources, key=lambda source: (source.label, source.name))
     for _, members in groupby(ordered, key=lambda source: source.label):

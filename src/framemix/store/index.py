@@ -1,4 +1,4 @@
-"""A store's index: where each clip is, and what it shows."""
+"""A store's index: where each clip is stored, and its class."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ from framemix.tables import Row, read_table, write_table
 
 
 class IndexRow(Row):
-    """Where a clip is in the store, and what it shows."""
+    """A clip's place in the store (its first row in a shard), class, and frames before mixing."""
 
     clip: str
     class_name: str = Field(alias="class")

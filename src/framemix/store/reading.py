@@ -1,9 +1,9 @@
-"""Reads the store of mixed clips: HDF5 shards and an index of what is where.
+"""Reads the store of mixed clips: HDF5 shards and an index.
 
 `<folder>/<slug of class>-<label>-NNN.h5` holds `clips`, (N, S, H, W, 3) for rgb24 or
-(N, S, 3H/2, W) for yuv420p, one chunk a clip and uncompressed: gzip would cost 28 times the read
-for 1.2 times the size. `index.csv` names the shard and row of every clip; with more than one
-variant a clip, this is the first of as many rows.
+(N, S, 3H/2, W) for yuv420p, one chunk per clip and uncompressed: gzip would make files 1.2 times
+smaller, and reading 28 times slower. `index.csv` has the shard and the row of every clip; with
+several variants of a clip, this is the row of the first.
 """
 
 import json
@@ -25,7 +25,7 @@ from framemix.validation import describe_error
 
 
 class MixedStore:
-    """A folder of shards, read clip by clip. Files open when first needed, once a process."""
+    """A folder of shards, read clip by clip. Each process opens a file when it first needs it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class MixedStore:
             raise StoreError(f"{index_file(folder)}: lists no clip")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open files behind: another process opens its own."""
+        """Leave out the open files: another process opens its own."""
         return {**self.__dict__, "_shards": {}, "_checked": set()}
 
     @property
@@ -50,7 +50,7 @@ class MixedStore:
         return self._shard(self.index[0].shard).clip_shape
 
     def read(self, rows: Sequence[IndexRow], variant: int = 0) -> Pixels:
-        """Return that variant of those clips as uint8 (len(rows), *clip_shape).
+        """Return one variant of some clips as uint8 (len(rows), *clip_shape).
 
         Raises StoreError as `read_into` does.
         """
@@ -60,10 +60,10 @@ class MixedStore:
         return batch
 
     def read_into(self, clip: Pixels, row: IndexRow, variant: int = 0) -> None:
-        """Fill `clip`, uint8 `clip_shape` in one piece, with that variant of that clip.
+        """Read one variant of a clip into `clip`, a contiguous uint8 array of `clip_shape`.
 
-        Raises StoreError for a clip that is not there or not what was written; the check, dearer
-        than the read, is made once for a clip and process.
+        Raises StoreError for a clip that is missing or has changed. The checksum takes longer than
+        the reading, so each process checks each clip once.
         """
         if variant >= self.settings.variants:
             raise StoreError(
@@ -84,7 +84,7 @@ class MixedStore:
                 f"{index_file(self.folder)}: {row.clip}: {row.shard} has no row {number}; "
                 f"delete {self.folder} and run dvc repro"
             )
-        # Past HDF5, whose lock lets one thread read at a time: a clip's bytes are in one piece.
+        # Without HDF5, whose lock lets one thread read at a time: a clip's bytes are contiguous.
         try:
             count = os.preadv(shard.descriptor, [target.data], shard.offsets[number])
         except (OSError, OverflowError) as error:
@@ -93,12 +93,12 @@ class MixedStore:
             raise self._damaged(row.shard, f"ends before row {number} ({row.clip}) does")
 
     def checksums(self) -> dict[str, list[int]]:
-        """Return the CRC-32 of every clip by shard: the store's content in a few bytes."""
+        """Return the CRC-32 of every clip by shard, which identify the store's content."""
         shards = sorted({row.shard for row in self.index})
         return {shard: self._shard(shard).checksums for shard in shards}
 
     def _shard(self, name: str) -> "_Shard":
-        if name not in self._shards:  # a look-up takes a third of the time of a clip
+        if name not in self._shards:  # asking for a shard takes a third of the time of a clip
             try:
                 self._shards[name] = _open_shard(self.folder / name)
             except ValidationError as error:
@@ -110,7 +110,7 @@ class MixedStore:
         return self._shards[name]
 
     def _damaged(self, shard: str, what: str) -> StoreError:
-        # The scratch folder and DVC's cache hold the same file by other names: it would come back.
+        # All names of the file must go: DVC's cache or the scratch folder would restore it.
         path = self.folder / shard
         return StoreError(
             f"{path}: {what}; mend it with: find . -samefile {path} -delete; dvc repro"
@@ -119,9 +119,9 @@ class MixedStore:
 
 @dataclass(frozen=True)
 class _Shard:
-    """An open shard: where in the file its clips are, their CRC-32 and how they were mixed."""
+    """An open shard: the places of its clips in the file, their CRC-32, and their mix settings."""
 
-    file: h5py.File  # whose descriptor it is
+    file: h5py.File  # kept, because it owns the descriptor
     descriptor: int
     offsets: list[int]
     clip_shape: tuple[int, ...]
@@ -130,7 +130,7 @@ class _Shard:
 
 
 def _open_shard(path: Path) -> _Shard:
-    """Open a shard. Raises all kinds of errors for a damaged one, as HDF5 happens to find it."""
+    """Open a shard. A damaged one makes HDF5 raise many kinds of errors."""
     file = h5py.File(path, "r")
     attributes = {"variants": 1, **{name: _text(value) for name, value in file.attrs.items()}}
     if attributes["window"] != "all":
@@ -140,7 +140,7 @@ def _open_shard(path: Path) -> _Shard:
     if clips.chunks != (1, *clips.shape[1:]) or clips.id.get_create_plist().get_nfilters():
         raise ValueError("compressed, or not a chunk a clip")
     checksums = clips.attrs["crc32"].tolist()
-    if len(clips) != len(checksums):  # before anything is done for each of what may be 2**63 rows
+    if len(clips) != len(checksums):  # before a loop over rows, of which there may be 2**63
         raise ValueError(f"{len(clips)} rows, but {len(checksums)} checksums")
     corner = [0] * (clips.ndim - 1)
     chunks = [clips.id.get_chunk_info_by_coord((row, *corner)) for row in range(len(clips))]

@@ -1,4 +1,4 @@
-"""What is mixed into a store: clips of a dataset, with their files and labels."""
+"""The clips of a dataset that are mixed into a store, with their files and labels."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,10 +9,9 @@ from framemix.datasets.clips import Clip, clip_file, clip_name, folder_of
 
 @dataclass(frozen=True)
 class Source:
-    """A clip to mix: what it is called in the store, its row, its file, what it shows.
+    """A clip to mix: its name in the store, its row, its file, and its class.
 
-    A `backward` one is mixed from its last frame to its first, and shows another class than its
-    row's.
+    A `backward` one is mixed from its last frame to its first, and its class is not its row's.
     """
 
     name: str
@@ -24,7 +23,7 @@ class Source:
 
 
 def sources_of(clips: Iterable[Clip], root: Path, labels: Mapping[str, int]) -> list[Source]:
-    """Return the kept clips of the folder or list `root` as what is mixed into a store."""
+    """Return the sources of a store: the kept clips of the folder or list `root`."""
     folder = folder_of(root).absolute()
     return [
         Source(

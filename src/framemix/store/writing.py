@@ -24,7 +24,7 @@ def write_shard(path: Path, clips: Iterable[Pixels], count: int, settings: MixSe
     """Write `count` mixed clips, each uint8 (S, *settings.frame_shape), to a new shard.
 
     The variants of a clip follow one another. The same clips and settings give the same bytes.
-    Raises OSError when the disk is too full for them, before the first is taken.
+    Raises OSError when the disk has too little room for them, before the first is taken.
     """
     shape = (settings.segments, *settings.frame_shape)
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -46,9 +46,9 @@ def write_shard(path: Path, clips: Iterable[Pixels], count: int, settings: MixSe
 
 
 def _reserve(path: Path) -> None:
-    """Take the disk space that the file's length promises.
+    """Allocate disk space for the whole file.
 
-    HDF5 does not survive a disk that is full in the middle: it ends the process.
+    HDF5 ends the process when the disk fills up in the middle of a file.
     """
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -58,7 +58,7 @@ def _attributes(settings: MixSettings) -> dict[str, Any]:
     attributes = settings.model_dump()
     if settings.window != "all":
         attributes["window"] = json.dumps(attributes["window"])
-    if settings.variants == 1:  # a store of one variant is the same bytes as before there were more
+    if settings.variants == 1:  # such stores have the bytes of versions that knew no variants
         del attributes["variants"]
-    # Fixed length: other text lies in a heap, through whose damage HDF5 walks for minutes.
+    # As text of fixed length: other text is in a heap, and HDF5 spends minutes on a damaged one.
     return {k: np.bytes_(v) if isinstance(v, str) else v for k, v in attributes.items()}

@@ -1,4 +1,4 @@
-"""A video's frames at a constant rate, whatever their times: phones slow down in the dark."""
+"""A video's frames at a constant rate: phones, for one, record fewer frames in the dark."""
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 def steady(frames: Iterable[T], times: Iterable[float], fps: float, path: Path) -> Iterator[T]:
-    """Yield the frame that is shown at each 1 / fps seconds, of frames whose times are known.
+    """Yield the frame that is shown at each multiple of 1 / fps seconds; `times` are the frames'.
 
-    Raises VideoError, which names the video at `path`, where frames and times are not as many.
+    Raises VideoError, which names the video at `path`, unless there are as many frames as times.
     """
     return (shown for shown, _ in constant_rate(_timed(frames, times, path), fps))
 
@@ -29,11 +29,11 @@ def _timed(frames: Iterable[T], times: Iterable[float], path: Path) -> Iterator[
 def constant_rate(
     timed: Iterable[tuple[float, T]], fps: float, longest_gap: float = inf
 ) -> Iterator[tuple[T, T]]:
-    """Yield two frames for each 1 / fps seconds: the one to show, and the latest, which told so.
+    """Yield two frames for each 1 / fps seconds: the frame to show, and the latest that arrived.
 
-    Frames come with their seconds, which count from the first. Where one is late, that before it
-    is shown again; of those that come too soon, the last one counts. A jump by more than
-    `longest_gap` seconds, to and fro, counts as no time.
+    Frames come with their seconds, counted from the first. Where one is late, the frame before it
+    is repeated; of frames that come too soon, the last counts. A jump of the clock by more than
+    `longest_gap` seconds, forward or back, counts as no time.
     """
     due, offset, start, last = 0, 0, None, None
     for seconds, frame in timed:

@@ -1,9 +1,9 @@
-"""Which files are read as videos at all: one that names other files is never followed.
+"""Which files are read as videos at all: never a file that names other files.
 
-ffmpeg, and decord and PyAV with it, takes the name "a:b" for a protocol, and opens what a
+ffmpeg, and with it decord and PyAV, reads the name "a:b" as a protocol, and opens the files that a
 playlist (HLS, DASH, ffconcat) names. So names get the prefix "file:", and a file is read only when
-it starts as a container does. decord cannot be given options: the first bytes decide for it, and
-it gets only containers that no playlist can be taken for.
+it begins like a container. decord accepts no options to forbid playlists, so it gets only files
+whose first bytes cannot be those of a playlist.
 """
 
 import stat
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from framemix.errors import VideoError
 
-# How files of videos end, in lower case.
+# The suffixes of video files, in lower case.
 SUFFIXES = (
     *(
         ".avi",
@@ -29,26 +29,27 @@ SUFFIXES = (
     ),
     *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".flv", ".f4v", ".ogv", ".gif"),
 )
-# Options of ffmpeg. Its own probing looks further than the first bytes.
+# Options of ffmpeg, whose own probing looks beyond the first bytes.
 ONLY_ITSELF = {
     "format_whitelist": "avi,mov,matroska,asf,mpeg,mpegts,flv,ogg,gif",
     "protocol_whitelist": "file",
 }
-# What follows the length of the first atom of an MP4 or MOV file.
+# The type of the first atom of an MP4 or MOV file, which follows its length.
 ATOMS = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 MATROSKA, ASF = b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 MPEG_PS, FLV, OGG, GIF = b"\x00\x00\x01\xba", b"FLV\x01", b"OggS", b"GIF8"
-# An MPEG transport stream has this byte in front of each packet of 188, behind 4 more in .m2ts.
+# Each packet of an MPEG transport stream has 188 bytes and begins with this one; in .m2ts files,
+# 4 more bytes come before it.
 SYNC, PACKET, TIME_CODE = b"G", 188, 4
 
 
 def is_macos_note(name: str) -> bool:
-    """Return whether a file is what macOS noted of another one: `._a.mp4` beside `a.mp4`."""
+    """Return whether a file holds macOS's metadata of another file: `._a.mp4` beside `a.mp4`."""
     return name.startswith("._")
 
 
 def require_video_file(path: Path) -> None:
-    """Raise VideoError unless `path` is a regular file that starts as one of those containers."""
+    """Raise VideoError unless `path` is a regular file that begins like one of the containers."""
     start = _start_of(path)
     if not (_is_for_decord(start) or _is_for_pyav(start)):
         raise VideoError(
@@ -62,7 +63,7 @@ def is_for_decord(path: Path) -> bool:
 
 
 def _start_of(path: Path) -> bytes:
-    """Return a file's first bytes. A pipe is not opened: that would wait for whoever writes."""
+    """Return a file's first bytes. A pipe is not opened, which would wait for its writer."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

@@ -1,10 +1,11 @@
-"""Opens a video and decodes it with PyAV, whose ffmpeg is the truth about every file.
+"""Opens a video and decodes it with PyAV, whose ffmpeg is the reference for every file.
 
-A folder of jpg files 00001.jpg, 00002.jpg ... is a video too. What pixels become is not decided
-here (fitting, planes), nor what a file is worth (reading).
+A folder of jpg files 00001.jpg, 00002.jpg ... is a video too. Converting pixels is done elsewhere
+(fitting, planes), and so is examining a file (reading).
 
-A stretch of a video is what is shown from a second on to before another. In a long
-video, decoding begins at a key frame before it, where that is certain to give the same.
+A stretch of a video holds the frames that are shown from its start to before its end, in seconds.
+In a long video, decoding begins at a key frame before the stretch where the result is certain to
+be the same.
 """
 
 from bisect import bisect_left
@@ -29,10 +30,10 @@ from framemix.video.containers import ONLY_ITSELF, require_video_file
 
 Stretch = tuple[float, float]  # seconds of a video, from and to before
 
-# Times are sums and differences of floats; no clock ticks as fast. Seconds.
+# Tolerance for sums and differences of floats; no clock ticks as fast. Seconds.
 TICK = 1e-6
-# A stretch is sought so much before its start: frames that are shown before a key frame, but are
-# decoded behind it, are then not its own. Times are looked at as far behind its end. Seconds.
+# Seeking aims this much before a stretch: frames that are shown before a key frame, but decoded
+# after it, are then not in the stretch. Times are checked this far beyond its end. Seconds.
 AHEAD = 1.0
 REORDERED = 17  # frames; H.264 and HEVC show a frame at most 16 frames after it was decoded
 JPG_PATTERN = "%05d.jpg"  # of the frames in a folder, as Something-Something V1 names them
@@ -42,7 +43,7 @@ av.logging.set_level(av.logging.FATAL)
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open the stream of a video that ffmpeg and decord take too, where there are several.
+    """Open a video; of several streams, the one that ffmpeg and decord choose too.
 
     Raises VideoError for PyAV's errors.
     """
@@ -52,7 +53,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             # More threads do not help: videos are read side by side in several processes.
             stream.thread_count = 1
             if path.is_dir():
-                # Without it, the half of a picture that a cut file lacks is just grey.
+                # Without it, the missing half of a truncated picture would be decoded as grey.
                 stream.codec_context.options = {"err_detect": "explode"}
             yield container, stream
     except MemoryError:
@@ -62,7 +63,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def video_stream(container: InputContainer, source: Path | str) -> VideoStream:
-    """Return the stream that a player shows. Raises VideoError, which names `source`."""
+    """Return the video stream that a player shows. Raises VideoError, which names `source`."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
         raise VideoError(source, "has no video stream")
@@ -74,12 +75,12 @@ def decoded(
 ) -> Iterator[VideoFrame]:
     """Yield a stream's frames.
 
-    Raises VideoError where metadata mirror a frame, or turn it by other than 0, 90, 180, 270:
-    decord, PyAV and ffmpeg then show different pictures.
+    Raises VideoError where metadata mirror a frame, or rotate it by other than 0, 90, 180 or 270
+    degrees: decord, PyAV and ffmpeg would then show different pictures.
     """
     rotation = None
     for frame in container.decode(stream):
-        # Not each time: PyAV's side data keep their frame in memory until Python collects cycles.
+        # Only where it changes: reading side data keeps the frame until garbage is collected.
         if frame.rotation != rotation:
             _require_quarter_turns(frame, source)
             rotation = frame.rotation
@@ -87,12 +88,12 @@ def decoded(
 
 
 def time_of(frame: VideoFrame, number: int, rate: float) -> float:
-    """Return when a frame is shown, in seconds; one without a time by its number."""
+    """Return when a frame is shown, in seconds; computed from its number where it has no time."""
     return number / rate if frame.time is None else frame.time
 
 
 def from_first(times: Iterable[float]) -> list[float]:
-    """Return rising seconds from the first frame's on: in AVI files, times may be out of order."""
+    """Return seconds from the first frame's, sorted: in AVI files, times may be out of order."""
     ordered = sorted(times)
     return [time - ordered[0] for time in ordered]
 
@@ -106,9 +107,9 @@ def numbers_within(times: Sequence[float], stretch: Stretch) -> range:
 def decoded_within(
     container: InputContainer, stream: VideoStream, path: Path, stretch: Stretch | None
 ) -> Iterator[VideoFrame]:
-    """Yield the frames of a stretch, or of all of a file that was just opened.
+    """Yield the frames of a stretch, or all frames, of a file that was just opened.
 
-    They are those that slicing all frames by their times gives.
+    A stretch has exactly the frames that slicing all frames by their times would give.
     """
     if stretch is None:
         yield from decoded(container, stream, path)
@@ -123,19 +124,19 @@ def decoded_within(
 
 
 def frame_rate(stream: VideoStream) -> float:
-    """Return the frames a second that the stream's header has, 0 where it has none."""
+    """Return the frame rate in the stream's header, 0 where it has none."""
     return float(stream.average_rate or stream.guessed_rate or 0)
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:
-    """Return how wide a stored pixel is shown, as a multiple of its height."""
+    """Return the displayed width of a stored pixel, as a multiple of its height."""
     return stream.sample_aspect_ratio or Fraction(1)
 
 
 def displayed_size(frame: VideoFrame, aspect: Fraction) -> tuple[int, int]:
-    """Return (height, width) of a frame as displayed, of the pixel aspect that it is stored in.
+    """Return the displayed (height, width) of a frame whose stored pixels have the aspect `aspect`.
 
-    Turned; then the height stays, and the width is scaled until pixels are square.
+    The frame is rotated first; then the height stays, and the width is scaled to square pixels.
     """
     height, width = frame.height, frame.width
     if frame.rotation % 180:
@@ -145,24 +146,24 @@ def displayed_size(frame: VideoFrame, aspect: Fraction) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Landing:
-    """Where to seek for a stretch, in ticks of the stream, and when the first frame is shown."""
+    """Where to seek for a stretch, in ticks of the stream, and the time of the first frame."""
 
     ticks: int
     origin: float
 
 
 def _landing(path: Path, stretch: Stretch) -> _Landing | None:
-    """Return where to seek, where frames from there on are surely those of the stretch, else None.
+    """Return where to seek if the frames from there are certain to be the same, else None.
 
-    It is tried: a key frame has to come before the stretch, and all frames from there on, and the
-    file's first, have to be whole and in the order of their times.
+    This decodes to find out: a key frame must come before the stretch, and all frames from there to
+    its end, and the file's first, must be undamaged and in the order of their times.
     """
     if stretch[0] <= AHEAD or path.is_dir():
         return None
-    # What cannot be sought is decoded from its start.
+    # A file that cannot be sought is decoded from its start.
     with suppress(VideoError), opened(path) as (container, stream):
         first = _rising_times(islice(decoded(container, stream, path), REORDERED))
-        # A palette is where it last changed, not where the key frame is.
+        # A palette is stored where it last changed, which may be before the key frame.
         if not first or stream.pix_fmt == "pal8":
             return None
         ticks = int((first[0] + stretch[0] - AHEAD) / (stream.time_base or 1))
@@ -176,7 +177,7 @@ def _landing(path: Path, stretch: Stretch) -> _Landing | None:
 
 
 def _rising_times(frames: Iterable[VideoFrame]) -> list[float]:
-    """Return when frames are shown; nothing where one is damaged, or shown before another."""
+    """Return the times of frames; nothing where one is damaged or out of order."""
     times: list[float] = []
     for frame in frames:
         if frame.time is None or frame.is_corrupt or (times and frame.time <= times[-1]):
@@ -199,7 +200,7 @@ def _landed(
 def _from_key_frame(
     container: InputContainer, stream: VideoStream, path: Path, landing: _Landing
 ) -> Iterator[VideoFrame]:
-    """Seek and yield frames from a key frame on; those before may lack what they are made of."""
+    """Seek and yield frames from a key frame on; earlier ones may depend on frames before them."""
     container.seek(landing.ticks, stream=stream)
     return dropwhile(
         lambda frame: not (frame.key_frame and frame.pict_type == PictureType.I),
@@ -209,7 +210,7 @@ def _from_key_frame(
 
 def _container(path: Path) -> InputContainer:
     if path.is_dir():
-        # image2 takes a per cent sign for a number's place.
+        # image2 reads a single per cent sign as the place of a number.
         return av.open(f"{path}".replace("%", "%%") + f"/{JPG_PATTERN}", format="image2")
     require_video_file(path)
     return av.open(f"file:{path}", options=ONLY_ITSELF)

@@ -1,6 +1,6 @@
-"""Fits pictures into the size that networks take: squeezed, cropped or padded.
+"""Fits pictures into the size of a network's input: squeezed, cropped or padded.
 
-One way for all that PyAV decodes, be it a file, a folder of jpg files or a camera.
+The same code serves all that PyAV decodes: files, folders of jpg files and cameras.
 """
 
 from fractions import Fraction
@@ -19,8 +19,8 @@ Fit = Literal["squeeze", "crop", "pad"]
 def scaled_size(displayed: tuple[int, int], size: tuple[int, int], fit: Fit) -> tuple[int, int]:
     """Return the (height, width) to scale a picture to, before it is centred in `size`.
 
-    squeeze: `size`. crop, pad: in proportions as `displayed` (height, width), what fills `size` or
-    fits into it.
+    squeeze: `size`. crop, pad: the proportions of `displayed` (height, width), so large that the
+    picture covers `size` or fits into it.
     """
     if fit == "squeeze":
         return size
@@ -32,9 +32,9 @@ def scaled_size(displayed: tuple[int, int], size: tuple[int, int], fit: Fit) -> 
 def centred(
     frame: NDArray[np.uint8], height: int, width: int, *, step: int = 1, fill: int = 0
 ) -> NDArray[np.uint8]:
-    """Centre `frame` (h, w, ...) in (height, width): cut what sticks out, fill what is missing.
+    """Centre `frame` (h, w, ...) in (height, width): cut what is too large, fill what is missing.
 
-    It moves by multiples of `step` pixels.
+    The frame is shifted by multiples of `step` pixels.
     """
     for axis, wanted in ((0, height), (1, width)):
         spare = frame.shape[axis] - wanted
@@ -51,7 +51,7 @@ def centred(
 class RgbFitter:
     """Turns decoded frames into uint8 (H, W, 3) RGB of one size, by ffmpeg's filters.
 
-    decord does so too, hence bilinearly; other ways give other pixels.
+    It scales bilinearly, because decord does: another way would give other pixels.
     """
 
     def __init__(self, size: tuple[int, int], fit: Fit, aspect: Fraction) -> None:
@@ -81,7 +81,7 @@ def _scaler(frame: VideoFrame, size: tuple[int, int]) -> Graph:
         video_size=f"{frame.width}x{frame.height}",
         pix_fmt=frame.format.name,
         time_base=str(frame.time_base or Fraction(1, 25)),
-        # Or the filters take each file for BT.601 in limited range.
+        # Otherwise the filters would read every file as BT.601 in limited range.
         colorspace=str(int(frame.colorspace)),
         range=str(int(frame.color_range)),
     )

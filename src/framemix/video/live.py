@@ -27,19 +27,19 @@ from framemix.video.planes import PlaneFitter
 
 Pixels = NDArray[np.uint8]
 
-# A stream that is silent for so long has ended; seconds.
+# A stream that sends nothing for this long has ended; seconds.
 PATIENCE = 10.0
-# For cameras that do not say.
+# For cameras that do not state a rate.
 USUAL_RATE = 30.0
-# A longer jump of a camera's clock is a fault of it: no time passed; seconds.
+# A longer jump of a camera's clock is an error of the clock: no time has passed; seconds.
 LONGEST_GAP = 5.0
-# As far as H.264 and HEVC, which reorder most, let a frame's time stray; frames.
+# H.264 and HEVC, which reorder most, move a frame by at most this many frames.
 REORDERED = 16
 
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """A frame, fitted: when in the stream, and when it got here, in seconds.
+    """A fitted frame, with its time in the stream and its time of arrival, in seconds.
 
     `pixels` are uint8 (H, W, 3) RGB or yuv420p's planes (3H/2, W); `arrived` is of
     `time.monotonic`.
@@ -52,7 +52,7 @@ class LiveFrame:
 
 @dataclass(frozen=True)
 class LiveSource:
-    """An open source: its frames a second, and its frames at just that rate."""
+    """An open source: its frame rate, and its frames at exactly that rate."""
 
     fps: float
     frames: Iterator[LiveFrame]
@@ -67,9 +67,9 @@ def opened_live(
     pixel_format: Literal["rgb24", "yuv420p"],
     paced: bool,
 ) -> Iterator[LiveSource]:
-    """Open a camera (/dev/video0), a URL or a file; frames are fitted just as those of files are.
+    """Open a camera (/dev/video0), a URL or a file; all frames are fitted like those of files.
 
-    With `paced`, a file's frames come when they are due. Raises VideoError.
+    With `paced`, a file's frames come at the file's speed. Raises VideoError.
     """
     is_file = Path(source).is_file()
     how: dict[str, Any] = {"timeout": PATIENCE}
@@ -81,18 +81,18 @@ def opened_live(
     try:
         with _opened(f"file:{source}" if is_file else source, how) as container:
             stream = video_stream(container, source)
-            stream.thread_count = 1  # threads hold frames back
+            stream.thread_count = 1  # more threads would delay frames
             fps = frame_rate(stream) or USUAL_RATE
             fitter = PlaneFitter if pixel_format == "yuv420p" else RgbFitter
             frames = _clocked(source, container, stream, fitter(size, fit, pixel_aspect(stream)))
-            # A file may show a picture for long; a camera's clock that jumps is at fault.
+            # A file may show one picture for long; in a camera, a jump is an error of its clock.
             at_rate = (
                 _at_rate(_in_order(frames), fps)
                 if is_file
                 else _at_rate(frames, fps, longest_gap=LONGEST_GAP)
             )
             yield LiveSource(fps, _paced(at_rate) if paced and is_file else at_rate)
-    except (TimeoutError, av.error.ExitError):  # the latter is how PyAV ends what takes longer
+    except (TimeoutError, av.error.ExitError):  # PyAV raises the latter after its own time limit
         raise VideoError(source, f"sent nothing for {PATIENCE:g} s") from None
     except av.error.FFmpegError as error:
         raise VideoError(source, f"cannot be watched: {error.strerror}") from None
@@ -101,13 +101,13 @@ def opened_live(
 def live_frames(path: Path, *, size: tuple[int, int]) -> Iterator[LiveFrame]:
     """Yield a file's frames at its rate, as RGB squeezed to `size`. Raises VideoError."""
     how: dict[str, Any] = {"size": size, "fit": "squeeze", "pixel_format": "rgb24"}
-    # One by one: decord would decode frames of full size ahead, to the last.
+    # Not with decord, which would decode all frames ahead, at full size.
     with opened_live(str(path), **how, paced=False) as live:
         yield from live.frames
 
 
 def _opened(source: str, how: dict[str, Any]) -> InputContainer:
-    """Open a source. Raises TimeoutError, for ffmpeg calls it invalid where a header stays away."""
+    """Open a source. Raises TimeoutError for a missing header, which ffmpeg calls invalid data."""
     begun = time.monotonic()
     try:
         container: InputContainer = av.open(source, **how)
@@ -134,7 +134,8 @@ def _clocked(
 def _in_order(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
     """Yield a file's frames with its times in rising order.
 
-    Frames come in the right order. In AVI files with B-frames their times may not: UCF101 has such.
+    Frames come in the right order, but in AVI files with B-frames, as in UCF101, their times may
+    not.
     """
     held: deque[LiveFrame] = deque()
     times: list[float] = []
@@ -150,7 +151,7 @@ def _in_order(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
 def _at_rate(
     frames: Iterable[LiveFrame], fps: float, longest_gap: float = inf
 ) -> Iterator[LiveFrame]:
-    """Yield a frame for each 1 / fps seconds, from 0 on; one that is shown again arrives again."""
+    """Yield a frame for each 1 / fps seconds; a repeated frame has a new time of arrival."""
     timed = ((frame.seconds, frame) for frame in frames)
     for number, (shown, latest) in enumerate(constant_rate(timed, fps, longest_gap)):
         yield replace(shown, seconds=number / fps, arrived=latest.arrived)
@@ -160,7 +161,7 @@ def _paced(frames: Iterable[LiveFrame]) -> Iterator[LiveFrame]:
     """Yield each frame when it is due, which is when it arrives."""
     start = None
     for frame in frames:
-        # Not before: of a file, frames are decoded ahead of the first.
+        # Not earlier, because some of a file's frames are decoded before the first is yielded.
         start = time.monotonic() - frame.seconds if start is None else start
         time.sleep(max(0.0, start + frame.seconds - time.monotonic()))
         yield replace(frame, arrived=start + frame.seconds)

@@ -1,8 +1,8 @@
-"""Reads video files as planes of brightness and colour (yuv420p), as the decoder makes them.
+"""Reads video files as planes of brightness and colour (yuv420p), as the decoder yields them.
 
-A quarter of the colour samples and no way through RGB: half the bytes, and most of the time
-that reading RGB takes is saved. All comes out in one encoding, BT.601 in limited range, which
-is what nearly every file holds: whoever has the planes needs to know nothing of the file.
+Planes have a quarter of the colour samples and need no conversion to RGB, which saves half the
+bytes and most of the time. All files are converted to one encoding, BT.601 in limited range, which
+nearly all have already, so that planes can be read without knowing their file.
 """
 
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ from framemix.video.decoding import (
 )
 from framemix.video.fitting import Fit, centred, scaled_size
 
-# BT.709, FCC, SMPTE 240M, BT.2020. Any other value stands for BT.601 or for nothing, and
-# ffmpeg (so decord) takes files that say nothing for BT.601.
+# BT.709, FCC, SMPTE 240M, BT.2020. Any other value means BT.601 or is unspecified, and ffmpeg (and
+# so decord) reads unspecified files as BT.601.
 OTHER_MATRICES = (1, 4, 7, 9)
 BLACK = (16, 128, 128)  # of Y, U and V
 
@@ -37,7 +37,7 @@ def stream_planes(
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames as uint8 (3H/2, W) of `size` = (H, W), both even, as `stream_frames` does.
 
-    A frame holds its planes one behind the other: Y (H, W), then U and V (H/2, W/2). Raises
+    A frame holds its planes one after another: Y (H, W), then U and V (H/2, W/2). Raises
     VideoError.
     """
     with opened(path) as (container, stream):
@@ -77,7 +77,7 @@ def _planes(frame: VideoFrame, size: tuple[int, int], convert: VideoReformatter)
             width=width,
             height=height,
             format="yuv420p",
-            # None: as the frame declares it.
+            # None: the encoding that the frame declares.
             src_colorspace=None if frame.colorspace in OTHER_MATRICES else Colorspace.ITU601,
             dst_colorspace=Colorspace.ITU601,
             dst_color_range=ColorRange.MPEG,
@@ -102,7 +102,7 @@ def _array(plane: VideoPlane) -> NDArray[np.uint8]:
 
 
 def _fitted(planes: Planes, size: tuple[int, int]) -> Planes:
-    """Centre the planes in `size`; Y moves by even numbers, so that colour stays with it."""
+    """Centre the planes in `size`; Y is shifted by even numbers, so that colours stay in place."""
     (height, width), (y, u, v) = size, planes
     return [
         centred(y, height, width, step=2, fill=BLACK[0]),

@@ -1,10 +1,9 @@
-"""Says what ffmpeg shows of a video file, and reads its frames as RGB.
+"""Examines a video file, and reads its frames as RGB.
 
-`examine` decodes a file once with PyAV, whose ffmpeg is the truth, and decides who reads it. decord
-does where it gives the same: its frames then equal PyAV's, but for XviD, where some values differ
-by up to 2 of 255, as the ffmpeg in each rounds differently. PyAV reads all else, and everything
-where decord is not installed. Frames come one at a time, so a video's length does not matter for
-memory.
+`examine` decodes a file once with PyAV, whose ffmpeg is the reference, and chooses its reader. That
+is decord where its frames equal PyAV's (for XviD, up to 2 of 255 apart, because their versions of
+ffmpeg round differently). PyAV reads all other files, and all files where decord is not installed.
+Frames come one at a time, so that memory does not depend on a video's length.
 """
 
 import re
@@ -47,13 +46,13 @@ else:
 
 Reader = Literal["decord", "pyav"]
 
-# decord's messages begin with the time of day and a line of its source.
+# decord's messages begin with the time of day and a line number of its source.
 DECORDS = re.compile(r"^\[[\d:]+\] \S+: (Error: )?")
-# Frames are compared at this size, which also keeps those small that decord decodes ahead; pixels.
+# The size at which frames are compared, small because decord decodes frames ahead; pixels.
 COMPARED = (48, 64)
-BEHIND = 4  # so many frames behind another, decord has decoded the next already
-# Between decord's values and PyAV's of the same frame. What decord gets wrong (no colours, another
-# side up, full range for limited) is further off.
+BEHIND = 4  # frames after another at which decord has decoded the next already
+# Allowed between decord's and PyAV's values of a frame. The errors that decord makes (no colours, a
+# wrong side up, full range for limited) differ by more.
 ALIKE = 6
 
 
@@ -61,9 +60,8 @@ ALIKE = 6
 class VideoInfo:
     """A video as displayed: width and height in pixels, frames a second, seconds.
 
-    Width is in square pixels. Seconds are the picture's, whatever the sound's. `stream` is the
-    number, in its file, of the stream that is read; it starts `start` seconds behind the file's
-    start.
+    Width is in square pixels. Seconds are those of the video stream, not of the sound. `stream` is
+    the number of the video stream in the file; it begins `start` seconds after the file begins.
     """
 
     width: int
@@ -76,9 +74,9 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class ExaminedVideo:
-    """What decoding a video to its end tells.
+    """A video that was decoded to its end.
 
-    `times` are the seconds at which each frame is shown, from the first frame's on.
+    `times` are the seconds at which each frame is shown, counted from the first frame.
     """
 
     info: VideoInfo
@@ -87,7 +85,7 @@ class ExaminedVideo:
 
     @property
     def frames(self) -> int:
-        """How many frames ffmpeg shows."""
+        """The number of frames that ffmpeg shows."""
         return len(self.times)
 
     def within(self, stretch: Stretch) -> range:
@@ -96,23 +94,23 @@ class ExaminedVideo:
 
 
 def describe(path: Path) -> VideoInfo:
-    """Return what the header and the first frame tell; only what they lack is measured.
+    """Return the properties in the header and the first frame; measure those that are missing.
 
     Raises VideoError.
     """
     with opened(path) as (container, stream):
         info = _first_shown(container, stream, _first_frame(container, stream, path))
-        guessed = container.format.name == "mpeg"  # it has no header: ffmpeg looks at some times
+        guessed = container.format.name == "mpeg"  # no header: ffmpeg guesses from some times
     known = info.seconds and not guessed
     return info if known else replace(info, seconds=_seconds_of_packets(path))
 
 
 def examine(path: Path) -> ExaminedVideo:
-    """Decode a video once and return what ffmpeg shows of it, and who reads that.
+    """Decode a video once and return its properties, times and reader.
 
-    Times rise: frames come in the right order, but in AVI files with B-frames, as UCF101 has some,
-    their times may not. Raises VideoError where the decoder marks a frame as damaged. Frames that
-    are lost as a whole, as at the end of a file that was cut short, are not noticed.
+    The times are sorted: frames come in the right order, but in AVI files with B-frames, as in
+    UCF101, their times may not. Raises VideoError where the decoder marks a frame as damaged. Whole
+    frames that are missing, as at the end of a truncated file, go unnoticed.
     """
     times: list[float] = []
     damaged, witnesses = 0, _Witnesses()
@@ -135,7 +133,7 @@ def examine(path: Path) -> ExaminedVideo:
 
 
 def video_files(path: Path) -> list[Path]:
-    """Return the files that a video is: itself, or the frames in its folder."""
+    """Return the files of a video: itself, or the frames in its folder."""
     if not path.is_dir():
         return [path]
     return sorted(file for file in path.glob("*.jpg") if not is_macos_note(file.name))
@@ -152,8 +150,8 @@ def stream_frames(
     """Yield the frames as uint8 (H, W, 3) RGB of `size` = (H, W), scaled bilinearly.
 
     squeeze: each side on its own. crop: the centre that fills the size. pad: the whole
-    picture on black. `reader` is who reads the file, as `examine` decided; a `stretch` of it is
-    always PyAV's. Raises VideoError.
+    picture on black. `reader` is the one that `examine` chose; a `stretch` is always read by PyAV.
+    Raises VideoError.
     """
     if reader == "decord" and decord is not None and stretch is None:
         yield from _decords_frames(path, size, fit)
@@ -171,7 +169,7 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
 
 
 def _first_shown(container: InputContainer, stream: VideoStream, first: VideoFrame) -> VideoInfo:
-    """Return what header and first frame tell; seconds are 0 where the header has none."""
+    """Return the properties in header and first frame; seconds are 0 where the header has none."""
     height, width = displayed_size(first, pixel_aspect(stream))
     return VideoInfo(
         width,
@@ -184,14 +182,14 @@ def _first_shown(container: InputContainer, stream: VideoStream, first: VideoFra
 
 
 def _measured(info: VideoInfo, times: list[float], last: VideoFrame) -> VideoInfo:
-    """Return `info` with the seconds until the last frame is gone, and a rate if it has none."""
+    """Return `info` with the seconds to the end of the last frame, and a rate if it had none."""
     fps = info.fps or (len(times) - 1) / (times[-1] or 1.0)
     shown = float(last.duration * (last.time_base or 0)) or 1 / (fps or 1.0)
     return replace(info, fps=fps, seconds=times[-1] + shown)
 
 
 def _seconds_of_packets(path: Path) -> float:
-    """Return from when to when a video is shown, without decoding it."""
+    """Return the start and the end of a video in seconds, without decoding it."""
     with opened(path) as (container, stream):
         spans = [
             (packet.pts, packet.pts + (packet.duration or 0))
@@ -203,10 +201,10 @@ def _seconds_of_packets(path: Path) -> float:
 
 
 class _Witnesses:
-    """Frames by which decord is compared with PyAV: the last key frame, and one soon behind it.
+    """Frames in which decord is compared with PyAV: the last key frame, and one soon after it.
 
-    To these decord gets without decoding all before. Whether its colours, sides and order are right
-    is a matter of a file's codec and container, and hardly of a place in it.
+    decord reaches these without decoding all frames before. Whether its colours, orientation and
+    order are right depends on a file's codec and container, and hardly on the place in it.
     """
 
     def __init__(self) -> None:
@@ -215,7 +213,7 @@ class _Witnesses:
         self.key = 0
 
     def see(self, number: int, frame: VideoFrame) -> None:
-        """Keep a frame where it is one of the two so far."""
+        """Keep a frame if it is one of the two so far."""
         self.sizes.add((frame.height, frame.width))
         if frame.key_frame or not number:
             self.key, self.frames = number, {number: frame}
@@ -223,9 +221,9 @@ class _Witnesses:
             self.frames[number] = frame
 
     def agree_with_decord(self, path: Path, frames: int) -> bool:
-        """Return whether decord gives as many frames, and shows the same on those that were kept.
+        """Return whether decord counts as many frames, and decodes the kept ones to the same.
 
-        Frames have to be of one size. Those that show nothing, as at the end of a fade to black,
+        Frames must have one size. Frames of a single colour, as at the end of a fade to black,
         prove nothing.
         """
         if decord is None or path.is_dir() or len(self.sizes) > 1 or not is_for_decord(path):
@@ -242,7 +240,7 @@ class _Witnesses:
 
 
 def _decords_pictures(path: Path, frames: int, numbers: list[int]) -> list[NDArray[np.uint8]]:
-    """Return decord's frames of rising `numbers`, small; none where it counts other frames."""
+    """Return decord's frames of rising `numbers`, small; none where it counts another number."""
     try:
         reader = _decord(path, COMPARED)
         if len(reader) != frames:
@@ -252,7 +250,7 @@ def _decords_pictures(path: Path, frames: int, numbers: list[int]) -> list[NDArr
         for one, other in pairwise(numbers):
             reader.skip_frames(other - one - 1)
             pictures.append(_pixels(reader.next()).copy())
-    # An assertion is how decord tells of a file without frames.
+    # decord raises AssertionError for a file without frames.
     except (RuntimeError, decord.DECORDError, StopIteration, AssertionError):
         return []
     return pictures
@@ -285,7 +283,7 @@ def _decord(path: Path, size: tuple[int, int]) -> Any:
 
 
 class _Shared:
-    """A picture of decord that numpy looks at where it is: a copy takes as long as mixing it."""
+    """A picture that numpy reads in decord's memory: a copy would take as long as mixing it."""
 
     def __init__(self, picture: Any) -> None:
         self.picture = picture
@@ -298,7 +296,7 @@ class _Shared:
 
 
 def _pixels(picture: Any) -> NDArray[np.uint8]:
-    """Return (H, W, 3): of a few widths (48, 72) decord takes the rows' padding for channels."""
+    """Return (H, W, 3): for a few widths (48, 72) decord counts the rows' padding as channels."""
     frame: NDArray[Any] = np.from_dlpack(_Shared(picture))
     height, width, _ = frame.shape
     return frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)

@@ -30,9 +30,9 @@ WriteFrame = Callable[[NDArray[np.uint8]], None]
 FFMPEG = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"]
 BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1, "threads": 1}
 ENCODERS: dict[Codec, dict[str, Any]] = {
-    # mpeg4 with the XVID tag is what UCF101's AVI files hold; q 4 is close to their bit rate.
+    # UCF101's AVI files hold mpeg4 with the tag XVID; q 4 is close to their bit rate.
     "xvid": {"vcodec": "mpeg4", "vtag": "XVID", "q:v": 4, "format": "avi"},
-    # Lossless, each frame on its own.
+    # Lossless; every frame is a key frame.
     "ffv1": {"vcodec": "ffv1", "level": 3, "g": 1, "format": "avi"},
     "h264": {"vcodec": "libx264", "preset": "veryfast", "crf": 20, "format": "mp4"},
 }
@@ -44,9 +44,9 @@ def video_writer(
 ) -> Iterator[WriteFrame]:
     """Yield a function that appends one frame, uint8 (height, width, 3) RGB, to a new video.
 
-    `rotation` is stored as display metadata (degrees counter-clockwise, MP4 and MOV only): a
-    player turns the picture by it, the coded frames stay as they are. The file appears under
-    its name only when complete. Raises VideoError when ffmpeg refuses.
+    `rotation` is stored as display metadata (degrees counter-clockwise, MP4 and MOV only): a player
+    rotates the picture, the coded frames stay unchanged. The file appears under its name only when
+    complete. Raises VideoError when ffmpeg fails.
     """
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=fps)
     with replacing(path) as partial, tempfile.TemporaryFile() as log:
@@ -60,7 +60,7 @@ def video_writer(
         try:
             with process:
                 yield _frame_sink(process.stdin, path, log)
-        except BrokenPipeError:  # of what was still buffered when ffmpeg gave up
+        except BrokenPipeError:  # frames were still buffered when ffmpeg ended
             if process.returncode == 0:
                 raise
         _check(process.returncode, path, log)
@@ -81,14 +81,14 @@ def cut_clip(
 ) -> None:
     """Write `frames` frames of `source` from `start` seconds on as H.264 of the given size.
 
-    Stream number `stream` of the source is read. The picture is turned as its metadata says and
-    squeezed to `width` x `height` (bilinear). Only the stretch from the key frame before `start` is
-    decoded. The clip has fewer frames when the source ends early. What is damaged within the
-    stretch is not told: ffmpeg repeats what was before. Raises VideoError when ffmpeg refuses,
-    DatasetError when the disk is full.
+    Stream number `stream` of the source is read. The picture is rotated as its metadata says and
+    squeezed to `width` x `height` (bilinear). Decoding begins at the key frame before `start`. The
+    clip has fewer frames when the source ends early. Damage within the stretch goes unnoticed:
+    ffmpeg repeats the frame before. Raises VideoError when ffmpeg fails, DatasetError when the disk
+    is full.
     """
     require_video_file(source)
-    # Seeking to 0 finds nothing in an MKV that has no index, as of a recording that was cut short.
+    # Seeking to 0 fails in an MKV without an index, such as a recording that was interrupted.
     stretch = {"t": frames / fps + 1.0} | ({"ss": start} if start else {})
     video = ffmpeg.input(f"file:{source}", threads=1, **stretch, **ONLY_ITSELF)[str(stream)]
     video = video.filter("fps", fps=fps).filter("scale", width, height, flags="bilinear")
@@ -118,7 +118,7 @@ def _frame_sink(stdin: IO[bytes] | None, path: Path, log: IO[bytes]) -> WriteFra
 
 
 def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
-    """Add the display rotation by copying the stream: encoding with it would turn the frames."""
+    """Add the display rotation by copying the stream: encoding with it would rotate the frames."""
     with replacing(partial) as turned, tempfile.TemporaryFile() as log:
         copy = ffmpeg.input(f"file:{partial}", display_rotation=rotation).output(
             f"file:{turned}", c="copy", format="mp4", fflags="+bitexact", map_metadata=-1
@@ -127,16 +127,16 @@ def _store_rotation(partial: Path, rotation: int, path: Path) -> None:
 
 
 def _run(node: Any, path: Path, log: IO[bytes]) -> None:
-    """Run an ffmpeg-python node to its end. Raises what `_check` does, about `path`."""
+    """Run an ffmpeg-python node to its end. Raises the errors of `_check`, about `path`."""
     command = node.compile(cmd=FFMPEG, overwrite_output=True)
     done = subprocess.run(command, stderr=log, check=False, preexec_fn=_tied())
     _check(done.returncode, path, log)
 
 
 def _tied() -> Callable[[], None]:
-    """Return what ffmpeg does first: it then dies with this process.
+    """Return the function that ffmpeg's process calls first, so that it dies with this process.
 
-    That of a killed stage would go on writing where the next run begins.
+    The ffmpeg of a killed stage would otherwise keep writing files that the next run writes too.
     """
     return partial(die_with, os.getpid())
 
@@ -149,7 +149,7 @@ def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
 
 
 def _check_disk(log: IO[bytes]) -> None:
-    """Raise OSError where ffmpeg says that the disk is full: no video is to be rejected for it."""
+    """Raise OSError where ffmpeg reports a full disk, for which no video must be rejected."""
     log.seek(0)
     said = log.read()
     for number in FULL:
@@ -158,7 +158,7 @@ def _check_disk(log: IO[bytes]) -> None:
 
 
 def _first_line(log: IO[bytes]) -> str:
-    """Return what ffmpeg complained of first, without the addresses that change from run to run."""
+    """Return the first line of ffmpeg's errors, without addresses, which change from run to run."""
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
     return re.sub(r"^(\[[^]]*\] )+", "", lines[0]) if lines else "no message"
