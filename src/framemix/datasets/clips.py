@@ -9,22 +9,22 @@ from pydantic import Field
 from framemix.tables import MaybeFloat, Row
 
 Subset = Literal["train", "val"]
-# Who reads a file. Not imported from `video`: training must not depend on how videos are read.
+# The reader of a file. Not imported from `video`: training must not depend on how videos are read.
 Reader = Literal["decord", "pyav", ""]
-Stretch = tuple[float, float]  # seconds of a video, from and to before
+Stretch = tuple[float, float]  # seconds of a video: start, and end, which is not included
 # UTA-RLDD names its files by these numbers.
 STATES = {0: "alert", 5: "low_vigilant", 10: "drowsy"}
 STATE_NUMBERS = {name: number for number, name in STATES.items()}
 
 
 class Clip(Row):
-    """A video of a dataset or a stretch of one; with `kept` false the reason why it is not used.
+    """A video of a dataset, or a stretch of one; `reason` says why it is not `kept`.
 
-    `video` is its path below the dataset's folder. `group` is who or what must not be on both sides
-    of a split. `subset` is the side; before the split, what the dataset itself says: a side, test,
-    one of UTA-RLDD's folds, or nothing. `start` and `end` are those of a stretch, in seconds of the
-    video; then frames and seconds are those of the stretch. Size and length are as ffmpeg shows the
-    picture. What is not known is empty or 0.
+    `video` is its path below the dataset's folder. `group` is the person or recording that must not
+    be on both sides of a split. `subset` is the side; before the split, the subset that the dataset
+    itself names: a side, test, one of UTA-RLDD's folds, or none. `start` and `end` of a stretch are
+    in seconds of the video; frames and seconds are then those of the stretch. Size and length are
+    as ffmpeg shows the picture. Unknown values are empty or 0.
     """
 
     video: str
@@ -43,12 +43,12 @@ class Clip(Row):
     reason: str = ""
 
     def rejected(self, reason: str) -> Self:
-        """Return this row as one that is not used, and why."""
+        """Return this row as rejected, with the reason."""
         return self.model_copy(update={"kept": False, "reason": reason})
 
     @property
     def stretch(self) -> Stretch | None:
-        """What of its file the clip is; None where it is all of it."""
+        """The stretch of its file that the clip is; None for the whole file."""
         if self.start is None or self.end is None:
             return None
         return self.start, self.end
@@ -57,20 +57,20 @@ class Clip(Row):
 class DriverClip(Clip):
     """A video of a driver, or a clip that was cut out of one into a file of its own.
 
-    Then size and frames a second are those of the clip, too.
+    Size and frame rate of such a clip are those of its own file.
     """
 
     @property
     def stretch(self) -> Stretch | None:
-        """All of the clip's own file."""
+        """None: a clip is its whole file."""
         return None
 
 
 def clip_name(clip: Clip) -> str:
-    """Return what a clip is called in stores and predictions.
+    """Return the name of a clip in stores and predictions.
 
-    A whole video is called by its path, a stretch of it `<path>@<start>-<end>`, and a clip of a
-    driver's by subject, state and first frame.
+    The name of a whole video is its path, that of a stretch `<path>@<start>-<end>`, and that of a
+    clip of a driver has subject, state and first frame.
     """
     if clip.start is None:
         return clip.video
@@ -81,16 +81,16 @@ def clip_name(clip: Clip) -> str:
 
 
 def clip_file(clip: Clip, folder: Path) -> Path:
-    """Return the file in `folder` that shows a clip: the video, or what was cut out of it."""
+    """Return the file of a clip in `folder`: the video, or the clip that was cut out of it."""
     is_cut = isinstance(clip, DriverClip) and clip.start is not None
     return folder / (f"{clip_name(clip)}.mp4" if is_cut else clip.video)
 
 
 def folder_of(root: Path) -> Path:
-    """Return the folder in which the paths of a dataset's videos begin: that of a list's file."""
+    """Return the folder that the paths of a dataset's videos are relative to, also for a list."""
     return root.parent if root.is_file() else root
 
 
 def class_labels(clips: Iterable[Clip]) -> dict[str, int]:
-    """Return the label of each class that has a kept clip: 0... by code point."""
+    """Return the label of each class with a kept clip: 0, 1, ... in the order of code points."""
     return {name: i for i, name in enumerate(sorted({c.class_name for c in clips if c.kept}))}

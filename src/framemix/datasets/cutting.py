@@ -1,6 +1,6 @@
-"""Cuts clips of one size and length out of long videos: UTA-RLDD's, ten minutes each.
+"""Cuts clips of one size and length out of UTA-RLDD's videos, which have ten minutes each.
 
-Paper A resizes clips of the drowsy ones to 320x240.
+Paper A resizes clips of the drowsy videos to 320x240.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine
 from framemix.video.writing import cut_clip
 
 WIDTH, HEIGHT = 320, 240
-# Starts are rounded to milliseconds, so clips are cut this much earlier: their first frame is kept.
+# Starts are rounded to milliseconds: clips are cut this much earlier, to keep their first frame.
 ROUNDED = 0.001
 ROWS = "clips.csv"
 
@@ -48,7 +48,7 @@ class ResizeSettings(Settings):
 
 @dataclass(frozen=True)
 class DriverVideo:
-    """A video to cut: its row, how it is displayed, and how many clips it could give."""
+    """A video to cut: its row, its properties as displayed, and how many clips fit into it."""
 
     row: Clip
     info: VideoInfo
@@ -64,9 +64,9 @@ def cut_clips(
 ) -> list[Clip]:
     """Cut clips into `target`/<clip>.mp4 and return a row for every clip and rejected file.
 
-    At most `settings.clips` a state; only the stretches that become clips are decoded. One that
-    cannot be cut is replaced by the nearest of that video which was not planned. A damaged stretch
-    is not told from a whole one: ffmpeg repeats the frame before.
+    There are at most `settings.clips` clips per state; only the stretches that become clips are
+    decoded. A clip that cannot be cut is replaced by the nearest one of that video which was not
+    planned. Damage within a stretch goes unnoticed: ffmpeg repeats the frame before.
     """
     sources, rejected = find_sources(found, root, settings, execution.limits)
     plan = plan_clips(sources, settings)
@@ -100,7 +100,7 @@ def find_sources(
     first: dict[tuple[str, str], Clip] = {}
     for item in looked_at:
         if isinstance(item, DriverVideo):
-            # Clips are named by subject and state: a second file would overwrite the first's.
+            # Clips are named by subject and state: a second file's would overwrite the first's.
             other = first.setdefault((item.row.group, item.row.class_name), item.row)
             if other is item.row:
                 sources.append(item)
@@ -112,10 +112,10 @@ def find_sources(
 def plan_clips(
     sources: Sequence[DriverVideo], settings: ResizeSettings
 ) -> list[tuple[DriverVideo, Clip]]:
-    """Return the clips to cut: at most `settings.clips` a state, spread evenly.
+    """Return the clips to cut: at most `settings.clips` per state, spread evenly.
 
     Each round takes one more clip of every video that has one left, so that no subject
-    dominates; a video's clips lie evenly over its length.
+    dominates; a video's clips are spread evenly over its length.
     """
     taken: Counter[str] = Counter()
     for state in (STATES[number] for number in set(settings.states)):
@@ -168,7 +168,7 @@ def _cut_all(
     limits: Limits,
     folder: Path,
 ) -> None:
-    """Cut the planned clips, and for each that is lost another of the video, while it has any."""
+    """Cut the planned clips; replace each that fails by another one of the video, if there is."""
     every = [_planned(source, place, settings) for place in range(source.clips)]
     spare = {clip.start or 0.0: clip for clip in every if clip not in clips}
     rows: list[Clip] = []
@@ -190,7 +190,7 @@ def _cut(
     settings: ResizeSettings,
     limits: Limits,
 ) -> Clip:
-    """Write one planned clip into `folder`; return its row, rejected when it came out short."""
+    """Write one planned clip into `folder`; return its row, rejected if the clip is too short."""
     source, target = root / clip.video, clip_file(clip, folder)
     work = partial(
         _cut_and_examine, target=target, info=video.info, start=clip.start or 0.0, settings=settings
@@ -205,7 +205,7 @@ def _cut(
         target.unlink()
         reason = f"{cut.frames} frames, fewer than resize.frames = {settings.frames}"
         return clip.model_copy(update={"frames": cut.frames, "reason": reason})
-    # Not the file's frames a second, which are rounded: the clip is named by them.
+    # Not the file's frame rate, which is rounded: the clip's name is computed from it.
     seen = shown(cut.info) | {"fps": settings.fps}
     return clip.model_copy(
         update={"frames": cut.frames, **seen, "reader": cut.reader, "kept": True}
@@ -239,7 +239,7 @@ def _inspect(row: Clip, root: Path, settings: ResizeSettings, limits: Limits) ->
     except VideoError as error:
         return row.rejected(reason_of(error, path))
     row = row.model_copy(update=shown(info))
-    # Half a frame of tolerance: a container's duration is rounded.
+    # With half a frame of tolerance, because a container's duration is rounded.
     clips = int((info.seconds * settings.fps + 0.5) // settings.frames)
     if reason := _unfit(info, clips, settings):
         return row.rejected(reason)

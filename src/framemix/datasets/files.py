@@ -1,4 +1,4 @@
-"""Lists what is in a dataset's folder, with the reason for what cannot be read as a file."""
+"""Lists the entries of a dataset's folder, with a reason for each that cannot be read as a file."""
 
 import os
 import stat
@@ -17,10 +17,10 @@ MACOS_NOTE = "macOS's note of another file, not a video"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is at a POSIX path below the root; `reason` says why it is no file, else it is empty.
+    """An entry at a POSIX path below the root; `reason` says why it is no file, else it is empty.
 
-    A path that is not printable stands here in escapes. DVC fails at what is not `hashable`, or
-    waits for ever.
+    The path has escapes for letters that cannot be printed. DVC fails at entries that are not
+    `hashable`, or waits for ever.
     """
 
     path: str
@@ -31,14 +31,14 @@ class Entry:
 def list_entries(root: Path) -> list[Entry]:
     """Return all but plain folders below `root`, sorted by path.
 
-    Folders that are links are not entered: DVC does not look there for changes either. A folder
+    Links to folders are not followed, because DVC does not look there for changes either. A folder
     that is named like a video is an entry, and so are the files in it.
     """
     return sorted(_walk(root), key=lambda entry: entry.path)
 
 
 def require_hashable(root: Path, key: str) -> None:
-    """Raise DatasetError for what is below `root`, the value of `key`, that stops DVC."""
+    """Raise DatasetError for an entry below `root`, the value of `key`, that DVC cannot hash."""
     stops = [entry for entry in list_entries(root) if not entry.hashable]
     if stops:
         more = f", nor {len(stops) - 1} more" if len(stops) > 1 else ""
@@ -49,7 +49,7 @@ def require_hashable(root: Path, key: str) -> None:
 
 
 def commonest(reasons: Iterable[str]) -> str:
-    """Return the commonest of some files' reasons and how many have it: "is empty (3 of 4)"."""
+    """Return the commonest reason and how many files have it: "is empty (3 of 4)"."""
     counts = Counter(reasons)
     ((reason, count),) = counts.most_common(1)
     return f"{reason} ({count} of {counts.total()})"
@@ -71,7 +71,7 @@ def _walk(root: Path) -> Iterator[Entry]:
 
 
 def entry_at(path: Path, name: str) -> Entry:
-    """Return what is at `path`, called `name` below the root; a folder is a reason."""
+    """Return the entry at `path`, called `name` below the root; being a folder is a reason."""
     shown = printable(name)
     if shown != name:
         reason = "its name has control characters or is not UTF-8"

@@ -1,6 +1,6 @@
-"""The one way in which videos enter: each is decoded, and kept or rejected with a reason.
+"""Decodes every video that a layout found, and keeps it or rejects it with a reason.
 
-What a layout found goes in, a row for each comes out.
+The result is one row per video or stretch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,9 +25,10 @@ from framemix.tables import read_table, write_table
 from framemix.validation import Settings
 from framemix.video.reading import ExaminedVideo, Reader, VideoInfo, examine, video_files
 
-# Videos of one class. One that changes has so many decoded again; UCF101's largest class has 167.
+# Videos of one class. When one changes, all of its unit are decoded again; UCF101's largest class
+# has 167.
 VIDEOS_A_UNIT = 200
-# Lists have whole seconds: a stretch may end so much behind the video. Seconds.
+# Lists have whole seconds: a stretch may end this much after the video. Seconds.
 ROUNDED = 1.0
 ROWS = "clips.csv"
 
@@ -50,11 +51,11 @@ def list_clips(
 ) -> list[Clip]:
     """Return a row for each video or stretch that was `found` in `root`, in order of their paths.
 
-    It is kept when all of the video's frames can be decoded, and at least `settings.min_frames` of
-    them are its own. With `clip_seconds`, each video without stretches is cut into stretches of
-    that length; what is left at its end is dropped where it is too short. Where there are
-    stretches, those of one video are a group unless the layout says otherwise. Raises DatasetError
-    when none is kept; `keys` are those of params.yaml for `root` and for the section of `settings`.
+    It is kept when all frames of the video can be decoded, and at least `settings.min_frames` are
+    its own. With `clip_seconds`, each video without stretches is cut into stretches of that length;
+    the rest at its end is dropped where it is too short. The stretches of one video are a group
+    unless the layout names one. Raises DatasetError when none is kept; `keys` are those of
+    params.yaml for `root` and for the section of `settings`.
     """
     unread = [clip_of(one) for one in found if not one.reason]
     units = _units(unread, folder_of(root).absolute(), settings, clip_seconds, execution.limits)
@@ -68,7 +69,7 @@ def list_clips(
 
 
 def clip_of(found: Found) -> Clip:
-    """Return the row of a video of which is known what its layout says."""
+    """Return the row of a video before it is decoded: the values that its layout found."""
     return Clip(
         video=found.video,
         class_name=found.label,
@@ -81,7 +82,7 @@ def clip_of(found: Found) -> Clip:
 
 
 def shown(info: VideoInfo) -> dict[str, float]:
-    """Return the fields of a row that say what a video looks like."""
+    """Return a row's fields for the length, the size and the rate of a video."""
     return {
         "seconds": round(info.seconds, 3),
         "width": info.width,
@@ -114,9 +115,9 @@ def _units(
 
 
 def _batches(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
-    """Yield the clips of some videos of one class: what is added to a class leaves the others.
+    """Yield batches of clips of one class, so that new videos of a class leave the others' units.
 
-    All stretches of a video are together, with those of the class of its first.
+    All stretches of a video are in one batch, that of the class of its first stretch.
     """
     videos: dict[str, list[Clip]] = {}
     for clip in clips:
@@ -157,7 +158,7 @@ def _inspect(
 
 
 def _cut(clip: Clip, video: ExaminedVideo, min_frames: int, seconds: float) -> list[Clip]:
-    """Return a whole video as stretches of so many seconds each."""
+    """Return a whole video as stretches of `seconds` each."""
     ends = [round(n * seconds, 6) for n in range(1, ceil(video.info.seconds / seconds))]
     bounds = pairwise([0.0, *ends, round(video.info.seconds, 3)])
     clips = [clip.model_copy(update={"start": start, "end": end}) for start, end in bounds]
@@ -168,7 +169,7 @@ def _cut(clip: Clip, video: ExaminedVideo, min_frames: int, seconds: float) -> l
 
 
 def _measured(path: Path, clip: Clip, video: ExaminedVideo, min_frames: int) -> Clip:
-    """Return a clip with what is seen of it, kept or with the reason."""
+    """Return a clip with its measurements, kept or with the reason."""
     seen, frames = shown(video.info), video.frames
     reader: Reader = video.reader
     if clip.start is not None:

@@ -1,7 +1,7 @@
-"""Groups from names, where a layout has none: who or what must not be on both sides of a split.
+"""Groups from the names of videos, for layouts without groups.
 
-UCF101's `gNN` says which clips were cut out of one recording; other datasets say so in names of
-their own, which a regular expression finds.
+A group must not be on both sides of a split. UCF101's `gNN` says which clips were cut out of one
+recording; names in other datasets are matched by a regular expression.
 """
 
 import re
@@ -12,15 +12,15 @@ from pathlib import PurePosixPath
 from framemix.datasets.layouts.layout import Found
 from framemix.errors import DatasetError
 
-# What a copy's name ends in, behind that of its original; without that, (1) is a number of a list.
+# The end of a copy's name, after the name of its original. Without the original, (1) is a number.
 COPY = re.compile(r"(?P<stem>.+?)(?:[ _.-]*\(\d+\)|[ _.-]*copy(?:[ _-]*\d+)?)", re.IGNORECASE)
-# What the name of a part ends in: a number, or one behind a word.
+# The end of a part's name: a number, or a word and a number.
 PART = re.compile(
     r"(?P<stem>.+?)(?:(?P<number>[ _.-]+\d+)|"
     r"(?:[ _.-]|(?<=\d))(?:part|pt|clip|seg|segment|chunk|cut|scene|take|p|c|s)[ _-]?\d+)",
     re.IGNORECASE,
 )
-# Before a number alone: what cameras call all recordings, and people all videos.
+# Names of recordings and videos in general, by cameras and people, when only a number follows.
 NUMBERED = re.compile(
     r"(?:img|dsc|dscn|dscf|mvi|mov|vid|pxl|mah|gopr|gx|gh|dji|video|clip|sample|file|movie|film|"
     r"rec|recording|record|take|screen|capture|at|wa|whatsapp|[^a-z])*",
@@ -29,10 +29,11 @@ NUMBERED = re.compile(
 
 
 def with_groups(found: Sequence[Found], pattern: str, key: str) -> list[Found]:
-    """Return what was found with the groups that `pattern`, the value of `key`, finds in paths.
+    """Return the videos with the groups that `pattern`, the value of `key`, finds in their paths.
 
-    The group is what its part `group` matches, or its only part. Raises DatasetError where that is
-    no regular expression with such a part, and where it is nowhere in the path of a video.
+    The group is the match of the part `group`, or of the only part in parentheses. Raises
+    DatasetError where the pattern is no regular expression with such a part, and where it finds no
+    group in the path of a video.
     """
     what = f"{key} = {pattern!r}"
     try:
@@ -59,9 +60,9 @@ def with_groups(found: Sequence[Found], pattern: str, key: str) -> list[Found]:
 def looks_like_parts(found: Sequence[Found]) -> tuple[str, str] | None:
     """Return two videos whose names look like parts or copies of one recording, or None.
 
-    They are of one class and folder, without a group, and their names differ in a number, part or
-    copy at the end. Numbers of cameras (IMG_0011) tell recordings apart, and so do numbers right
-    behind letters (fi001).
+    They have the same class and folder and no group, and their names differ in a number, part or
+    copy at the end. Cameras' numbers (IMG_0011) stand for different recordings, and so do numbers
+    directly after letters (fi001).
     """
     folders: dict[tuple[str, str], dict[str, str]] = {}
     for one in found:
@@ -73,7 +74,7 @@ def looks_like_parts(found: Sequence[Found]) -> tuple[str, str] | None:
 
 
 def _pairs(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the first part of each recording, and each further one; `names` are the videos'."""
+    """Yield the first part of each recording with each later part; `names` are the videos'."""
     first: dict[str, str] = {}
     for name, video in names.items():
         if (copy := COPY.fullmatch(name)) and copy["stem"] in names:

@@ -1,4 +1,4 @@
-"""What a dataset's videos are: its name, and whether this project drew them."""
+"""The origin of a dataset's videos: the dataset's name, and whether this project drew them."""
 
 from pathlib import Path
 
@@ -8,13 +8,12 @@ from framemix.errors import DatasetError
 from framemix.jobs.atomic import write_text
 from framemix.validation import describe_error
 
-# The name of a file which says that the videos in a dataset's folder are drawn, wherever it is
-# copied or linked.
+# A file of this name marks a dataset's folder as drawn, wherever the folder is copied or linked.
 DRAWN = "DRAWN_BY_FRAMEMIX"
 
 
 class Origin(BaseModel):
-    """A dataset by its name, and whether its videos are drawn by the project, for its sample."""
+    """A dataset's name, and whether its videos were drawn by this project, for its sample."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,20 +22,20 @@ class Origin(BaseModel):
 
 
 def origin_of(root: Path) -> Origin:
-    """Return what is in a dataset's folder."""
-    # An output does not depend on the machine that it was made on.
+    """Return the origin of the videos in a dataset's folder."""
+    # No absolute path: an output must not depend on the machine that it was made on.
     name = root.name if root.is_absolute() else root.as_posix()
     return Origin(name=name, drawn=(root / DRAWN).is_file())
 
 
 def mark_drawn(root: Path) -> None:
-    """Say in a dataset's folder that its videos are drawn."""
+    """Mark a dataset's folder as drawn."""
     text = "The videos in this folder are drawn by framemix. They show nobody.\n"
     write_text(root / DRAWN, text)
 
 
 def read_origin(path: Path) -> Origin:
-    """Return what a stage wrote of its dataset. Raises DatasetError, naming the file."""
+    """Return the origin that a stage wrote. Raises DatasetError, naming the file."""
     if not path.is_file():
         raise DatasetError(f"{path}: no such file; run the stage that writes it")
     try:

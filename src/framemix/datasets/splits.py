@@ -1,6 +1,6 @@
-"""Divides clips into train and val: random, by group or subject, or by the datasets' lists.
+"""Divides clips into train and val: at random, by group or subject, or by the datasets' lists.
 
-A fold is the share of the clips that validates when it is chosen; the others train.
+The clips of the chosen fold validate, and all others train.
 """
 
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ from framemix.validation import Settings, misfit
 
 Key = TypeVar("Key", bound=Hashable)
 
-# The states of drivers that a task of fine-tuning (finetune.task) learns.
+# The drivers' states that each fine-tuning task (finetune.task) learns.
 TASK_STATES = {
     "drowsy_class": ("drowsy",),
     "alert_drowsy": ("alert", "drowsy"),
@@ -53,11 +53,11 @@ class SplitSettings(Settings):
 def split_videos(
     videos: Sequence[Clip], settings: SplitSettings, lists: Path
 ) -> tuple[list[Clip], dict[str, Any]]:
-    """Return every kept video with its side as `split.strategy` says, and figures about the split.
+    """Return every kept video with its side by `split.strategy`, and statistics of the split.
 
-    The figures: clips on each side, the share of val clips with a sibling of the same group
-    (by `group_scope`) in train, and the classes that one side lacks. Raises DatasetError when a
-    side is empty.
+    The statistics are the clips on each side, the share of val clips with a sibling of the same
+    group (by `group_scope`) in train, and the classes that one side lacks. Raises DatasetError when
+    a side is empty.
     """
     kept = [video for video in videos if video.kept]
     classes = [video.class_name for video in kept]
@@ -92,10 +92,10 @@ def split_drivers(clips: Sequence[Clip], settings: SplitSettings, task: str) -> 
 
 
 def states_lacking(rows: Iterable[Clip], task: str) -> list[str]:
-    """Return what fine-tuning for `task` needs of the drivers and does not find: "alert val clip".
+    """Return the clips of drivers that fine-tuning for `task` needs and lacks: "alert val clip".
 
-    That is every state of the task on both sides. drowsy_class is validated by actions too, and
-    can do without a drowsy val clip: see `without_drowsy_val`.
+    It needs every state of the task on both sides. drowsy_class is validated by actions too, and
+    needs no drowsy val clip: see `without_drowsy_val`.
     """
     sides = ("train",) if task == "drowsy_class" else ("train", "val")
     there = {(row.class_name, row.subset) for row in rows}
@@ -105,7 +105,7 @@ def states_lacking(rows: Iterable[Clip], task: str) -> list[str]:
 
 
 def without_drowsy_val(clips: Sequence[Clip], settings: SplitSettings) -> str | None:
-    """Return what follows from a split without drowsy val clips, and which folds have some."""
+    """Return the consequence of a split without drowsy val clips, and which folds have some."""
     if _validates_drowsy(_divided_drivers(clips, settings)):
         return None
     return (
@@ -115,7 +115,7 @@ def without_drowsy_val(clips: Sequence[Clip], settings: SplitSettings) -> str | 
 
 
 def split_the_rest(clips: Sequence[Clip], folds: int) -> list[Clip]:
-    """Return all clips; kept ones of no subset are put in train or val, at random in each class.
+    """Return all clips; kept ones without a subset go to train or val, at random in each class.
 
     One of `folds` parts validates.
     """
@@ -127,9 +127,9 @@ def split_the_rest(clips: Sequence[Clip], folds: int) -> list[Clip]:
 
 
 def require_sides(clips: Sequence[Clip], what: str) -> None:
-    """Raise DatasetError where no kept clip of `what`, a key and its value, is in train, or in val.
+    """Raise DatasetError where train or val has no kept clip; `what` is the key and its value.
 
-    For videos that their dataset divides, or leaves to `split_the_rest`.
+    For videos that their dataset or `split_the_rest` has divided.
     """
     sides = [clip.subset for clip in clips if clip.kept]
     for side in ("train", "val"):
@@ -158,7 +158,7 @@ def random_split(classes: Sequence[str], *, folds: int, fold: int, seed: int) ->
     for offset, name in enumerate(sorted(set(classes))):
         members = generator.permutation([i for i, c in enumerate(classes) if c == name])
         size = len(members)
-        # The offset spreads over the folds what does not divide evenly.
+        # With an offset, the clips that do not divide evenly are spread over the folds.
         for place, member in enumerate(members):
             turn = (place + offset) % folds if size >= folds else place
             if size > 1 and turn == (fold if size >= folds else fold % size):
@@ -177,9 +177,9 @@ def group_split(
 ) -> list[Subset]:
     """Split clips so that no group is on both sides.
 
-    `scope` class: a group is one of its class (UCF101 counts again in each class), and every
-    class of two groups or more has val clips. `scope` dataset: the same name is the same
-    person in all classes.
+    With `scope` class, each class has its own groups (UCF101 numbers them in each class), and every
+    class of two groups or more has val clips. With `scope` dataset, a name is the same person in
+    all classes.
     """
     generator = np.random.default_rng(seed)
     scopes = list(classes) if scope == "class" else [""] * len(classes)
@@ -200,8 +200,8 @@ def classes_without(subset: str, classes: Sequence[str], subsets: Sequence[str])
 def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
     """Return the subset of each video of UCF101's split, by lower-case path.
 
-    Lower case, because the lists and the files disagree on HandstandPushups. Raises DatasetError
-    where a list is missing or cannot be read.
+    The lists and the files differ in the case of HandstandPushups. Raises DatasetError where a list
+    is missing or cannot be read.
     """
     subsets: dict[str, Subset] = {}
     for name, subset in OFFICIAL_LISTS.items():
@@ -242,7 +242,7 @@ def _video_subsets(videos: Sequence[Clip], settings: SplitSettings, lists: Path)
 
 
 def _two_sided(videos: Sequence[Clip], settings: SplitSettings) -> str:
-    """Return the strategies, of those without lists, that leave clips on both sides."""
+    """Return the strategies without lists that leave clips on both sides."""
     strategies: tuple[Literal["random", "group"], ...] = ("random", "group")
     fits = []
     for strategy in strategies:
@@ -261,13 +261,13 @@ def _divided_drivers(clips: Sequence[Clip], settings: SplitSettings) -> list[Cli
 
 
 def _chosen(settings: SplitSettings) -> str:
-    """Return the keys and values that divide the drivers."""
+    """Return the keys and values of the drivers' split."""
     fold = "" if settings.rldd in FOLDS else f", split.fold = {settings.fold}"
     return f"split.rldd = {settings.rldd}{fold}"
 
 
 def _other_folds(clips: Sequence[Clip], settings: SplitSettings, task: str) -> str:
-    """Return the folds in which the task lacks nothing and drowsy clips validate."""
+    """Return the folds in which the task has all states and drowsy clips validate."""
     by_folder = settings.rldd in FOLDS
     key, values = ("rldd", FOLDS) if by_folder else ("fold", list(range(settings.folds)))
     fits = []
@@ -294,9 +294,9 @@ def _driver_subsets(clips: Sequence[Clip], settings: SplitSettings) -> list[Subs
 def _balanced_fold(
     sizes: Counter[Key], folds: int, fold: int, offset: int, generator: np.random.Generator
 ) -> list[Key]:
-    """Return the groups of one of `folds` parts of about as many clips each.
+    """Return the groups of part `fold` of `folds`, which have about the same number of clips.
 
-    With fewer groups than folds each part is one group, used again by a later fold; a single
+    With fewer groups than folds, each part is one group, which a later fold uses again; a single
     group is in no part.
     """
     order = sorted(sizes, key=str)
@@ -305,7 +305,7 @@ def _balanced_fold(
         return [order[fold % len(order)]] if len(order) > 1 else []
     parts: dict[int, list[Key]] = defaultdict(list)
     clips = [0] * folds
-    # Largest first into the emptiest part; ties go round, starting elsewhere in each class.
+    # The largest group goes into the smallest part; ties go in turn, each class from another part.
     for group in sorted(order, key=lambda g: -sizes[g]):
         part = min(range(folds), key=lambda p: (clips[p], len(parts[p]), (p + offset) % folds))
         parts[part].append(group)

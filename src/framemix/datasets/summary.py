@@ -1,4 +1,4 @@
-"""What became of a dataset's videos, in a few lines for people."""
+"""A summary for people: which videos of a dataset were kept, and why others were not."""
 
 import re
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def summary(clips: Iterable[Clip]) -> list[str]:
-    """Return lines that say how many were kept, why others were not, and which classes vanish.
+    """Return lines with the count of kept videos, the reasons of the others, and lost classes.
 
     Reasons that differ in numbers count as one, and the first of them is shown.
     """

@@ -1,5 +1,5 @@
-"""How datasets lie on disk: a file for each layout, which yields what it found there.
+"""How datasets are stored on disk: one module per layout, which yields the videos in a folder.
 
-Names, lists and folders of a dataset belong here: which file is of which class, group and subset.
-Layouts never decode a video, nor decide which are long enough: that is `intake`, the same for all.
+Knowledge of a dataset's names, lists and folders belongs here: the class, group and subset of each
+file. Layouts never decode a video, nor decide which are long enough: `intake` does, for all.
 """

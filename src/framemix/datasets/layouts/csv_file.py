@@ -1,7 +1,7 @@
 """A CSV or TSV file that lists videos: columns path, label and, where known, more.
 
-`group` is who or what must not be on both sides of a split, `subset` a side, `start` and `end` are
-the seconds of a stretch. Paths begin in the list's folder, or are absolute.
+`group` is the person or recording that must not be on both sides of a split, `subset` a side,
+`start` and `end` are seconds of a stretch. Paths are absolute, or relative to the list's folder.
 """
 
 import os
@@ -24,14 +24,14 @@ COLUMNS = {
 
 
 def find(root: Path) -> Iterator[Found]:
-    """Yield what the list names."""
+    """Yield the videos of the list."""
     return listed_in(root, root.parent)
 
 
 def listed_in(path: Path, root: Path, subset: str = "") -> Iterator[Found]:
     """Yield the videos of a list, by their paths below `root`; `subset` is that of the whole list.
 
-    Raises DatasetError for a line that cannot be meant.
+    Raises DatasetError for a line with impossible values.
     """
     for line in read_lines(path, COLUMNS, "path", "label"):
         start, end = line.seconds("start"), line.seconds("end")
@@ -48,7 +48,7 @@ def listed_in(path: Path, root: Path, subset: str = "") -> Iterator[Found]:
 def found_at(path: str, folder: Path, root: Path) -> Found:
     """Return the file that a list in `folder` calls `path`, by its path below `root`."""
     if "\\" in path and not (folder / path).exists():
-        path = path.replace("\\", "/")  # as Windows writes it
+        path = path.replace("\\", "/")  # Windows writes paths so
     place = Path(os.path.normpath(folder.absolute() / path))
     if place.is_relative_to(root.absolute()) or not Path(path).is_absolute():
         video = Path(os.path.relpath(place, root.absolute())).as_posix()

@@ -1,4 +1,4 @@
-"""Reads lists as people and programs write them: cells by comma, semicolon or tab, with a BOM."""
+"""Reads lists that people and programs write: with commas, semicolons or tabs, maybe with a BOM."""
 
 import codecs
 import csv
@@ -14,15 +14,15 @@ from framemix.errors import DatasetError
 DELIMITERS = ",;\t|"
 LONGEST = 2**16  # bytes of a first line
 
-# What is read from a list: a column, and the names that it may have, in any letter case.
+# The columns of a list, each with the names that it may have, in any letter case.
 Columns = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a list: where it is ("list.csv:7"), and its cells by column, without spaces around.
+    """A line of a list: its place ("list.csv:7"), and its cells by column, without outer spaces.
 
-    A column that the list lacks is empty.
+    The cell of a missing column is empty.
     """
 
     where: str
@@ -48,7 +48,7 @@ class Line:
         return SUBSETS[word.lower()]
 
     def seconds(self, column: str) -> float | None:
-        """Return the seconds in a cell, None of an empty one. Raises DatasetError."""
+        """Return the seconds in a cell, None for an empty cell. Raises DatasetError."""
         if not (text := self[column]):
             return None
         try:
@@ -70,7 +70,7 @@ def has_columns(path: Path, columns: Columns, *needed: str) -> bool:
 
 
 def first_line(path: Path) -> str:
-    """Return how a file begins that may be anything: the first line that is not empty."""
+    """Return the first line that is not empty, of a file of any kind."""
     try:
         with path.open("rb") as file:
             start = file.read(LONGEST)
@@ -82,8 +82,8 @@ def first_line(path: Path) -> str:
 def read_lines(path: Path, columns: Columns, *needed: str) -> Iterator[Line]:
     """Yield the lines of a list that has a header.
 
-    Raises DatasetError, which names file and line, where a column that is `needed` is not there,
-    and where a line cannot be read.
+    Raises DatasetError, which names file and line, where a `needed` column is missing or a line
+    cannot be read.
     """
     records = _records(path, read_text(path), columns)
     number, header = next(records, (1, []))
@@ -104,7 +104,7 @@ def read_lines(path: Path, columns: Columns, *needed: str) -> Iterator[Line]:
 
 
 def read_text(path: Path) -> str:
-    """Return a list's text. Raises DatasetError where it cannot be read or is in no Unicode."""
+    """Return a list's text. Raises DatasetError where it cannot be read or is not Unicode."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -122,7 +122,7 @@ def _decoded(content: bytes, errors: str = "strict") -> str:
 
 
 def _records(path: Path, text: str, columns: Columns) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and cells; the delimiter is the one by which most columns are known."""
+    """Yield line numbers and cells; the delimiter is the one that gives the most known columns."""
     known = {name for names in columns.values() for name in names}
     first = text.lstrip().partition("\n")[0].partition("\r")[0]
     delimiter = max(
@@ -143,7 +143,7 @@ def _records(path: Path, text: str, columns: Columns) -> Iterator[tuple[int, lis
 
 
 def _columns(path: Path, header: Sequence[str], columns: Columns) -> dict[str, int]:
-    """Return the places of the columns that a header names. Raises DatasetError for doubles."""
+    """Return the places of the columns in a header. Raises DatasetError for a repeated column."""
     places: dict[str, int] = {}
     for column, names in columns.items():
         found = [place for place, cell in enumerate(header) if _plain(cell) in names]

@@ -11,7 +11,7 @@ from framemix.video.containers import SUFFIXES
 
 
 def find(root: Path) -> Iterator[Found]:
-    """Yield every file; where there are folders of subsets, all of its videos are in these."""
+    """Yield every file; where there are folders of subsets, only they contain videos."""
     entries = list_entries(root)
     tried = [entry.path for entry in entries if not (entry.reason or _why_no_video(entry.path))]
     divided = _is_divided(tried)
@@ -27,7 +27,7 @@ def find(root: Path) -> Iterator[Found]:
 
 
 def notices(root: Path, found: Sequence[Found]) -> Iterator[str]:
-    """Yield which lists know more, and what Hugging Face's VideoFolder would take for classes."""
+    """Yield the lists that could be used instead, and the classes that VideoFolder would see."""
     for path in sorted(root.glob("*.[ct]sv")):
         if has_columns(path, COLUMNS, "path", "label"):
             yield f"{path.name} lists videos and is not read: give {path} to use what it says"
@@ -42,9 +42,9 @@ def notices(root: Path, found: Sequence[Found]) -> Iterator[str]:
 
 
 def _is_divided(paths: Sequence[str]) -> bool:
-    """Return whether folders are of subsets: what is called train may be a class, of locomotives.
+    """Return whether folders are subsets: "train" may also be a class, of locomotives.
 
-    Then its videos lie just in it, beside other classes.
+    A class holds its videos directly, beside other classes.
     """
     tops = [(_side(parts[0]), len(parts)) for path in paths if len(parts := path.split("/")) > 1]
     deep = any(side and depth > 2 for side, depth in tops)
@@ -56,7 +56,7 @@ def _side(folder: str) -> str:
 
 
 def _why_no_video(path: str) -> str:
-    """Return why a file is not tried: what it holds decides where its name does not say."""
+    """Return why a file is not tried; where its name does not say, its content decides."""
     if is_video_name(path) or not Path(path).suffix:
         return ""
     return f"its name does not end like a video's ({', '.join(SUFFIXES)})"

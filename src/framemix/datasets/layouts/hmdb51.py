@@ -18,7 +18,7 @@ SIDES = {"1": "train", "2": "test", "0": ""}
 
 
 def hmdb51(split: int) -> Layout:
-    """Return the layout with the sides of split 1, 2 or 3; a group is what was filmed at once."""
+    """Return the layout with the sides of split 1, 2 or 3; a group is one source video."""
     return Layout(
         "HMDB51 with its <Class>_test_split1.txt lists",
         partial(_find, split=split),
@@ -43,7 +43,7 @@ def _find(root: Path, *, split: int) -> Iterator[Found]:
             yield Found(
                 entry.path if entry else f"{label}/{name}",
                 label,
-                # What was cut out of one source begins alike, up to the class.
+                # Clips of one source have the same name up to the class.
                 group=name.partition(f"_{label}_")[0],
                 subset=SIDES[side],
                 reason=reason or ("" if SIDES[side] else f"not used in split {split}"),

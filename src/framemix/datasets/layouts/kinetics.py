@@ -1,7 +1,7 @@
 """Kinetics: CSV lists `label,youtube_id,time_start,time_end,split` beside the clips.
 
 Kay et al., "The Kinetics Human Action Video Dataset" (arXiv 1705.06950). A clip is a file
-`<youtube_id>_<start>_<end>.mp4` with 6 digits a time, in any folder: it is cut already.
+`<youtube_id>_<start>_<end>.mp4`, with 6 digits for each time, in any folder. It is cut already.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def find(root: Path) -> Iterator[Found]:
 
 
 def _name(line: Line) -> str:
-    """Return what the file of a clip is called, without its suffix."""
+    """Return the name of a clip's file, without its suffix."""
     times = [line.seconds(column) for column in ("start", "end")]
     if None in times:
         raise DatasetError(f"{line.where}: no time_start or time_end; allowed: seconds in both")

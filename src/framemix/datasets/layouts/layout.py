@@ -1,4 +1,4 @@
-"""What a layout is: how its datasets look, and a function that yields what is in one."""
+"""The type of a layout: a description, and a function that yields the videos of a dataset."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from framemix.datasets.files import list_entries
 from framemix.errors import DatasetError
 from framemix.video.containers import SUFFIXES
 
-# What datasets call the sides of their split, in any letter case.
+# Datasets' names for the sides of their split, in any letter case.
 SUBSETS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
@@ -21,11 +21,11 @@ SUBSETS = {
 
 @dataclass(frozen=True)
 class Found:
-    """A file that is in a dataset or in its lists; `reason` is why it is none of its videos.
+    """A file in a dataset or in its lists; `reason` says why it is none of the dataset's videos.
 
-    `video` is its POSIX path below the dataset's folder, or that of a folder of jpg files; where a
-    list names another place, it is absolute. `group` and `subset` as in a Clip. A stretch of a
-    video has its `start` in seconds, and its `end` unless it lasts until the video's.
+    `video` is the POSIX path, below the dataset's folder, of the file or of a folder of jpg files;
+    where a list names another place, it is absolute. `group` and `subset` are those of a Clip. A
+    stretch of a video has its `start` in seconds, and its `end` unless it is the video's.
     """
 
     video: str
@@ -39,12 +39,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which datasets lie on disk.
+    """A way to store datasets on disk.
 
-    `looks` says how, for who has a folder that does not: "a folder with ...". `find` yields every
-    file of a folder, or what a list names. `fits` is whether a path, a folder or a file, is such a
-    dataset, where there are several layouts to try. `notices` are lines for who uses the dataset
-    about what was found.
+    `looks` describes it for error messages: "a folder with ...". `find` yields every file of a
+    folder, or every video of a list. `fits` returns whether a path, a folder or a file, is such a
+    dataset, where several layouts are tried. `notices` yields lines for the user about the videos
+    that were found.
     """
 
     looks: str
@@ -54,7 +54,7 @@ class Layout:
 
 
 class FoundVideos(list[Found]):
-    """What a layout found, by path and start; `notices` are lines for who uses the dataset."""
+    """The videos that a layout found, by path and start; `notices` are lines for the user."""
 
     def __init__(self, found: Iterable[Found], notices: Iterable[str]) -> None:
         super().__init__(found)
@@ -62,11 +62,11 @@ class FoundVideos(list[Found]):
 
 
 def find_videos(layouts: Sequence[Layout], root: Path, key: str) -> FoundVideos:
-    """Return what the first layout that fits finds in `root`, the value of `key`.
+    """Return the videos that the first layout that fits finds in `root`, the value of `key`.
 
-    Where none fits a folder, the last is taken. What is listed twice counts once, and what has no
-    label is none of the videos. Raises DatasetError when there is no such folder or file, or no
-    video of a class in it.
+    Where no layout fits a folder, the last one is used. A video that is listed twice counts once; a
+    file without a label gets a reason. Raises DatasetError when there is no such folder or file, or
+    no video with a class in it.
     """
     what = f"{key} = {root}"
     allowed = f"allowed: {', or '.join(layout.looks for layout in layouts)}"
@@ -83,12 +83,12 @@ def find_videos(layouts: Sequence[Layout], root: Path, key: str) -> FoundVideos:
 
 
 def unlisted(root: Path, found: Sequence[Found]) -> Iterator[str]:
-    """Yield a notice of the videos that lie among those of a list, and that the list lacks."""
+    """Yield a notice about videos in the same folders as a list's, which the list lacks."""
     folder, listed = folder_of(root), {one.video for one in found}
     inside = [one.video for one in found if not (one.reason or one.video.startswith(("/", "../")))]
     if not inside:
         return
-    # Not the list's whole folder, which may be anybody's home.
+    # Not in the list's whole folder, which may be a home directory.
     below = commonpath([Path(video).parent for video in inside])
     paths = [(Path(below) / entry.path).as_posix() for entry in list_entries(folder / below)]
     others = [path for path in paths if is_video_name(path) and path not in listed]
@@ -97,7 +97,7 @@ def unlisted(root: Path, found: Sequence[Found]) -> Iterator[str]:
 
 
 def is_video_name(path: str) -> bool:
-    """Return whether a path ends like a video's."""
+    """Return whether a path has the suffix of a video."""
     return path.lower().endswith(SUFFIXES)
 
 
@@ -112,7 +112,7 @@ def _checked(found: Iterable[Found]) -> Iterator[Found]:
 
 
 def _what_is_in(root: Path) -> str:
-    """Return what is in a folder or list, for who takes it for a dataset: "3 .txt and 1 .jpg"."""
+    """Return the kinds of files in a folder or list that is no dataset: "3 .txt and 1 .jpg"."""
     if root.is_file():
         return f"{root.stat().st_size} bytes"
     kinds = Counter(Path(entry.path).suffix.lower() or "other" for entry in list_entries(root))

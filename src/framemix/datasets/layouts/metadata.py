@@ -1,6 +1,6 @@
 """Hugging Face's VideoFolder with labels in a list: metadata.csv has columns file_name and label.
 
-It lies in the folder, or one in each folder of a side (train, val, test).
+The list is in the dataset's folder, or there is one in each folder of a side (train, val, test).
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ NAME = "metadata.csv"
 
 
 def find(root: Path) -> Iterator[Found]:
-    """Yield what the lists name."""
+    """Yield the videos of the lists."""
     for path in _lists(root):
         subset = "" if path.parent == root else SUBSETS[path.parent.name.lower()]
         yield from listed_in(path, root, subset)
 
 
 def _lists(root: Path) -> list[Path]:
-    """Return the folder's list and those of its sides; a metadata.csv of something else is none."""
+    """Return the lists of the folder and its sides, without metadata.csv files of other kinds."""
     sides = [path for path in root.glob(f"*/{NAME}") if path.parent.name.lower() in SUBSETS]
     return [
         path

@@ -1,7 +1,7 @@
 """MMAction2's lists: lines `<path> <label's number>` in a txt file, one file for each side.
 
-https://mmaction2.readthedocs.io, "Prepare Dataset". A file of classes beside them has a name in
-each line, that of label 0 first. Videos lie beside the lists, or in a folder videos* beside them.
+https://mmaction2.readthedocs.io, "Prepare Dataset". A file of classes beside them has one name per
+line, that of label 0 first. Videos are beside the lists, or in a folder videos* beside them.
 """
 
 import re
@@ -16,20 +16,20 @@ from framemix.datasets.layouts.layout import SUBSETS, Found, Layout, unlisted
 from framemix.errors import DatasetError
 from framemix.video.containers import is_macos_note
 
-# As hmdb51_train_split_1_videos.txt, kinetics400_val_list_videos.txt, train_list.txt. Several
-# splits would overlap: the first is taken. Lists of rawframes name folders, trainlist01.txt is
+# Such as hmdb51_train_split_1_videos.txt, kinetics400_val_list_videos.txt, train_list.txt. Several
+# splits overlap, so the first is used. Lists of rawframes name folders, and trainlist01.txt is
 # UCF101's own.
 LIST = re.compile(
     rf"(?!.*rawframes)(?!.*split_?[02-9])(?!.*list\d)(?=.*(?:list|split|video))"
     rf"(?:.*[^a-z])?(?P<side>{'|'.join(SUBSETS)})(?=[^a-z]|list|video).*\.txt"
 )
 LINE = re.compile(r"(?P<path>\S.*?)\s+(?P<label>\d+)")
-# How the names of classes may be called, the surest first.
+# Possible names of the file of classes, the most certain first.
 CLASSES = ("classes.txt", "label_map*.txt", "*class*.txt")
 
 
 def find(root: Path) -> Iterator[Found]:
-    """Yield what the lists name; without a file of classes, numbers are their names."""
+    """Yield the videos of the lists; without a file of classes, the names are the numbers."""
     folder, lists = folder_of(root), _lists(root)
     names = _classes(folder, lists)
     places = [folder, *sorted(path for path in folder.glob("videos*") if path.is_dir())]

@@ -1,4 +1,4 @@
-"""The layouts of labelled videos: which one a folder or list has is seen from what is in it."""
+"""The layouts of labelled videos; the content of a folder or list shows which one it has."""
 
 from framemix.datasets.layouts.csv_file import CSV_FILE
 from framemix.datasets.layouts.folders import FOLDERS
@@ -9,7 +9,7 @@ from framemix.datasets.layouts.mmaction import MMACTION
 from framemix.datasets.layouts.something_something import SOMETHING_SOMETHING
 from framemix.datasets.layouts.ucf101 import UCF101
 
-# The first that fits is taken: lists before names of files. Any folder could be one of classes.
+# The first that fits is used: lists before names of files, and last FOLDERS, which always fits.
 LABELLED = (
     CSV_FILE,
     METADATA,

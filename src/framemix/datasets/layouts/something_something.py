@@ -18,13 +18,13 @@ from framemix.errors import DatasetError
 from framemix.text.names import printable
 from framemix.video.containers import is_macos_note
 
-# The lists' names of the subsets. That of the test set has no labels.
+# The lists' names of the subsets. The list of the test set has no labels.
 LISTED = {"train": "train", "validation": "val"}
 VERSIONS = ("v1", "v2")
 
 
 class ListedVideo(BaseModel):
-    """A video in a list of V2: without a template it has no label."""
+    """A video in a list of V2; the template is its label."""
 
     id: str | int
     template: str = ""
@@ -39,7 +39,7 @@ JSON_LIST = TypeAdapter(list[ListedVideo])
 
 
 def find(root: Path) -> Iterator[Found]:
-    """Yield every video of the lists, and what else is in the folder of videos."""
+    """Yield every video of the lists, and all other files in the folder of videos."""
     lists = _lists(root)
     version, suffix = ("v1", "") if lists[0][1].suffix == ".csv" else ("v2", ".webm")
     folder = root / f"20bn-something-something-{version}"
@@ -58,14 +58,14 @@ def find(root: Path) -> Iterator[Found]:
 
 
 def _fits(root: Path) -> bool:
-    """Return whether lists are those: anybody may call one train.csv."""
+    """Return whether the lists are Something-Something's: other datasets have a train.csv too."""
     folders = any((root / f"20bn-something-something-{version}").is_dir() for version in VERSIONS)
     lists = _lists(root) if root.is_dir() else []
     return bool(lists) and (folders or "something-something" in lists[0][1].name)
 
 
 def _lists(root: Path) -> list[tuple[str, Path]]:
-    """Return the lists with the subset that each is of."""
+    """Return the lists with the subset of each."""
     return [
         (subset, path)
         for name, subset in LISTED.items()
@@ -75,7 +75,7 @@ def _lists(root: Path) -> list[tuple[str, Path]]:
 
 
 def _labels(path: Path) -> list[tuple[str, str]]:
-    """Return ids and labels; of V2, a label is a template: "Putting something onto something"."""
+    """Return ids and labels; in V2, a label is a template: "Putting something onto something"."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":

@@ -18,7 +18,7 @@ NAME = re.compile(
 
 
 def find(root: Path) -> Iterator[Found]:
-    """Yield every file: the class is the folder's name, whatever the file's own says."""
+    """Yield every file: the class is the folder's name, also where the file's name differs."""
     for entry in list_entries(root):
         if name := NAME.fullmatch(entry.path):
             yield Found(entry.path, name["class"], name["group"].lower(), reason=entry.reason)
@@ -29,7 +29,7 @@ def find(root: Path) -> Iterator[Found]:
 
 
 def _fits(root: Path) -> bool:
-    """Return whether all videos are named so: the groups of others would be unknown."""
+    """Return whether all videos have such names: the groups of others would be unknown."""
     videos = [e.path for e in list_entries(root) if not e.reason and is_video_name(e.path)]
     return bool(videos) and all(NAME.fullmatch(video) for video in videos)
 

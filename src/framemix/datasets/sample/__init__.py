@@ -1,6 +1,6 @@
 """The sample: a small corpus of real video files in the layouts of UCF101 and UTA-RLDD.
 
-It lets the whole pipeline run, and learn something, on a fresh clone without data. The same
+With it, the whole pipeline runs and learns something in a fresh clone without data. The same
 settings give the same bytes, whatever the number of workers.
 """
 
@@ -16,20 +16,20 @@ from framemix.datasets.sample.faces import FaceVideo
 from framemix.jobs.cluster import Cluster, map_tasks
 from framemix.validation import Settings
 
-# A class with no video long enough; UCF101 has two.
+# A class in which all videos are too short; UCF101 has two such classes.
 SHORT_CLASS = "Hop"
 SHORT_CLASS_GROUPS = 4
 
-# Cycled over the subjects, with the mixture of names that UTA-RLDD has.
+# Used in turn by the subjects; UTA-RLDD has this mixture of names.
 EXTENSIONS = ("mp4", "mov", "mp4", "MOV", "mp4", "mp4", "MP4")
-# The subjects whose videos are upright, and turned by metadata only.
+# The subject whose videos are portrait, and the one whose videos are rotated by metadata.
 PORTRAIT_SUBJECT, ROTATED_SUBJECT = 4, 5
 
 Task = tuple[Path, ActionVideo | FaceVideo]
 
 
 class SampleSettings(Settings):
-    """How large the sample is, and which random one."""
+    """The size of the sample, and its seed."""
 
     seed: int = Field(ge=0, lt=2**32, description="another one draws another corpus")
     groups: int = Field(ge=1, le=99, description="groups of clips of each UCF101 class")
@@ -44,11 +44,11 @@ def render_sample(root: Path, settings: SampleSettings, cluster: Cluster) -> int
 
     They have the layouts of the real datasets. UCF101 gets eight classes in pairs that differ only
     in the direction of motion, a class whose videos are all too short, some other short clips, and
-    one truncated file. UTA-RLDD gets alert, low vigilant and drowsy videos of each subject,
-    told apart by behaviour only; the fourth subject's are portrait, the fifth's rotated by
-    metadata. Raises VideoError when a file cannot be written.
+    one truncated file. UTA-RLDD gets alert, low vigilant and drowsy videos of each subject, which
+    differ in behaviour only; the fourth subject's are portrait, the fifth's rotated by metadata.
+    Raises VideoError when a file cannot be written.
     """
-    # Faces take longest: they go first, so that the workers end together.
+    # Faces take longest, so they go first: the workers then finish at about the same time.
     root = root.absolute()
     tasks = [*_face_tasks(root / "rldd", settings), *_action_tasks(root / "ucf101", settings)]
     for path, _ in tasks:

@@ -1,8 +1,8 @@
-"""Actions of the sample's UCF101: one sprite that moves, and only the motion names the class.
+"""Actions of the sample's UCF101: one moving sprite, whose motion alone shows the class.
 
 The classes come in pairs that are each other's time reversal: a still, or a set of stills
-without their order, fits both. All else (shape, colours, background, size, period, light,
-grain, camera drift, starting point) is drawn from the same distributions for all of them.
+without their order, fits both. Everything else (shape, colours, background, size, period, light,
+grain, camera drift, starting point) has the same random distribution in all classes.
 
 Shapes: T = frames; a cycle is one period of the motion.
 """
@@ -30,16 +30,16 @@ from framemix.datasets.sample.sprites import (
 )
 from framemix.video.writing import video_writer
 
-WIDTH, HEIGHT, FPS = 320, 240, 25  # as UCF101
+WIDTH, HEIGHT, FPS = 320, 240, 25  # those of UCF101
 
-# Far enough beyond the border that the largest sprite is gone before it enters again.
+# Far enough beyond the border that the largest sprite has left before it enters again.
 OUTSIDE = 44
 ORBIT = 66
-# A clip's motion is up to this far off the picture's centre, pixels.
+# A clip's motion is centred at most this far from the picture's centre, pixels.
 HOME_X, HOME_Y = 60, 30
-# Slack around the picture for the camera to drift, pixels.
+# Margin around the picture for the drift of the camera, pixels.
 MARGIN = 8
-# A real UCF101 clip has any length; these have up to this much more than the shortest.
+# UCF101's clips have many lengths; these are longer than the shortest by up to this share.
 LENGTH_SPREAD = 0.15
 SHORT = 0.6
 
@@ -77,7 +77,7 @@ def _hop(cycle: Floats) -> Track:
     return Track(0 * cycle, 50 - 100 * np.sin(np.pi * cycle), 0 * cycle + 1)
 
 
-# The direction is that of time: -1 plays the motion backwards.
+# The direction of time: -1 plays the motion backward.
 ACTIONS: dict[str, tuple[Motion, int]] = {
     "SlideLeft": (_across, -1),
     "SlideRight": (_across, +1),
@@ -99,7 +99,7 @@ def track(action: str, cycles: Floats) -> Track:
 
 @dataclass(frozen=True)
 class Look:
-    """What the clips of one group share, as the clips cut from one source video do."""
+    """The look that all clips of a group share, like clips that were cut from one source video."""
 
     shape: str
     diameter: float  # pixels, at scale 1
@@ -113,7 +113,7 @@ def draw_look(rng: np.random.Generator) -> Look:
     """Return a random look: a bright sprite on a dark background, or the reverse."""
     bright, dark = (0.85, 0.95), (0.05, 0.22)
     if rng.uniform() < 0.5:
-        # Pale where bright: a saturated blue or red is as dark as the background.
+        # Pale, because a saturated blue or red would be as dark as the background.
         colour = random_colour(rng, value=bright, saturation=(0.1, 0.5))
         behind = random_colour(rng, value=(0.25, 0.4), saturation=(0.0, 0.5))
     else:
@@ -124,7 +124,7 @@ def draw_look(rng: np.random.Generator) -> Look:
         diameter=rng.uniform(54, 68),
         colour=colour,
         backdrop=backdrop(rng, WIDTH + 2 * MARGIN, HEIGHT + 2 * MARGIN, behind),
-        # Not under two seconds: eight mixed segments must still show the direction.
+        # Two seconds or more: eight mixed segments must still show the direction.
         period=rng.uniform(2.0, 3.0),
         grain=rng.uniform(0.5, 2.5),
     )
@@ -132,10 +132,10 @@ def draw_look(rng: np.random.Generator) -> Look:
 
 @dataclass(frozen=True)
 class ActionVideo:
-    """One clip: a sprite of the group's look that follows the action's track.
+    """One clip: a sprite with the group's look that follows the action's track.
 
     It has `shortest` frames or up to 15 % more; a `short` one has 60 % of that. A `truncated`
-    one loses the second half of its bytes.
+    one lacks the second half of its bytes.
     """
 
     seed: int
@@ -155,8 +155,8 @@ class ActionVideo:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the clip's frames, uint8 (HEIGHT, WIDTH, 3): one array, drawn again."""
-        # Not the class's name: its place in the list, so that renaming leaves the videos as is.
+        """Yield the clip's frames, uint8 (HEIGHT, WIDTH, 3), all in the same array."""
+        # Seeded by the class's place in the list, so that a new name leaves the videos as they are.
         number = list(ACTIONS).index(self.action) + 1
         look = draw_look(np.random.default_rng([self.seed, 1, self.group]))
         rng = np.random.default_rng([self.seed, 2, number, self.group, self.clip])
@@ -170,7 +170,7 @@ class ActionVideo:
 
 
 def _cycles(rng: np.random.Generator, period: float, count: int) -> Floats:
-    """Return when each frame is, in periods (T,): any start, a speed of the clip's own."""
+    """Return the time of each frame, in periods (T,), with a random start and speed."""
     return rng.uniform() + np.arange(count) / FPS / (period * rng.uniform(0.9, 1.1))
 
 
@@ -193,7 +193,7 @@ def _render(look: Look, path: Track, rng: np.random.Generator) -> Iterator[Frame
     def sized(size: int) -> Sprite:
         return _draw_sprite(look, size, light)
 
-    # Memory that is fresh for each frame would cost more time than the drawing.
+    # New memory for each frame would take more time than the drawing.
     frame = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     for (x, y), (dx, dy), size in zip(places, camera.astype(int), sizes, strict=True):
         frame[...] = _window(behind, MARGIN + dx, MARGIN + dy)
@@ -203,7 +203,7 @@ def _render(look: Look, path: Track, rng: np.random.Generator) -> Iterator[Frame
 
 
 def _places(home: Floats, path: Track) -> Floats:
-    """Return x, y in the picture (T, 2); what leaves it on one side enters on the other."""
+    """Return x, y in the picture (T, 2); a sprite that leaves on one side enters on the other."""
     span = np.array((WIDTH, HEIGHT)) + 2 * OUTSIDE
     unbounded = home + np.stack([path.x, path.y], axis=1)
     places: Floats = (unbounded + span / 2) % span - OUTSIDE

@@ -1,10 +1,10 @@
 """Time's arrow: small videos whose classes come in pairs that are each other's time reversal.
 
-A clip played backward is a clip of its partner class, and just as likely a one: shape, colours,
-background, size, period, start, and grain are drawn alike for all classes. A still, or a set of
-stills without their order, therefore says nothing about the direction. Nor does the file: FFV1
-codes each frame on its own and without loss, whereas a key frame that always comes first would
-give the direction away.
+A clip played backward is an equally likely clip of its partner class: shape, colours, background,
+size, period, start and grain have the same random distribution in all classes. So a still, or a set
+of stills without their order, shows nothing of the direction. Nor does the file: FFV1 codes each
+frame on its own and without loss, whereas a key frame that is always first would reveal the
+direction.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,22 +34,22 @@ from framemix.validation import Settings
 from framemix.video.writing import video_writer
 
 SIDE, FPS = 64, 25
-# A motion's place is up to this far off the picture's centre, pixels.
+# A motion is centred at most this far from the picture's centre, pixels.
 HOME = 14
-# How far a sprite goes before it comes in again on the other side.
+# How far a sprite goes before it enters again on the other side, pixels.
 SPAN = SIDE + 14
-# Thickness of what grows or opens, pixels.
+# Thickness of the rings that grow and the bars that open, pixels.
 LINE = 4
 SMALLEST = 8
-# Every other clip has some frames more, so that no number of segments divides all of them.
+# Every other clip has some more frames, so that no number of segments divides all lengths.
 SPREAD = 7
 
-# Sprites and where their centres are, in pixels.
+# Sprites and their centres, in pixels.
 Scene = list[tuple[Sprite, float, float]]
 
 
 class ArrowSettings(Settings):
-    """How many clips of each class the subsets have; half of them have `frames` frames."""
+    """The number of clips per class and subset; half of the clips have `frames` frames."""
 
     seed: int = Field(ge=0, lt=2**32, description="another one draws other videos")
     train: int = Field(ge=1, description="train videos of each class")
@@ -60,7 +60,7 @@ class ArrowSettings(Settings):
 
 @dataclass(frozen=True)
 class Look:
-    """What a clip shows, whatever way it moves."""
+    """The sprites of a clip, for all motions."""
 
     item: Sprite
     ring: Callable[[int], Sprite]  # of a diameter in pixels
@@ -87,7 +87,7 @@ def _open(look: Look, phase: float) -> Scene:
     return [(look.bar, middle - gap, SIDE / 2), (look.bar, middle + gap, SIDE / 2)]
 
 
-# The direction is that of time: -1 plays the motion backward.
+# The direction of time: -1 plays the motion backward.
 CLASSES: dict[str, tuple[Callable[[Look, float], Scene], int]] = {
     "MoveRight": (_across, +1),
     "MoveLeft": (_across, -1),
@@ -116,7 +116,7 @@ class ArrowClip:
                 write(frame)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames, uint8 (SIDE, SIDE, 3): one array, drawn again."""
+        """Yield the frames, uint8 (SIDE, SIDE, 3), all in the same array."""
         names = f"{self.subset}/{self.class_name}".encode()
         rng = np.random.default_rng([self.settings.seed, self.number, *names])
         motion, direction = CLASSES[self.class_name]
@@ -146,7 +146,7 @@ def render_arrow(root: Path, settings: ArrowSettings, cluster: Cluster) -> None:
     tasks = []
     for subset, clips in counts.items():
         for class_name in CLASSES:
-            # Workers elsewhere have another folder to start from.
+            # Absolute: workers elsewhere have another working folder.
             folder = root.absolute() / subset / class_name
             folder.mkdir(parents=True, exist_ok=True)
             for number in range(clips):
@@ -163,10 +163,10 @@ def _write(task: tuple[Path, ArrowClip]) -> None:
 
 
 def _draw_look(rng: np.random.Generator) -> tuple[Look, Frame]:
-    """Return what moves, and the background that it moves over."""
+    """Return the sprites that move, and the background."""
     colour = random_colour(rng, value=(0.8, 0.95), saturation=(0.1, 0.5))
     behind = random_colour(rng, value=(0.2, 0.4), saturation=(0.0, 0.5))
-    # Faint: what makes the direction hard to see shall be the mixing alone.
+    # Faint, so that nothing but the mixing makes the direction hard to see.
     still = to_frame((backdrop(rng, SIDE, SIDE, behind) + 2 * behind) / 3)
 
     @cache

@@ -1,4 +1,4 @@
-"""How alert, low vigilant and drowsy people behave, as curves over time.
+"""The behaviour of alert, low vigilant and drowsy people, as curves over time.
 
 Shapes: T = frames.
 """
@@ -15,7 +15,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Habit:
-    """Something done again and again: how long, how often, how strongly, how suddenly."""
+    """A repeated event: how long, how often, how strong and how sudden it is."""
 
     lasts: Range  # seconds
     pause: Range  # seconds from one end to the next start
@@ -37,8 +37,8 @@ class Manner:
     yawn: Habit | None
 
 
-# By UTA-RLDD's numbers of the states. Blinks and closures after its description: alert people blink
-# fast and now and then; drowsy ones close their eyes for a second or two, yawn, and nod off.
+# By UTA-RLDD's numbers of the states. Blinks follow its description: alert people blink fast and
+# rarely; drowsy people close their eyes for a second or two, yawn, and nod off.
 MANNERS = {
     0: Manner(
         lids=(0.0, 0.08),
@@ -69,7 +69,7 @@ MANNERS = {
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a face does, each (T,): lids and mouth 0-1, nod in head heights, gaze -1 to 1."""
+    """The motion of a face, each (T,): lids and mouth 0-1, nod in head heights, gaze -1 to 1."""
 
     lids: Floats  # 0 wide open, 1 closed
     nod: Floats  # how far the head has sunk
@@ -99,7 +99,7 @@ def draw_behaviour(state: int, seconds: Floats, rng: np.random.Generator) -> Beh
 def _curve(
     habit: Habit | None, seconds: Floats, rng: np.random.Generator, *, sides: bool = False
 ) -> Floats:
-    """Return the strength (T,) of a habit; with `sides`, of either sign from event to event."""
+    """Return the strength (T,) of a habit; with `sides`, each event has a random sign."""
     curve = np.zeros_like(seconds)
     if habit is None or rng.uniform() >= habit.chance:
         return curve
@@ -111,7 +111,7 @@ def _curve(
 
 
 def _events(habit: Habit, until: float, rng: np.random.Generator) -> Iterator[tuple[float, float]]:
-    """Yield start and end of each event, in seconds; a video begins anywhere in between."""
+    """Yield start and end of each event, in seconds; a video begins at a random time."""
     start = -rng.uniform(0, habit.lasts[1] + habit.pause[1])
     while start < until:
         end = start + rng.uniform(*habit.lasts)

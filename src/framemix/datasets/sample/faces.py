@@ -1,7 +1,7 @@
 """Faces of the sample's UTA-RLDD: a person before a camera, alert, low vigilant or drowsy.
 
-Only behaviour tells the state (see `behaviour`): the person, the room, the light, the camera
-and the length of a video do not depend on it.
+Only the behaviour depends on the state (see `behaviour`): the person, the room, the light, the
+camera and the length of a video do not.
 
 Shapes: T = frames. Lengths in the face are in head heights, from the head's centre.
 """
@@ -31,22 +31,22 @@ from framemix.video.writing import video_writer
 
 LONG_SIDE, SHORT_SIDE, FPS = 480, 360, 30
 
-# Skin from fair to dark; a person is somewhere between two neighbours.
+# Skin from fair to dark; a person's is between two neighbours.
 SKIN = np.array(
     [(236, 196, 172), (214, 168, 136), (186, 136, 102), (142, 98, 70), (104, 70, 52)], dtype=float
 )
 HAIR = np.array([(34, 28, 26), (70, 46, 30), (120, 80, 44), (186, 150, 96), (150, 148, 146)], float)
 IRIS = np.array([(70, 44, 26), (96, 120, 60), (80, 120, 160), (50, 36, 28)], dtype=float)
 
-# Distinct drawings of an eye lid, a gaze and a mouth: between two of them is under a pixel.
+# The number of drawings of a lid, a gaze and a mouth; neighbours differ by less than a pixel.
 STEPS = 12
-# Light is a factor of n / 256, so that a slow drift leaves most frames' light as it was.
+# Light is a factor n / 256, so that it is the same in most neighbouring frames of a slow drift.
 FULL_LIGHT = 256
 
 
 @dataclass(frozen=True)
 class Person:
-    """What a subject's videos share."""
+    """The looks that a subject's videos share."""
 
     head: float  # height, share of the picture's short side
     aspect: float  # width over height
@@ -61,7 +61,7 @@ class Person:
 
 
 def draw_person(rng: np.random.Generator) -> Person:
-    """Return a random person and the seat they sit in."""
+    """Return a random person in a seat."""
     tone = rng.uniform(0, len(SKIN) - 1)
     return Person(
         head=rng.uniform(0.6, 0.68),
@@ -86,7 +86,7 @@ class Face:
         self.eye, self.mouth = cache(self._eye), cache(self._mouth)
 
     def _head(self) -> Sprite:
-        """Skin, ears, hair and beard: what does not move within the head."""
+        """Skin, ears, hair and beard, which do not move within the head."""
         person = self.person
         x, y = self._grid(1.1, 1.1 * person.aspect + 0.1)
         half = person.aspect / 2
@@ -118,7 +118,7 @@ class Face:
         colour[iris < 0.042] = self.person.iris
         colour[iris < 0.02] = 20.0
         colour[y < lid] = self.person.skin * 0.86
-        # The lashes: a dark line along the lid's edge, all that is left of a closed eye.
+        # The lashes, a dark line along the lid's edge: all that is visible of a closed eye.
         colour[abs(y - lid + 0.006) < 0.011] = self.person.hair * 0.4
         return sprite(colour, soft(_ellipse(x, y, 0.088, 0.06), 0.06 * self.size))
 
@@ -146,8 +146,8 @@ def _ellipse(x: Floats, y: Floats, half_width: float, half_height: float) -> Flo
 class FaceVideo:
     """One video of a subject in a state: 0 alert, 5 low vigilant, 10 drowsy.
 
-    `rotation` is display metadata in degrees counter-clockwise: the coded frames are turned the
-    other way, so that a player that heeds it shows them upright.
+    `rotation` is display metadata in degrees counter-clockwise: the coded frames are rotated the
+    other way, so that a player that applies it shows them upright.
     """
 
     seed: int
@@ -170,7 +170,7 @@ class FaceVideo:
                 write(np.rot90(frame, -turns))
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames as displayed, uint8 (height, width, 3): one array, drawn again."""
+        """Yield the frames as displayed, uint8 (height, width, 3), all in the same array."""
         person = draw_person(np.random.default_rng([self.seed, 3, self.subject]))
         rng = np.random.default_rng([self.seed, 4, self.subject, self.state + 1])
         seconds = np.arange(round(self.seconds * FPS)) / FPS
@@ -187,7 +187,7 @@ class FaceVideo:
 
 @dataclass(frozen=True)
 class Scene:
-    """What stays still in one video, and the face that moves before it."""
+    """The still background of a video, and the face in front of it."""
 
     behind: Frame  # (height, width, 3)
     face: Face
@@ -195,7 +195,7 @@ class Scene:
 
 
 def _draw_scene(person: Person, rng: np.random.Generator, width: int, height: int) -> Scene:
-    """Return the room of one video: the person's wall, seat and shoulders, all a bit different."""
+    """Return the room of one video: the person's wall, seat and shoulders, slightly varied."""
     size = round(person.head * SHORT_SIDE * rng.uniform(0.95, 1.05))
     middle = np.array((width / 2, height / 2))
     home = middle + (person.place + rng.uniform(-0.03, 0.03, 2)) * SHORT_SIDE
@@ -211,7 +211,7 @@ def _draw_scene(person: Person, rng: np.random.Generator, width: int, height: in
     ):
         opacity = soft(distance, size / 2)[..., None]
         picture += opacity * (colour - picture)
-    # Grain that stays: new grain in each frame would cost the encoder twice the time.
+    # The same grain in all frames: new grain in each would double the encoder's time.
     picture += rng.normal(0, rng.uniform(0.5, 2), (height, width, 1))
     return Scene(to_frame(picture), Face(person, size), home)
 
@@ -231,7 +231,7 @@ def _draw_light(seconds: Floats, rng: np.random.Generator) -> NDArray[np.uint16]
 
 
 def _draw_sway(seconds: Floats, rng: np.random.Generator) -> Floats:
-    """Return the small movements of the head that nobody is without, head heights (T, 2)."""
+    """Return the small head movements that everybody makes, head heights (T, 2)."""
     periods, starts = rng.uniform(3, 7, 2), rng.uniform(size=2)
     return rng.uniform(0.005, 0.02, 2) * np.sin(2 * np.pi * (seconds[:, None] / periods + starts))
 
@@ -239,7 +239,7 @@ def _draw_sway(seconds: Floats, rng: np.random.Generator) -> Floats:
 def _render(
     scene: Scene, does: Behaviour, sway: Floats, light: NDArray[np.uint16]
 ) -> Iterator[Frame]:
-    # Memory that is fresh for each frame would cost more time than the drawing.
+    # New memory for each frame would take more time than the drawing.
     frame, wide = np.empty_like(scene.behind), np.empty(scene.behind.shape, np.uint16)
     for at in range(len(does.lids)):
         frame[...] = scene.behind
@@ -251,11 +251,11 @@ def _render(
 
 
 def _paste_face(frame: Frame, face: Face, x: float, y: float, does: Behaviour, at: int) -> None:
-    """Lay the face, as frame number `at` has it, over `frame`, its centre at (x, y) pixels."""
+    """Draw the face of frame number `at` over `frame`, centred at (x, y) pixels."""
     lids, mouth = round(STEPS * does.lids[at]), round(STEPS * does.mouth[at])
     gaze = round(STEPS * does.gaze[at])
     paste(frame, face.head, x, y)
-    # The features turn with a glance, and sink with a nod: the head tips forward.
+    # The features turn with a glance, and sink with a nod, as the head tips forward.
     x += 0.04 * face.size * does.gaze[at]
     y += 0.35 * face.size * does.nod[at]
     paste(frame, face.nose, x, y + 0.02 * face.size)

@@ -1,4 +1,4 @@
-"""What both kinds of sample video are made of: sprites with soft edges, and textured backdrops.
+"""The parts of all sample videos: sprites with soft edges, and textured backdrops.
 
 Shapes: h, w = height and width in pixels; a grid (h, w) spans -1..1 on its longer side.
 """
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Frame = NDArray[np.uint8]
 
-# Pixels stay this far from 0 and 255: grain is added modulo 256, which must not wrap around.
+# Pixels stay this far from 0 and 255, because grain is added modulo 256 and must not wrap around.
 HEADROOM = 16
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """A small picture that is laid over a frame; made by `sprite`."""
+    """A small picture that is drawn over a frame; `sprite` makes it."""
 
     paint: NDArray[np.uint16]  # (h, w, 3), colour times opacity
     keep: NDArray[np.uint16]  # (h, w, 3), 256 minus opacity
@@ -33,7 +33,7 @@ def sprite(colour: Floats, opacity: Floats) -> Sprite:
 
 
 def paste(frame: Frame, item: Sprite, x: float, y: float) -> None:
-    """Lay a sprite over `frame` (h, w, 3), centred at (x, y) pixels; what is outside is cut."""
+    """Draw a sprite over `frame` (h, w, 3), centred at (x, y) pixels; parts outside are cut."""
     height, width = item.keep.shape[:2]
     top, left = round(y - height / 2), round(x - width / 2)
     rows = slice(max(-top, 0), max(min(height, frame.shape[0] - top), 0))
@@ -106,7 +106,7 @@ def _between(length: int, knots: int) -> Floats:
 
 def to_frame(picture: Floats) -> Frame:
     """Return float (h, w, 3) as uint8, with headroom for grain."""
-    # C order: einsum may have left another, in which all later steps are ten times slower.
+    # In C order: einsum may return another, in which all later steps are ten times slower.
     return np.clip(np.rint(picture), HEADROOM, 255 - HEADROOM).astype(np.uint8, order="C")
 
 
