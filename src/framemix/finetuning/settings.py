@@ -1,4 +1,4 @@
-"""How ViViT is fine-tuned (params.yaml: finetune). Its own file: pretraining does not need it."""
+"""The settings of fine-tuning (params.yaml: finetune)."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ TemporalStart = Literal["keep", "reinit"]
 
 
 class FinetuneSettings(TrainingSettings):
-    """Fine-tuning of ViViT on UTA-RLDD: which part is trained, on which classes."""
+    """Fine-tuning of ViViT on UTA-RLDD: the parts that are trained, and the classes."""
 
     mode: FinetuneMode = Field(description="the parts that are trained")
     task: Task = Field(description="the classes that are learnt")

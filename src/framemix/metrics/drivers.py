@@ -1,4 +1,4 @@
-"""Drowsy and alert clips of drivers, and the figures of merit of what was said of them."""
+"""Drowsy and alert clips of drivers, and the metrics of their predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ SPECIFICITY = 0.95  # one false alarm in twenty clips
 
 @dataclass(frozen=True)
 class DriverClips:
-    """What drowsy and alert clips are, their p(drowsy), and whether drowsy was likeliest: (N,)."""
+    """Drowsy and alert clips: their states, p(drowsy), and whether drowsy was likeliest, (N,)."""
 
     drowsy: Bools
     scores: Floats
@@ -45,7 +45,7 @@ class DriverClips:
 
     @property
     def right(self) -> Bools:
-        """Which clips are predicted correctly; any prediction but drowsy counts as alert."""
+        """The clips that are predicted correctly; any prediction but drowsy counts as alert."""
         return ~(self.called ^ self.drowsy)
 
     @property
@@ -61,7 +61,7 @@ class DriverClips:
 
     @property
     def told_apart(self) -> list[Measure]:
-        """The figures over both states, of which there must be clips."""
+        """The metrics over both states, each of which must have clips."""
         pair, clips = (self.scores, self.drowsy), len(self.drowsy)
         return [
             share_measure("drowsy_vs_alert_accuracy", self.right),
@@ -74,10 +74,10 @@ class DriverClips:
 def judge_drivers(
     probabilities: Tensor, states: Sequence[str], drowsy_class: int, subjects: Sequence[str]
 ) -> list[Judgement]:
-    """Return how well drowsy clips are found, and told from alert ones.
+    """Return how well drowsy clips are found, and distinguished from alert ones.
 
-    `probabilities` (clips, K) of driver clips of subjects held out of training; `states` and
-    `subjects` are theirs.
+    `probabilities` (clips, K) are of clips of subjects held out of training, `states` and
+    `subjects` are the clips' own.
     """
     called = probabilities.argmax(1) == drowsy_class
     clips = DriverClips.of(states, probabilities[:, drowsy_class].tolist(), called.tolist())

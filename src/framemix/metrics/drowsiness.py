@@ -1,7 +1,7 @@
-"""How well a model tells drowsy drivers from alert ones: the paper's figure, and beside it others.
+"""How well a model distinguishes drowsy drivers from alert ones: the paper's metric, and others.
 
-Paper A counts the drowsy clips that are found (its table 2). A model that says drowsy of every
-face scores 100 % there; what a detector must do is leave the alert clips alone.
+Paper A counts the drowsy clips that are found (its table 2). A model that predicts drowsy for every
+face scores 100 % there; a detector must also raise no alarm on alert clips.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from framemix.tables import MaybeFloat, Row
 
 
 class DriverPrediction(Row):
-    """What a model said of a driver's clip; `predicted` is its top-1 class."""
+    """A model's prediction for a driver's clip; `predicted` is its top-1 class."""
 
     clip: str
     subject: str
@@ -25,7 +25,7 @@ class DriverPrediction(Row):
 
 
 class SubjectRow(Row):
-    """A subject's drowsy and alert clips: how many are told right, and p(drowsy) of each state."""
+    """A subject's drowsy and alert clips: how many are correct, and p(drowsy) of each state."""
 
     subject: str
     drowsy_clips: int
@@ -40,7 +40,7 @@ class SubjectRow(Row):
 
 
 class Bin(Row):
-    """Clips whose p(drowsy) lies in one part of [0, 1]: its mean, and how many are drowsy."""
+    """Clips whose p(drowsy) is in one part of [0, 1]: the mean p, and how many are drowsy."""
 
     clips: int
     mean_p: float
@@ -50,10 +50,10 @@ class Bin(Row):
 
 
 def drowsiness_estimates(drivers: Sequence[DriverPrediction]) -> list[Estimate]:
-    """Return the figures that are defined, with intervals by bootstrap over subjects.
+    """Return the metrics that are defined, with intervals by bootstrap over subjects.
 
-    `drowsy_accuracy` is paper A's. The others are over drowsy and alert clips; clips called
-    anything but drowsy count as not drowsy, and low_vigilant clips are left out.
+    `drowsy_accuracy` is paper A's. The others are over drowsy and alert clips; any prediction but
+    drowsy counts as not drowsy, and low_vigilant clips are left out.
     """
     told, subjects = _told(drivers)
     drowsy_subjects = [s for s, drowsy in zip(subjects, told.drowsy, strict=True) if drowsy]
@@ -65,9 +65,9 @@ def drowsiness_estimates(drivers: Sequence[DriverPrediction]) -> list[Estimate]:
 
 
 def _without_bias(figure: Estimate) -> Estimate:
-    """Return the figure, without its interval where it is the calibration error.
+    """Return the metric, without an interval for the calibration error.
 
-    With few clips that error is too large, and in resamples larger still.
+    With few clips, that error is biased upward, and even more in resamples.
     """
     if figure.metric != "calibration_error":
         return figure
@@ -102,7 +102,7 @@ def reliability(drivers: Sequence[DriverPrediction]) -> list[Bin]:
 
 
 def _told(drivers: Sequence[DriverPrediction]) -> tuple[DriverClips, list[str]]:
-    """Return the drowsy and alert clips, and whose they are."""
+    """Return the drowsy and alert clips, and their subjects."""
     chosen = [driver for driver in drivers if driver.state in ("drowsy", "alert")]
     clips = DriverClips.of(
         [driver.state for driver in chosen],

@@ -1,9 +1,9 @@
-"""95 % intervals of figures of merit: Wilson's, and by bootstrap over clusters.
+"""95 % intervals of metrics: Wilson's, and by bootstrap over clusters.
 
-Clips of one actor, or of one driver, are alike: to resample them one by one would promise more
-than they tell. So the bootstrap draws whole clusters (groups of UCF101, subjects of UTA-RLDD).
-With few clusters the bootstrap promises too much itself: an interval is never narrower than if all
-clips were independent, and the estimate says how many clusters there were.
+Clips of one actor, or of one driver, are alike: resampling single clips would give intervals that
+are too narrow. So the bootstrap draws whole clusters (groups of UCF101, subjects of UTA-RLDD). With
+few clusters, the bootstrap is too narrow too: an interval is never narrower than if all clips were
+independent, and the estimate has the number of clusters.
 """
 
 import math
@@ -18,14 +18,13 @@ from framemix.tables import MaybeFloat, Row
 
 Z = 1.959963984540054  # the 97.5th percentile of the normal distribution
 RESAMPLES = 2000
-CHUNKS = 10  # of the resamples: the weights of all would take 8 * R * N bytes
+CHUNKS = 10  # of the resamples: the weights of all at once would take 8 * R * N bytes
 
 
 class Estimate(Row):
-    """A figure over `clips` clips of `clusters` clusters, and its 95 % interval where it has one.
+    """A metric over `clips` clips of `clusters` clusters, with its 95 % interval if it has one.
 
-    `interval` says how it was found: Wilson's or by bootstrap, of clusters or of clips; "" where
-    there is none.
+    `interval` names the method: Wilson or bootstrap, of clusters or of clips; "" without interval.
     """
 
     metric: str
@@ -63,21 +62,21 @@ class Judgement:
 def wilson(hits: float, total: float) -> tuple[float, float]:
     """Return Wilson's 95 % interval of the proportion hits / total of independent trials.
 
-    Wilson 1927; it stays in [0, 1] and has a width at 0 and at 1 too.
+    Wilson 1927; it stays in [0, 1], and its width is not 0 at 0 or at 1.
     """
     share, z2 = hits / total, Z * Z / total
     centre = (share + z2 / 2) / (1 + z2)
     half = Z / (1 + z2) * math.sqrt(share * (1 - share) / total + z2 / (4 * total))
-    # At 0 and at 1 a limit is the share itself, but for rounding.
+    # At 0 and at 1, a limit equals the share itself, except for rounding.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def estimate(measure: Measure, clusters: Sequence[str]) -> Estimate | None:
-    """Return a figure with the widest of its intervals; None where it is not defined.
+    """Return a metric with the widest of its intervals; None where it is not defined.
 
-    `clusters` names the cluster of each clip. Beside the bootstrap of clusters stand Wilson's of
-    the clips, or where that has no meaning the bootstrap of clips. There is no interval where all
-    resamples give the same: they cannot tell how far off it is.
+    `clusters` names the cluster of each clip. The bootstrap of clusters is compared with Wilson's
+    interval of the clips or, where that has no meaning, with the bootstrap of clips. There is no
+    interval where all resamples give the same value, which says nothing about the error.
     """
     if (value := measure.value) is None:
         return None
@@ -101,10 +100,10 @@ def estimate(measure: Measure, clusters: Sequence[str]) -> Estimate | None:
 def _of_independent_clips(
     measure: Measure, clusters: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
-    """Return the intervals that the figure would have if all clips were independent.
+    """Return the intervals that the metric would have if all clips were independent.
 
-    Where all are right, or all wrong, resamples of clusters do not differ: then each cluster is one
-    of Wilson's trials too.
+    Where all clips are right, or all wrong, resamples of clusters do not differ; then Wilson's
+    interval with one trial per cluster is included.
     """
     share, trials = measure.exact, measure.trials
     if share is None or trials is None:
@@ -117,7 +116,7 @@ def _of_independent_clips(
 
 
 def _bootstrap(statistic: Statistic, clusters: Sequence[str] | range) -> tuple[float, float]:
-    """Return the 2.5th and 97.5th percentile over resamples of whole clusters, drawn alike."""
+    """Return the 2.5th and 97.5th percentiles over resamples of whole, equally likely clusters."""
     names, cluster_of = np.unique(np.array(clusters), return_inverse=True)
     generator = np.random.default_rng(0)
     count, rows = len(names), RESAMPLES // CHUNKS

@@ -1,10 +1,10 @@
-"""Means over seeds and clips, with intervals for clips and seeds that were not drawn.
+"""Means over seeds and clips, with intervals for other clips and other seeds.
 
 Answers to one clip (forward and backward, by networks of several seeds) are alike, and so are all
-answers of one network. So clips are drawn again, each as a whole, and to each resample comes what
-the seeds' mean may be off: Student's t, since few seeds say little of how seeds differ. What of the
-seeds' differences is due to the clips counts in both, which errs on the wide side. A cell that has
-one seed tells nothing of seeds, and its interval is one over clips.
+answers of one network. So whole clips are resampled, and the error of the seeds' mean is added to
+each resample: by Student's t, because few seeds show little of how seeds differ. The part of the
+seeds' differences that is due to the clips counts twice, which makes intervals wider. With one seed
+there is no estimate of how seeds differ, and the interval is one over clips.
 """
 
 import math
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-RESAMPLES, T_DRAWS = 4000, 10  # quantiles of t need many draws, which cost little
+RESAMPLES, T_DRAWS = 4000, 10  # the tails of t need many draws, which take little time
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and an interval that holds the true one with probability `level`."""
+    """A mean, and an interval that contains the true mean with probability `level`."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ class Mean:
 def mean_of(values: Floats, level: float = 0.95) -> Mean:
     """Return the mean of shares `values` (K, N).
 
-    Where all are 0, or all 1, resamples do not differ: the interval is Clopper and Pearson's then.
+    Where all are 0, or all 1, resamples do not differ; the interval is then Clopper and Pearson's.
     """
     rng = np.random.default_rng(0)
     value, clips = float(values.mean()), values.shape[1]
@@ -45,9 +45,9 @@ def mean_of(values: Floats, level: float = 0.95) -> Mean:
 
 
 def difference_of(values: Floats, base: Floats, level: float = 0.95) -> Mean:
-    """Return the mean of shares `values` (K, N) less that of `base` (K', N), of the same clips.
+    """Return the mean of shares `values` (K, N) minus that of `base` (K', N), of the same clips.
 
-    Both are resampled with the same clips, so that what is hard about a clip cancels out.
+    Both are resampled with the same clips, so that the difficulty of a clip cancels out.
     """
     rng = np.random.default_rng(0)
     clips = _drawn(rng, values.shape[1])

@@ -1,7 +1,7 @@
-"""Figures of merit as functions of how often each clip counts.
+"""Metrics as functions of how often each clip counts.
 
-Each is defined once, here: a training's own stage takes its value, evaluation resamples the clips
-for an interval.
+Each is defined once, here: training takes its value, and evaluation resamples the clips for an
+interval.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
-# Weights (R, N), how often each clip counts -> the figure in each row (R,), nan where undefined.
+# Weights (R, N), how often each clip counts -> the metric in each row (R,), nan where undefined.
 Statistic = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure of merit of `clips` clips.
+    """A metric of `clips` clips.
 
-    For a share, or a mean of shares, `trials` is how many independent clips tell it as exactly.
+    For a share, or a mean of shares, `trials` is the number of independent clips that would
+    estimate a share as precisely.
     """
 
     metric: str
@@ -33,20 +34,20 @@ class Measure:
 
     @property
     def exact(self) -> float | None:
-        """The figure with each clip counted once; None where it is not defined."""
+        """The metric with each clip counted once; None where it is not defined."""
         value = float(self.statistic(np.ones((1, self.clips)))[0]) if self.clips else np.nan
         return None if np.isnan(value) else value
 
     @property
     def value(self) -> float | None:
-        """The figure as it is written down."""
+        """The metric as files have it, rounded."""
         return None if (exact := self.exact) is None else round(exact, 6)
 
 
 def share_measure(metric: str, hits: Bools | Floats) -> Measure:
     """Return the share of `hits` (N,).
 
-    A clip that several networks judged has the share of them that was right: it is still one clip.
+    For a clip that several networks predicted, the hit is the share of them that was right.
     """
     return Measure(metric, share(hits), len(hits), len(hits))
 
@@ -54,8 +55,8 @@ def share_measure(metric: str, hits: Bools | Floats) -> Measure:
 def class_mean_measure(metric: str, hits: Bools, labels: NDArray[np.int64]) -> Measure:
     """Return the mean over classes of their shares of `hits` (N,).
 
-    With K classes of n_k clips, K^2 / (1 / n_1 + ... + 1 / n_K) clips tell a share as exactly,
-    which is all of them where classes are equally large.
+    With K classes of n_k clips, K^2 / (1 / n_1 + ... + 1 / n_K) clips would estimate a share as
+    precisely; that is all clips where the classes are equally large.
     """
     _, sizes = np.unique(labels, return_counts=True)
     trials = len(sizes) ** 2 / float((1 / sizes).sum())
@@ -70,7 +71,7 @@ def share(hits: Bools | Floats) -> Statistic:
 def mean_class_accuracy(hits: Bools, labels: NDArray[np.int64]) -> Statistic:
     """Return the mean of the classes' shares of hits, over the classes that have clips.
 
-    A class that a resample lacks counts as with all its clips: to leave it out would move the mean.
+    A class that a resample lacks counts with all its clips; leaving it out would shift the mean.
     """
     of_class = labels[:, None] == np.unique(labels)  # (N, K)
     right_of = of_class & hits[:, None]
@@ -93,7 +94,7 @@ def auroc(scores: Floats, positive: Bools) -> Statistic:
 
 
 def sensitivity_at(specificity: float, scores: Floats, positive: Bools) -> Statistic:
-    """Return the best sensitivity of any threshold whose specificity is at least that.
+    """Return the best sensitivity of all thresholds with at least this specificity.
 
     A clip counts as found when its score is at or above the threshold.
     """
@@ -103,7 +104,7 @@ def sensitivity_at(specificity: float, scores: Floats, positive: Bools) -> Stati
         ups, downs = up.sum(1, keepdims=True), down.sum(1, keepdims=True)
         specific = _ratio(np.cumsum(down, 1) - down, downs)  # (R, U)
         found = _ratio(np.cumsum(up[:, ::-1], 1)[:, ::-1], ups)  # (R, U)
-        # The tolerance: 0.95 of whole numbers may be missed by a rounding error.
+        # With a tolerance, because a rounding error may miss exactly 0.95.
         enough = specific >= specificity - 1e-12
         best_found: Floats = np.where(enough, found, 0 * specific * found).max(1)
         return best_found
@@ -123,7 +124,7 @@ def calibration_error(scores: Floats, positive: Bools, bins: int) -> Statistic:
 
 
 def bin_of(scores: Floats, bins: int) -> NDArray[np.int64]:
-    """Return which of `bins` equal parts of [0, 1] each score (N,) lies in; 1 lies in the last."""
+    """Return which of `bins` equal parts of [0, 1] each score (N,) is in; 1 is in the last."""
     return np.minimum((scores * bins).astype(np.int64), bins - 1)
 
 

@@ -1,40 +1,40 @@
-"""Sums up the figures of a training that was done once a seed, and reads them again."""
+"""Summarises the metrics of a training that was done once per seed, and reads the summary."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# What metrics.json holds: each figure of the first seed, and with several seeds <figure>_mean and
-# <figure>_std.
+# The content of metrics.json: the first seed's metrics, and with several seeds <metric>_mean and
+# <metric>_std.
 Metrics = Mapping[str, float | int | None]
 MEAN, DEVIATION = "_mean", "_std"
 
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """Mean and sample deviation of a figure over several seeds."""
+    """Mean and sample deviation of a metric over several seeds."""
 
     mean: float
     std: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "OverSeeds":
-        """Sum up a figure's value for each seed, two or more."""
+        """Summarise a metric's values, one per seed, two or more."""
         return cls(statistics.fmean(values), statistics.stdev(values))
 
 
 @dataclass(frozen=True)
 class SeedFigure:
-    """The first seed's figure, and what all seeds' are where there are several."""
+    """The first seed's metric, and the summary over all seeds where there are several."""
 
     value: float | int | None
     over_seeds: OverSeeds | None = None
 
 
 def over_seeds(figures: Sequence[Metrics]) -> Metrics:
-    """Return the first seed's figures; with more seeds, also mean and sample deviation of each.
+    """Return the first seed's metrics; with more seeds, also mean and sample deviation of each.
 
-    Whole numbers count something that no seed changes. None where a seed has no figure.
+    Whole numbers are counts, which are the same for all seeds. None where a seed has no value.
     """
     summary = dict(figures[0])
     for name, value in figures[0].items():
@@ -47,7 +47,7 @@ def over_seeds(figures: Sequence[Metrics]) -> Metrics:
 
 
 def by_figure(metrics: Metrics) -> dict[str, SeedFigure]:
-    """Return what `over_seeds` summed up, by the figure's name."""
+    """Return the summary of `over_seeds` by the metric's name."""
     found = {}
     for name, value in metrics.items():
         if name.endswith((MEAN, DEVIATION)):

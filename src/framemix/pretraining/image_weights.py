@@ -1,4 +1,4 @@
-"""Starts a video ResNet from the weights of an image ResNet, as torchvision publishes them."""
+"""Starts a video ResNet from the weights of an image ResNet, in torchvision's format."""
 
 import hashlib
 import shutil
@@ -23,10 +23,10 @@ TIMEOUT_SECONDS = 60
 def load_image_weights(network: ResNet, source: ImageWeights) -> str:
     """Put the state dict of `source.weights` into `network`; returns the file's SHA-256.
 
-    Kernels (out, in, k, k) are inflated to the frames that the network's see. The classifier comes
-    along where it has as many classes. What is downloaded stays in torch's own cache. Raises
-    ModelError, the network unchanged, when there is no such file, the URL cannot be reached, or
-    checksum, keys or shapes are wrong.
+    Kernels (out, in, k, k) are inflated to the frames of the network's kernels. The classifier is
+    used if it has as many classes. Downloads stay in torch's own cache. Raises ModelError, with the
+    network unchanged, when the file is missing, the URL cannot be reached, or checksum, keys or
+    shapes are wrong.
     """
     if source.misfit:
         raise ModelError(named(source.misfit))
@@ -54,11 +54,11 @@ def _local(source: ImageWeights) -> Path:
 
 
 def _download(url: str, path: Path) -> None:
-    # Not torch.hub.download_url_to_file: it would wait for ever for a server that stops sending.
+    # torch.hub.download_url_to_file would wait for ever for a server that stops sending.
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with (
-            replacing(path, shared=True) as partial,  # processes that start together all download
+            replacing(path, shared=True) as partial,  # several processes may download together
             urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response,
             partial.open("wb") as file,
         ):
@@ -80,7 +80,7 @@ def _sha256(path: Path) -> str:
 def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what the unpickler meets in a stranger's file can be anything
+    except Exception as error:  # the unpickler may raise anything for a stranger's file
         raise ModelError(f"not a PyTorch file of tensors alone ({type(error).__name__})") from error
     if not isinstance(content, Mapping) or not all(
         isinstance(value, Tensor) for value in content.values()
@@ -90,7 +90,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 
 def _fitted(network: ResNet, image: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a whole state dict of `network`, with `image`'s values wherever images have any."""
+    """Return a complete state dict of `network`, with the values of `image` where it has them."""
     own = network.state_dict()
     trunk = {name for name in own if not name.startswith(("nonlocal_blocks.", "fc."))}
     # Files from before PyTorch 0.4 do not count batches.

@@ -38,10 +38,10 @@ def pretrain(
     origin: Origin | None = None,
     scope: Scope = "dataset",
 ) -> Metrics:
-    """Train the network of `settings` from its first weights, once a seed; write to `target`.
+    """Train the network of `settings` from its first weights, once per seed; write to `target`.
 
-    Returns its metrics, which are from `views` of each val clip. The model says what it was trained
-    on where `origin` does; groups of clips are of `scope`.
+    Returns its metrics, from `views` variants of each val clip. With `origin`, the model contains a
+    record of its clips; `scope` says whether their groups belong to one class or to all.
     """
     classes = class_names(store)
     config = model_config(settings.model, store.settings, len(classes))
@@ -74,7 +74,7 @@ def pretrain(
 
 
 def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:
-    """Return the network's configuration for clips that were mixed like that."""
+    """Return the network's configuration for clips with these mix settings."""
     sizes = model.model_dump(exclude=set(ImageWeights.model_fields))
     if isinstance(model, ViViTSettings):
         sizes |= {"frames": mix.segments, "image_size": mix.size}
@@ -82,7 +82,7 @@ def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelC
 
 
 def _first_weights(network: nn.Module, model: ModelSettings) -> Mapping[str, str]:
-    """Load what `model` starts from, if anything; returns the run's `origin`."""
+    """Load the image weights of `model`, if it has any; return the run's `origin`."""
     if not isinstance(model, ImageWeights) or model.weights is None:
         return {"weights": "random"}
     assert isinstance(network, ResNet)

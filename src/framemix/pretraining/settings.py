@@ -1,6 +1,6 @@
-"""How networks are pretrained (params.yaml: pretrain).
+"""The settings of pretraining (params.yaml: pretrain).
 
-Free of torch, so that stages that do not train can check params.yaml at no cost.
+This module does not import torch, so that stages that do not train can check params.yaml quickly.
 """
 
 from pydantic import Field
@@ -29,7 +29,7 @@ class PretrainNonLocal(PretrainModel):
 
 
 class PretrainSettings(Settings):
-    """Pretraining, a section a network."""
+    """Pretraining, with one section per network."""
 
     vivit: PretrainViViT
     nonlocal_: PretrainNonLocal = Field(alias="nonlocal")

@@ -1,8 +1,7 @@
 """The engine that trains a network on a mixed store: batches, augmentation, loop, checkpoints.
 
-What is the same for every training belongs here; dvc.yaml names the folder. What differs
-does not: the network, its classes and its first weights are the business of `pretraining`
-and `finetuning`.
+Code that every training shares belongs here; dvc.yaml names the folder. The network, its classes
+and its first weights do not: `pretraining` and `finetuning` choose them.
 """
 
 import sys

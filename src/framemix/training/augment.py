@@ -1,4 +1,4 @@
-"""Random changes to clips on the device, one draw a clip: all its frames change alike."""
+"""Random changes to clips on the device, one per clip: all its frames change in the same way."""
 
 import torch
 from einops import rearrange
@@ -10,7 +10,7 @@ from framemix.training.settings import AugmentSettings
 
 
 def shift_and_flip(clips: Tensor, settings: AugmentSettings) -> Tensor:
-    """Shift, and flip where allowed, clips uint8 (B, T, H, W, 3); borders are repeated."""
+    """Shift clips uint8 (B, T, H, W, 3), and flip them where allowed; borders are repeated."""
     if not (settings.shift or settings.flip):
         return clips
     size, height, width = clips.shape[0], clips.shape[2], clips.shape[3]
@@ -41,10 +41,10 @@ def jitter_colour(clips: Tensor, settings: AugmentSettings) -> Tensor:
 def mixup_cutmix(clips: Tensor, settings: AugmentSettings) -> tuple[Tensor, Tensor, float]:
     """Blend each clip (B, 3, T, H, W) with another of its batch.
 
-    Returns the clips, the place of each one's partner (B,) and the share of its own label; the
-    rest is its partner's. One share a batch: mixup (Zhang et al., "mixup: Beyond Empirical Risk
-    Minimization", 2018, section 2) weighs the two clips, cutmix (Yun et al., "CutMix", 2019,
-    section 3.1) pastes a box of the partner into all frames; where both are on, a coin decides.
+    Returns the clips, the place of each clip's partner (B,), and the share of the clip's own label;
+    the rest is its partner's. A batch has one share. mixup (Zhang et al., "mixup: Beyond Empirical
+    Risk Minimization", 2018, section 2) averages the two clips, cutmix (Yun et al., "CutMix", 2019,
+    section 3.1) pastes a box of the partner into all frames; if both are on, a batch draws one.
     """
     cut = settings.cutmix > 0 and (settings.mixup == 0 or bool(torch.rand(()) < 0.5))
     alpha = settings.cutmix if cut else settings.mixup
@@ -61,7 +61,7 @@ def mixup_cutmix(clips: Tensor, settings: AugmentSettings) -> tuple[Tensor, Tens
 
 
 def _box(height: int, width: int, share: float) -> tuple[slice, slice]:
-    """Return rows and columns of a box of that share around a random point, cut at the border."""
+    """Return rows and columns of a box with that share of the area, cut at the borders."""
     sides = []
     for length in (height, width):
         centre, half = int(torch.randint(length, ())), int(length * share**0.5) // 2
@@ -70,7 +70,7 @@ def _box(height: int, width: int, share: float) -> tuple[slice, slice]:
 
 
 def _shifted(size: int, length: int, share: float, device: torch.device) -> Tensor:
-    """Return positions 0..length-1 moved by up to `share` of them, int64 (size, length)."""
+    """Return positions 0..length-1 shifted by up to `share` of the length, int64 (size, length)."""
     most = int(share * length)
     shift = torch.randint(-most, most + 1, (size, 1), device=device)
     return (torch.arange(length, device=device) + shift).clamp(0, length - 1)

@@ -1,4 +1,4 @@
-"""How far a training is, on a terminal: its epoch, step, loss and the time left, as one bar."""
+"""The progress of a training on a terminal: epoch, step, loss and time left, in one bar."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -12,10 +12,10 @@ from framemix.training.module import TrainingModule
 
 
 class TrainingBar(pl.Callback):
-    """A bar over all steps of a run, below a line for each epoch.
+    """A bar over all steps of a run, below one line per epoch.
 
-    Not one of Lightning's bars: those start again with every epoch, so they know no time left,
-    and count epochs from 0.
+    Lightning's bars start again with every epoch, so that they do not show the time left, and
+    count epochs from 0.
     """
 
     def __init__(self) -> None:
@@ -50,20 +50,20 @@ class TrainingBar(pl.Callback):
             self._bar.update(trainer.global_step, self._step)
 
     def on_validation_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
-        """Show that the val clips are looked at."""
+        """Show that the val clips are being predicted."""
         assert isinstance(classifier, TrainingModule)
         if self._bar is not None:
-            done = self._step or _epoch(classifier)  # an interrupted validation comes first
+            done = self._step or _epoch(classifier)  # a resumed run may begin with a validation
             self._bar.update(trainer.global_step, f"{done}, validating")
 
     def on_train_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
-        """Take the bar away: the lines of the epochs stay."""
+        """Remove the bar; the lines of the epochs stay."""
         self._context.close()
 
     def on_exception(
         self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._context.close()
 
 

@@ -1,4 +1,4 @@
-"""What a training takes in each step: an order that can be resumed, shared between devices."""
+"""The clips of each step of a training: an order that can be resumed, shared between devices."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,17 @@ from framemix.training.settings import Sampling, TrainingSettings
 Resident = Literal["auto"] | bool
 # The rest of the free memory is for weights and activations.
 RESIDENT_SHARE = 0.5
-READ_CLIPS = 32  # at once, on the way into the device's memory
+READ_CLIPS = 32  # read at a time, on the way into the device's memory
 
 
 class BatchOrder(Sampler[list[int]]):
-    """The places of the `clips` clips that this process takes, batch after batch, in an epoch.
+    """The places of the clips that this process takes in an epoch, batch after batch.
 
-    `places(epoch)` is the order of all. Each step's `batch_size` clips are cut into `accumulate`
-    parts taken one after the other, and each of these into one for each of `ranks` processes:
-    what a step learns from does not depend on how many work on it. Set `epoch` before each one.
-    `first_batch` skips what an interrupted epoch has behind it, once.
+    `places(epoch)` is the order of all `clips` clips. The `batch_size` clips of a step are cut into
+    `accumulate` parts that are taken one after another, and each part into one batch for each of
+    `ranks` processes, so that the clips of a step do not depend on the number of processes. Set
+    `epoch` before each epoch. `first_batch` skips the batches that an interrupted epoch has done,
+    once.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class BatchOrder(Sampler[list[int]]):
 
     @property
     def steps(self) -> int:
-        """How many steps an epoch has."""
+        """The number of steps of an epoch."""
         return -(-self.clips // self.batch_size)
 
     def __len__(self) -> int:
@@ -56,16 +57,16 @@ class BatchOrder(Sampler[list[int]]):
         for batch in range(first, len(self)):
             start = batch // self.accumulate * self.batch_size
             whole = list(places[start : start + self.batch_size])
-            # Processes wait for each other: one without a clip takes another's, which counts 0.
+            # Processes wait for each other, so one without a clip takes another's with weight 0.
             yield whole[self._mine(batch, len(whole))] or whole[:1]
 
     @property
     def parts(self) -> int:
-        """In how many parts a step is computed, on all processes together."""
+        """The number of parts of a step, on all processes together."""
         return self.accumulate * self.ranks
 
     def sizes(self, batch: int) -> tuple[int, int]:
-        """How many clips of a batch count, and how many its step has, those elsewhere included."""
+        """The number of clips that count in a batch, and in its whole step, on all processes."""
         start = batch // self.accumulate * self.batch_size
         whole = min(self.batch_size, self.clips - start)
         return len(range(*self._mine(batch, whole).indices(whole))), whole
@@ -81,7 +82,7 @@ class BatchOrder(Sampler[list[int]]):
 
 @dataclass(frozen=True)
 class Orders:
-    """In which order clips are learnt from, and validated on."""
+    """The orders of the training clips and of the validation clips."""
 
     train: BatchOrder
     val: BatchOrder
@@ -90,7 +91,7 @@ class Orders:
     def of(
         cls, labels: Sequence[int], variants: int, val: int, settings: TrainingSettings, seed: int
     ) -> "Orders":
-        """Return the orders of training clips of those labels and of `val` validation clips."""
+        """Return the orders of training clips with these labels and of `val` validation clips."""
         drawn = partial(drawn_places, labels, variants, settings.sampling, seed)
         size = settings.batch_size
         return cls(
@@ -102,11 +103,11 @@ class Orders:
 def drawn_places(
     labels: Sequence[int], variants: int, sampling: Sampling, seed: int, epoch: int
 ) -> list[int]:
-    """Return an epoch's order of clips, which depends on these arguments alone.
+    """Return an epoch's order of clips, which depends on the arguments only.
 
-    `uniform` takes every clip once; `balanced` draws as many with replacement, each class as
-    likely as any other. One variant of each clip is drawn: places are those of a
-    `ClipDataset` of all variants.
+    `uniform` takes every clip once; `balanced` draws as many with replacement, with all classes
+    equally likely. One variant of each clip is drawn: the places are those of a `ClipDataset` with
+    all variants.
     """
     generator = np.random.default_rng([seed, epoch])
     if sampling == "uniform":
@@ -124,7 +125,7 @@ def _in_turn(clips: int, epoch: int) -> range:
 
 
 class ResidentClips:
-    """Clips (N, ...) and labels int64 (N,) that lie in the memory of the device that trains."""
+    """Clips (N, ...) and labels int64 (N,) in the memory of the device that trains."""
 
     def __init__(self, clips: Tensor, labels: Tensor) -> None:
         self.clips, self.labels = clips, labels
@@ -141,9 +142,9 @@ class ResidentClips:
 class ClipBatches(pl.LightningDataModule):
     """The training and validation clips of a run as batches for each of its processes.
 
-    Where they fit, clips are read once, into the device's memory; `resident` may insist on it or
-    forbid it. Clips go through `frozen` layers first: once, where what these make of them fits
-    there, else each time.
+    Clips that fit are read once, into the device's memory; `resident` may force or forbid this.
+    Clips go through the `frozen` layers first: once, if the layers' outputs fit into the memory,
+    else each time.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class ClipBatches(pl.LightningDataModule):
         self.frozen = frozen
 
     def setup(self, stage: str) -> None:
-        """Learn which share of each batch is this process's, and read what shall be resident."""
+        """Set this process's share of each batch, and read the clips that will be resident."""
         assert self.trainer is not None
         for order in (self.orders.train, self.orders.val):
             order.rank, order.ranks = self.trainer.global_rank, self.trainer.world_size
@@ -177,12 +178,12 @@ class ClipBatches(pl.LightningDataModule):
             self._keep(nn.Identity())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Take clips that are as stored through the frozen layers."""
+        """Pass stored clips through the frozen layers."""
         clips, labels = batch
         return clips if clips.is_floating_point() else self._made(clips), labels
 
     def _made(self, clips: Tensor) -> Tensor:
-        """Return what the frozen layers make of stored clips; without such, the clips."""
+        """Return the frozen layers' outputs for stored clips; without such layers, the clips."""
         assert self.trainer is not None
         if self.frozen is None:
             return clips
@@ -191,7 +192,7 @@ class ClipBatches(pl.LightningDataModule):
             return made
 
     def _keep(self, through: Callable[[Tensor], Tensor]) -> None:
-        """Read all clips, and keep what comes out of `through` on the device."""
+        """Read all clips, and keep the outputs of `through` on the device."""
         for name, side in self.sides.items():
             assert isinstance(side, ClipDataset)
             self.sides[name] = self._read(side, through)
@@ -204,7 +205,7 @@ class ClipBatches(pl.LightningDataModule):
         start = 0
         for stored, _ in ordered_loader(clips, READ_CLIPS, self.workers):
             made = through(stored.to(device, non_blocking=True))
-            if read is None:  # whole at once: joining the pieces would take it twice
+            if read is None:  # allocated at once: joining the pieces would need twice the memory
                 read = made.new_empty(len(clips), *made.shape[1:])
             read[start : start + len(made)] = made
             start += len(made)
@@ -212,7 +213,7 @@ class ClipBatches(pl.LightningDataModule):
         return ResidentClips(read, clips.labels.to(device))
 
     def train_dataloader(self) -> BatchLoader:
-        """Return the batches of the epoch that the order is set to."""
+        """Return the batches of the order's current epoch."""
         return self._loader("train", self.orders.train)
 
     def val_dataloader(self) -> BatchLoader:
@@ -224,7 +225,7 @@ class ClipBatches(pl.LightningDataModule):
 
 
 def _is_resident(resident: Resident, size: int, device: torch.device, processes: int) -> bool:
-    """Whether `size` bytes shall be, or with auto can well be, in the device's memory."""
+    """Return whether `size` bytes must be, or with auto may be, in the device's memory."""
     if resident != "auto":
         return resident
     if device.type == "cuda":

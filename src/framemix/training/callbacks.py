@@ -1,7 +1,4 @@
-"""What a training keeps as it runs, and when it stops, beside what Lightning does by itself.
-
-Kept are the best model and, for a run that is interrupted, the state to resume from.
-"""
+"""Callbacks that keep the best model and the state to resume from, and stop the training early."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -26,14 +23,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
-READ_BYTES = 2**20  # of a checkpoint, of which there shall be no second copy in memory
+READ_BYTES = 2**20  # at a time, so that there is no second copy of a checkpoint in memory
 
 
 class BestAndLast(Checkpoint):
-    """Keeps the best model, and after each epoch or a signal the state to resume from.
+    """Keeps the best model, and the state to resume from after each epoch or signal.
 
-    Not Lightning's ModelCheckpoint: that saves the state only after epochs that were the best
-    so far, and forgets which was the best when the folder moves.
+    Lightning's ModelCheckpoint saves the state only after epochs that were the best so far, and
+    forgets which was the best when the folder is moved.
     """
 
     def __init__(self, last: Path, save_best: Callable[[], None], interrupt: Interrupt) -> None:
@@ -41,10 +38,9 @@ class BestAndLast(Checkpoint):
         self.average: AveragedWeights | None = None
 
     def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
-        """Listen for signals in Lightning's place.
+        """Replace Lightning's signal handlers.
 
-        Not before: it has just set its own handler, which leaves at any batch, also between the
-        parts of a step.
+        Lightning has just set them; they stop at any batch, also between the parts of a step.
         """
         self.interrupt.listen()
 
@@ -56,15 +52,15 @@ class BestAndLast(Checkpoint):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Leave between two steps when told to."""
+        """Stop between two steps after a signal."""
         assert isinstance(classifier, TrainingModule)
         order = classifier.orders.train
-        # Behind the epoch's last batch Lightning would go on without the validation.
+        # Stopped after the epoch's last batch, Lightning would resume without the validation.
         if order.ends_step(batch_idx) and batch_idx + 1 < len(order):
             self._leave_if_told(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
-        """Save the state, and the model where it is the best so far; then leave when told to."""
+        """Save the state, and the model if it is the best so far; then stop after a signal."""
         assert isinstance(classifier, TrainingModule)
         best = max(classifier.history, key=lambda row: row["val_top1"])  # the earlier of equals
         if best is classifier.history[-1] and trainer.is_global_zero:
@@ -77,7 +73,7 @@ class BestAndLast(Checkpoint):
     def on_exception(
         self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Save the state of a run that is told to leave in the middle of a validation."""
+        """Save the state of a run that gets a signal during a validation."""
         if trainer.validating and isinstance(exception, SystemExit):
             trainer.save_checkpoint(self.last)
 
@@ -88,11 +84,11 @@ class BestAndLast(Checkpoint):
 
 
 class AveragedWeights(WeightAveraging):
-    """An exponential moving average of the weights: what is validated and kept as the model."""
+    """An exponential moving average of the weights, which is validated and kept as the model."""
 
     def __init__(self, decay: float) -> None:
         def average(averages: Tensors, weights: Tensors, updates: Tensor) -> None:
-            # In torch's form an average of equal weights is equal to them: frozen ones stay.
+            # In torch's form, the average of equal weights is exactly equal: frozen weights stay.
             update = get_ema_multi_avg_fn(ramped(decay, int(updates)))  # type: ignore[no-untyped-call]
             update(averages, weights, updates)
 
@@ -100,7 +96,7 @@ class AveragedWeights(WeightAveraging):
 
     @contextmanager
     def in_use(self, classifier: pl.LightningModule) -> Iterator[None]:
-        """Put the average into the network for a while."""
+        """Exchange the network's weights for the average."""
         self._swap_models(classifier)
         yield
         self._swap_models(classifier)
@@ -108,32 +104,32 @@ class AveragedWeights(WeightAveraging):
     def on_exception(
         self, trainer: pl.Trainer, classifier: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Put the trained weights back where a validation, which has the average, is left."""
+        """Restore the trained weights where a validation, which uses the average, is stopped."""
         if trainer.validating:
             self._swap_models(classifier)
 
 
 def ramped(decay: float, updates: int) -> float:
-    """Return the decay after so many updates, which are in the checkpoint: it rises to `decay`.
+    """Return the decay after `updates` updates; it rises to `decay`.
 
-    Else the random first weights would stay for long: 70 % of them for 360 steps at 0.999.
+    With a constant decay, the random first weights would stay long: 70 % after 360 steps at 0.999.
     """
     return min(decay, (1 + updates) / (10 + updates))
 
 
 class StopEarly(EarlyStopping):
-    """Stops after so many epochs in a row that were not better than the best."""
+    """Stops after a number of epochs in a row that were not better than the best."""
 
     def __init__(self, patience: int) -> None:
         super().__init__("val_top1", mode="max", patience=patience, check_on_train_epoch_end=True)
 
     def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
-        """Stop at once where the run had ended: it would add an epoch to its last."""
+        """Stop at once if the run had ended: it would otherwise train one more epoch."""
         trainer.should_stop = self.wait_count >= self.patience
 
 
 class _Stream:
-    """A file for torch to write to: keeps the error, which torch hides, and sums up the content."""
+    """A file that torch writes to; keeps the OSError, which torch hides, and hashes the content."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -150,20 +146,20 @@ class _Stream:
             raise
 
     def flush(self) -> None:
-        """Hand on to the system what is buffered."""
+        """Write the buffered data to the system."""
         self.file.flush()
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the file that it replaces: Lightning writes to /tmp and may copy from there.
+    """Writes beside the file that it replaces; Lightning would write to /tmp and copy from there.
 
-    Behind what torch writes, and does not read, stands its SHA-256.
+    The SHA-256 of the content is appended, where torch does not read it.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write `checkpoint` to `path`, which is the old file or the new one at any time.
+        """Write `checkpoint` to `path`, which is always the old file or the complete new one.
 
         Raises DatasetError when the disk is full.
         """
@@ -182,14 +178,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not _is_whole(Path(path)):
             raise TrainingError(
                 f"{path}: a damaged checkpoint (its checksum differs); "
-                f"delete it, and the training begins again"
+                f"delete it, and the training starts from the beginning"
             )
         checkpoint: dict[str, Any] = super().load_checkpoint(path, *args, **kwargs)
         return checkpoint
 
 
 def _is_whole(path: Path) -> bool:
-    """Return whether a file ends in the SHA-256 of what comes before it."""
+    """Return whether a file ends with the SHA-256 of the content before it."""
     digest = hashlib.sha256()
     left = path.stat().st_size - digest.digest_size
     with path.open("rb") as file:

@@ -17,12 +17,12 @@ from framemix.store import IndexRow, MixedStore
 # Shapes: B clips of a batch.
 
 Batch = tuple[Tensor, Tensor]
-READY = 2  # batches, beside those that are being read
+READY = 2  # batches that wait, besides those that are being read
 
 
 @dataclass(frozen=True)
 class Example:
-    """A clip of a store and the label that the network shall learn for it."""
+    """A clip of a store, and the label that the network learns for it."""
 
     store: MixedStore
     row: IndexRow
@@ -30,7 +30,7 @@ class Example:
 
 
 def examples_of(store: MixedStore, clips: Iterable[str]) -> list[Example]:
-    """Return those clips of a store, labelled as there. Raises StoreError for one it lacks."""
+    """Return clips of a store with the store's labels. Raises StoreError for a missing clip."""
     rows = {row.clip: row for row in store.index}
     try:
         return [Example(store, rows[clip], rows[clip].label) for clip in clips]
@@ -55,8 +55,8 @@ def split_examples(store: MixedStore, split: Sequence[Clip], subset: Subset) -> 
 class ClipDataset(Dataset[Batch]):
     """Reads whole batches: uint8 (B, *clip_shape of the store) and labels int64 (B,).
 
-    The first `views` variants of each example, one after the other: an example's number times
-    `views` is the place of its first. `pinned` clips go to a GPU while it computes.
+    It holds the first `views` variants of each example, one after another: the place of the first
+    is the example's number times `views`. `pinned` clips are copied to a GPU while it computes.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ def labels_of(examples: Sequence[Example]) -> Tensor:
 
 
 class BatchDataset(Protocol):
-    """What has clips at places and gives several as one batch."""
+    """Clips at numbered places, several of which can be read as one batch."""
 
     def __getitems__(self, places: list[int]) -> Batch:
         """Return the clips at `places` as one batch."""
 
 
 class BatchLoader:
-    """The clips at those places, batch after batch; `workers` threads read ahead, 0 do not.
+    """Batches of clips in the order of `batches`; `workers` threads read ahead, 0 do not.
 
-    Threads and not processes as torch's DataLoader has: reading a clip holds no lock of Python's,
-    and what a process has read must be copied twice on its way to the one that trains.
+    torch's DataLoader has processes, whose clips are copied twice on their way to the process that
+    trains. Threads are enough, because reading a clip releases Python's lock.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Parts a network that is trained from some layer on: the first ones give the same every epoch."""
+"""Splits a network into frozen first layers, whose outputs never change, and the trained rest."""
 
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -11,7 +11,7 @@ from framemix.training.settings import AugmentSettings
 
 
 class Steps(nn.Module):
-    """Some of a network's steps, with their weights under the names that they have there."""
+    """Some of a network's steps, with their weights under the network's names."""
 
     def __init__(
         self, network: nn.Module, steps: Sequence[tuple[str, Callable[[Tensor], Tensor]]]
@@ -22,7 +22,7 @@ class Steps(nn.Module):
             self.add_module(name, network.get_submodule(name))
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the steps make of x, one after the other."""
+        """The output of the steps, one after another, for x."""
         for step in self.steps:
             x = step(x)
         return x
@@ -31,12 +31,12 @@ class Steps(nn.Module):
 def split_frozen(
     network: nn.Module, augment: AugmentSettings, normalisation: Normalisation = IMAGENET
 ) -> tuple[Steps | None, nn.Module]:
-    """Return the first, frozen steps, and the others; the latter alone where clips change."""
+    """Return the frozen first steps and the others; with augmentation, all steps are others."""
     steps = network.steps(normalisation) if isinstance(network, ViViT) else []
     frozen = list(takewhile(lambda step: not _is_trained(network, step[0]), steps))
     if not frozen or any(augment.model_dump().values()):
         return None, network
-    # Without dropout: the same each time.
+    # Without dropout, so that outputs are the same each time.
     return Steps(network, frozen).eval(), Steps(network, steps[len(frozen) :])
 
 

@@ -1,4 +1,4 @@
-"""Ends a training where the next run can resume, rather than where a signal happens to come."""
+"""Ends a training after a signal at the next point where another run can resume."""
 
 import signal
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM and Ctrl-C end the process, for a wait in C, where no handler would run."""
+    """Let SIGTERM and Ctrl-C end the process during a wait in C, where no handler would run."""
     with handled(SIGNALS, signal.SIG_DFL):
         yield
 
 
 class Interrupt:
-    """Notes SIGTERM and Ctrl-C; the training asks for it between two steps.
+    """Notes SIGTERM and Ctrl-C; the training looks between two steps whether one came.
 
-    As a context it puts back, at its end, what the signals did before, and ends a process that
-    was told to stop too late to be asked.
+    At its end, the context restores the earlier handlers, and ends the process if a signal came
+    after the last look.
     """
 
     def __init__(self) -> None:
@@ -41,18 +41,18 @@ class Interrupt:
             raise self.exit()
 
     def listen(self) -> None:
-        """Note the signals from now on, instead of what they did before."""
+        """Note the signals from now on, in place of the earlier handlers."""
         for number in SIGNALS:
             signal.signal(number, self._note)
 
     def came(self, strategy: Strategy) -> bool:
-        """Whether any of the processes that train together has been told to stop."""
+        """Whether any of the processes that train together got a signal."""
         return bool(strategy.reduce_boolean_decision(self.number is not None, all=False))
 
     def exit(self) -> SystemExit:
-        """Return what ends the process with the signal's exit code: 143 for SIGTERM."""
+        """Return the exception that exits with the signal's exit code: 143 for SIGTERM."""
         if process_rank():
-            return SystemExit(0)  # Lightning kills the first process where another one fails
+            return SystemExit(0)  # Lightning kills the first process when another one fails
         number = signal.Signals(self.number or signal.SIGTERM)
         say(f"stopped by {number.name}: saved, run again to resume", error=True)
         return SystemExit(128 + number)

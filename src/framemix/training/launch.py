@@ -1,4 +1,4 @@
-"""Who starts the processes that train together, and where that must be told to Lightning."""
+"""How the processes that train together are started, where Lightning would not detect it."""
 
 import os
 from contextlib import nullcontext
@@ -14,12 +14,12 @@ from framemix.training.interrupt import ended_by_signals
 
 
 def cluster_environment(processes: int) -> list[ClusterEnvironment]:
-    """Return who starts the processes, where Lightning would not find it out rightly."""
+    """Return the environment that starts the processes, where Lightning would guess wrong."""
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     if int(os.environ["SLURM_NTASKS"]) != processes:  # not srun, but a job around `dvc`
         return [LightningEnvironment()]
-    # Its own requeueing would save elsewhere than where the next run looks.
+    # Lightning's requeueing would save where the next run does not look.
     return [SLURMEnvironment(auto_requeue=False)]
 
 
@@ -28,7 +28,7 @@ class InterruptibleDDP(DDPStrategy):
 
     def setup_environment(self) -> None:
         """Wait for the others; SIGTERM and Ctrl-C end that."""
-        # Processes that this one starts come soon, and it must be asked to end them.
+        # Processes that this one has started come soon, and it must stay able to end them.
         external = (
             self.cluster_environment and self.cluster_environment.creates_processes_externally
         )
@@ -37,9 +37,9 @@ class InterruptibleDDP(DDPStrategy):
 
 
 def check_launched(strategy: Strategy, *, num_nodes: int, processes: int) -> None:
-    """Raise ParamsError where nothing says who starts the other nodes' processes, and where.
+    """Raise ParamsError where nothing starts the processes of other nodes.
 
-    The wait for them would not end.
+    This process would wait for them for ever.
     """
     if num_nodes == 1 or "MASTER_ADDR" in os.environ:
         return

@@ -29,12 +29,12 @@ from framemix.training.settings import TrainingSettings
 class TrainingModule(pl.LightningModule):
     """Trains `network` (B, 3, S, H, W) -> (B, classes) on clips as a store holds them.
 
-    Floating-point clips are what frozen layers made of them, and `network` is what follows.
+    Floating-point clips are the outputs of frozen layers, and `network` is then the rest.
 
-    Every random number of a step depends on seed, epoch, batch and process alone, and what an
-    epoch has summed up is in the checkpoint: a resumed run resumes bit for bit as the unbroken
-    one. Between two steps, `interrupt` may end it. Raises TrainingError at the first loss that is
-    not finite, before the epoch is saved.
+    Every random number of a step depends on seed, epoch, batch and process only, and the sums of
+    the current epoch are in the checkpoint, so that a resumed run gives the same bits as an
+    uninterrupted one. Between two steps, `interrupt` may end it. Raises TrainingError at the first
+    loss that is not finite, before the epoch is saved.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrainingModule(pl.LightningModule):
         self._sums = _no_sums()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The learning rate is set again for each step."""
+        """Return the optimizer, with a learning rate that changes with each step."""
         optimizer = build_optimizer(self.network, self.settings)
         scheduler = LambdaLR(optimizer, self._rate_factor)
         return {
@@ -65,7 +65,7 @@ class TrainingModule(pl.LightningModule):
         }
 
     def _rate_factor(self, step: int) -> float:
-        """Linear warm-up, then a half cosine down to 0 or a constant rate."""
+        """Return the rate's factor: linear warm-up, then a half cosine down to 0, or 1."""
         warmup = self.settings.warmup_epochs * self.orders.train.steps
         if step < warmup:
             return (step + 1) / (warmup + 1)
@@ -75,12 +75,12 @@ class TrainingModule(pl.LightningModule):
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(left, 1)))
 
     def on_train_start(self) -> None:
-        """Frozen parts run as they will in use: without dropout, with fixed statistics."""
-        # Here, not at the epoch's start: Lightning leaves that out where it goes on in mid-epoch.
+        """Set frozen parts to evaluation: without dropout, with fixed statistics."""
+        # Not at the epoch's start, which Lightning skips when it resumes in the middle of an epoch.
         self._started = time.perf_counter() - self._seconds_before
         for part in self.network.children():
             trained = [parameter.requires_grad for parameter in part.parameters()]
-            # What has no parameters, such as the dropout before the last layer, is never frozen.
+            # Modules without parameters, such as the dropout before the last layer, are not frozen.
             part.train(any(trained) or not trained)
 
     def on_train_epoch_start(self) -> None:
@@ -89,7 +89,7 @@ class TrainingModule(pl.LightningModule):
         self.orders.train.epoch, self.orders.train.first_batch = self.current_epoch, 0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed what the step draws: augmentation and dropout."""
+        """Seed the random numbers of the step: augmentation and dropout."""
         entropy = [self.seed, self.current_epoch, batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
@@ -106,14 +106,14 @@ class TrainingModule(pl.LightningModule):
         loss = share * self._loss(logits, labels) + (1 - share) * self._loss(logits, others)
         counted, whole = self.orders.train.sizes(batch_idx)
         self._add("train", loss, logits, labels if share >= 0.5 else others, counted)
-        # Here, not in on_train_batch_end: callbacks come before it, and they save.
+        # Not in on_train_batch_end, before which callbacks run that save the sums.
         self._batches_done = batch_idx + 1
-        # Lightning takes the mean over the parts of a step, which need not be equally large.
+        # Lightning averages over the parts of a step, which may differ in size.
         return loss * (counted * self.orders.train.parts / whole)
 
     def _augmented(self, clips: Tensor) -> Tensor:
-        """Return changed clips: stored ones, or normalised where their colours are changed."""
-        if clips.is_floating_point():  # what frozen layers made of clips that nothing changes
+        """Return augmented clips: uint8, or normalised where their colours are changed."""
+        if clips.is_floating_point():  # outputs of frozen layers, which have no augmentation
             return clips
         augment = self.settings.augment
         moved = shift_and_flip(to_rgb(clips), augment)
@@ -127,7 +127,7 @@ class TrainingModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the epoch's validation loss and top-1; end the process after a signal."""
         if self.interrupt.came(self.trainer.strategy):
-            # Only from within the step does Lightning come back to this validation.
+            # Lightning returns to this validation only when it is stopped within a step.
             raise self.interrupt.exit()
         clips, labels = batch
         logits = logits_of(self.network, clips, self.normalisation)
@@ -144,7 +144,7 @@ class TrainingModule(pl.LightningModule):
         row["learning_rate"] = self.settings.learning_rate * self._rate_factor(self.global_step - 1)
         self.history.append(row)
         self.epoch_seconds.append(time.perf_counter() - self._started)
-        # For the early stop; each process has the same, which a mean might round.
+        # For early stopping; all processes have the same value, which a mean might round.
         self.log("val_top1", row["val_top1"], sync_dist=True, reduce_fx="max")
         if self.trainer.is_global_zero:
             say(
@@ -156,7 +156,7 @@ class TrainingModule(pl.LightningModule):
         self._batches_done = 0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what the epoch has summed up so far."""
+        """Store the sums of the epoch so far."""
         checkpoint["progress"] = {
             "history": self.history,
             "epoch_seconds": self.epoch_seconds,
@@ -166,7 +166,7 @@ class TrainingModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written."""
+        """Restore the sums of the epoch."""
         progress = checkpoint["progress"]
         self.history, self.epoch_seconds = progress["history"], progress["epoch_seconds"]
         self._seconds_before = progress["seconds"]
@@ -175,7 +175,7 @@ class TrainingModule(pl.LightningModule):
             len(self.history),
             self._batches_done,
         )
-        if self.trainer.is_global_zero:  # of all processes together
+        if self.trainer.is_global_zero:  # sums over all processes
             self._sums["train"] = progress["train_sums"]
         # An interrupted validation starts again: its sums are not in the checkpoint.
         loops = checkpoint["loops"]["fit_loop"]
@@ -195,12 +195,12 @@ class TrainingModule(pl.LightningModule):
         self._sums[subset] = [a + b for a, b in zip(self._sums[subset], step, strict=True)]
 
     def _over_processes(self, subset: str) -> list[float]:
-        """Return a subset's sums of loss, hits and clips, those of all processes together."""
+        """Return a subset's sums of loss, hits and clips over all processes."""
         sums = torch.tensor(self._sums[subset], dtype=torch.float64, device=self.device)
         total: list[float] = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
         return total
 
 
 def _no_sums() -> dict[str, list[float]]:
-    """Return what an epoch begins with: loss, hits and clips of each subset, summed up."""
+    """Return the sums at an epoch's start: zero loss, hits and clips of each subset."""
     return {"train": [0.0, 0.0, 0.0], "val": [0.0, 0.0, 0.0]}

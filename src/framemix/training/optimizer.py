@@ -1,4 +1,4 @@
-"""Which parameters learn how fast."""
+"""The optimizer, and the learning rate of each parameter."""
 
 import re
 from collections import defaultdict
@@ -9,14 +9,14 @@ from torch import nn
 
 from framemix.training.settings import TrainingSettings
 
-# What makes a network one deeper: a transformer's block, a ResNet's, and the last layer.
+# The modules that count as one depth: a transformer's block, a ResNet's block, the last layer.
 DEEPER = re.compile(r"(?:.*\.)?(?:blocks|layer\d)\.\d+|head|fc")
-# Stands before the residual block of that stage and number.
+# The Non-local block is before the residual block of that stage and number.
 NONLOCAL = re.compile(r"nonlocal_blocks\.(layer\d)_(\d+)\.")
 
 
 def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Return AdamW or SGD over what is not frozen.
+    """Return AdamW or SGD over the parameters that are not frozen.
 
     Each depth learns `layer_decay` times as fast as the next one (Howard and Ruder, "Universal
     Language Model Fine-tuning", 2018, section 3.2), the last layer at the full rate.
@@ -25,7 +25,7 @@ def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.opt
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            # Weights decay; biases, norms, positions and class tokens do not.
+            # Matrices and kernels decay; biases, norms, positions and class tokens do not.
             weight = parameter.ndim > 1 and name.endswith("weight")
             rate = settings.learning_rate * settings.layer_decay ** (
                 max(depths.values()) - depths[name]
@@ -41,7 +41,7 @@ def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.opt
 
 
 def _depths(network: nn.Module) -> dict[str, int]:
-    """Return by parameter how many blocks its input has gone through, at least."""
+    """Return, for each parameter, the least number of blocks that its input has passed."""
     depths: dict[str, int] = {}
     blocks: dict[str, int] = {}
     for name, _ in network.named_parameters():

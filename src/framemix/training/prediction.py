@@ -1,4 +1,4 @@
-"""What a trained model predicts for mixed clips, and how well."""
+"""The predictions of a trained model for mixed clips, and their metrics."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,16 +25,16 @@ def predict(
 ) -> Tensor:
     """Return class probabilities float64 (clips, classes) in the order of `examples`.
 
-    Each clip's are the mean over its first `views` variants; StoreError where it has fewer. The
-    network runs in fp32 whatever the training's precision, so that figures agree between devices.
-    Raises ModelError for answers that are not finite.
+    They are means over the first `views` variants of each clip; StoreError where it has fewer. The
+    network runs in fp32 whatever the precision of training, so that metrics agree between devices.
+    Raises ModelError for logits that are not finite.
     """
     model.network.eval().to(device)
     probabilities = [torch.zeros(0, len(model.classes), dtype=torch.float64)]
     for clips, _ in ordered_loader(ClipDataset(examples, views), batch_size, workers=0):
         logits = model.logits(clips.to(device)).cpu()
         check_answers(logits)
-        # In fp32 all that are surer than 17 logits would be 1, and ties to whoever ranks them.
+        # In fp32, all probabilities beyond 17 logits would be 1, and tie where they are ranked.
         probabilities.append(F.softmax(logits.double(), dim=1))
     return reduce(torch.cat(probabilities), "(n views) k -> n k", "mean", views=views)
 

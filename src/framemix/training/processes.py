@@ -1,9 +1,9 @@
-"""Which of the processes that train together this is."""
+"""The rank of this process among those that train together."""
 
 from lightning.pytorch.utilities import rank_zero_only
 
 
 def process_rank() -> int:
-    """Return 0 in the first process, or the only one: that one writes."""
+    """Return the rank of this process; the first or only one has 0, and writes the files."""
     rank: int = rank_zero_only.rank  # type: ignore[attr-defined]
     return rank

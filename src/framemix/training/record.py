@@ -1,4 +1,4 @@
-"""What a run's model will say that it was trained on."""
+"""The record, in a model, of the clips that it was trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ from framemix.models.trained_on import TrainedOn
 
 @dataclass(frozen=True)
 class Part:
-    """The clips of one dataset; a run learns from, or is judged by, those of train and val.
+    """The clips of one dataset, of which a run uses those in train and val.
 
-    Their groups are of one class or of all, as `scope` says.
+    `scope` says whether a group belongs to one class or to all.
     """
 
     origin: Origin
@@ -26,7 +26,7 @@ class Part:
 def trained_on(
     parts: Sequence[Part], mix: MixSettings, start: TrainedOn | None = None
 ) -> TrainedOn:
-    """Return what is known before the training; its figures are yet to come."""
+    """Return the record before the training, which has no metrics yet."""
     parts = [replace(part, clips=_of_training(part.clips)) for part in parts]
     clips = [clip for part in parts for clip in part.clips]
     subsets = [clip.subset for clip in clips]
@@ -53,6 +53,6 @@ def _of_training(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def _seen(clip: Clip, mix: MixSettings) -> float:
-    """Return the seconds of a clip that are mixed: all, or its window."""
+    """Return the seconds of a clip that are mixed: the whole clip or its window."""
     _, frames = mix.span(clip.frames)
     return clip.seconds * frames / clip.frames

@@ -1,4 +1,4 @@
-"""Runs a training to its end, through any interruption, and keeps what it leaves behind."""
+"""Runs a training to its end, across interruptions, and keeps its outputs."""
 
 import logging
 import statistics
@@ -38,13 +38,13 @@ from framemix.training.module import TrainingModule
 from framemix.training.processes import process_rank
 from framemix.training.settings import Precision, TrainingSettings
 
-# Lightning speaks of hardware and of other products, and torch of Lightning's use of it.
+# Lightning logs hardware and advertisements; torch warns of Lightning's use of it.
 for library in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(library).setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", message=".*LeafSpec.*", module="lightning")
-# On a GPU, attention may add up in an order of chance: equal bits are promised on CPUs alone.
+# On a GPU, attention may sum in a random order: equal bits are promised on CPUs only.
 warnings.filterwarnings("ignore", message=".*defaults to a non-deterministic algorithm")
-# It is: see BatchOrder.
+# The order is resumable: see BatchOrder.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", module="lightning")
 
 MODEL = "model.safetensors"
@@ -54,9 +54,9 @@ LAST = "last.ckpt"
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run computes on: it changes how fast, not what.
+    """The hardware of a run, which changes its speed but not its result.
 
-    On `num_nodes` machines, `devices` of each: a process for every one of them.
+    Each of `num_nodes` machines has `devices` devices, with one process per device.
     """
 
     device: torch.device
@@ -68,7 +68,7 @@ class Machine:
 
     @property
     def processes(self) -> int:
-        """How many processes train together."""
+        """The number of processes that train together."""
         return self.devices * self.num_nodes
 
 
@@ -76,8 +76,8 @@ class Machine:
 class Run:
     """A training run: a network with its first weights, and the clips it learns from.
 
-    `origin` tells where the first weights come from: with the rest it names the run, so that an
-    interrupted one resumes only where everything is the same.
+    `origin` identifies the first weights. Together with the other fields it identifies the run: an
+    interrupted run resumes only if all of them are the same.
     """
 
     network: nn.Module
@@ -93,12 +93,13 @@ class Run:
 def train(run: Run, machine: Machine) -> Path:
     """Train, or resume a training; return the folder with model, history and timing (OUTPUTS).
 
-    The model is the best by val top-1, the earlier of equals. SIGTERM and Ctrl-C save and end the
-    run with exit code 143 or 130; the next call resumes from there bit for bit (on the CPU).
+    The model is the best by val top-1; of equals, the earlier one. SIGTERM and Ctrl-C save the
+    state and end the run with exit code 143 or 130; the next call resumes from there with the same
+    bits (on the CPU).
 
-    Where several processes train together, only the first writes; the others have no use for the
-    folder. Raises DatasetError without clips to train or to validate on, ParamsError where
-    processes were not started as `machine` says, and TrainingError as `TrainingModule` does.
+    Where several processes train together, only the first writes, and the others must not use the
+    folder. Raises DatasetError without clips to train or validate on, ParamsError where processes
+    were not started as `machine` says, and TrainingError as `TrainingModule` does.
     """
     for name, examples in (("train", run.train), ("val", run.val)):
         if not examples:
@@ -124,7 +125,7 @@ def train(run: Run, machine: Machine) -> Path:
 
 
 def trained_model(run: Run) -> TrainedModel:
-    """Return the run's network, as it is now, with what prediction needs beside it."""
+    """Return the run's network, as it is now, with everything that prediction needs."""
     return TrainedModel(
         network=run.network,
         config=run.config,
@@ -141,7 +142,7 @@ def _has_outputs(folder: Path) -> bool:
 
 def _fit(run: Run, machine: Machine, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # It would fill all new memory with NaN first: a pass over each large tensor.
+    # Otherwise torch would fill all new memory with NaN first, a pass over each large tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     labels = [example.label for example in run.train]
     variants = run.train[0].store.settings.variants
@@ -222,7 +223,7 @@ def _identity(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "origin": run.origin,
         "stores": [store.checksums() for store in stores.values()],
-        # The model says how its clips were mixed, and other settings may give the same pixels.
+        # Other mix settings may give the same pixels, but the model file contains the settings.
         "mix": run.train[0].store.settings.model_dump(mode="json"),
     }
 

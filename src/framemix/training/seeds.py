@@ -1,4 +1,4 @@
-"""Trains the same thing once a seed."""
+"""Repeats a training with several seeds."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -28,15 +28,16 @@ def train_seeds(
 ) -> Metrics:
     """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
 
-    The model that is written says what it was trained on: `record`, with its metrics and their
-    intervals. No run is named by that, so that another name for the same videos trains nothing.
+    The written model contains `record`, with its metrics and their intervals. A run is not
+    identified by its record, so that a new name for the same videos trains nothing.
 
-    `judge` returns a model's metrics, those on the same clips together. metrics.json has the first
-    seed's, those over all seeds, and what is the same for each: `given` and the counts of
-    parameters. Where several processes train together, only the first returns; the others end here.
+    `judge` returns a model's metrics, those on the same clips together. metrics.json has those of
+    the first seed, those over all seeds, and those that are the same for each seed: `given` and the
+    counts of parameters. Where several processes train together, only the first returns; the others
+    end here.
     """
     if process_rank():
-        end_with_parent()  # it would wait for the others for ever
+        end_with_parent()  # without its parent, it would wait for the others for ever
     figures: list[Metrics] = []
     counts: Metrics = {}
     for seed in seeds:

@@ -1,6 +1,6 @@
-"""How a network is trained: what pretraining, fine-tuning and the study all set.
+"""The training settings that pretraining, fine-tuning and the study share.
 
-Free of torch, so that stages that do not train can check params.yaml at no cost.
+This module does not import torch, so that stages that do not train can check params.yaml quickly.
 """
 
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 class AugmentSettings(Settings):
-    """Random changes to a training clip, drawn once a clip so that motion stays intact.
+    """Random changes to a training clip, the same for all its frames so that motion stays intact.
 
     `mixup` and `cutmix` blend pairs of clips; they are the alpha of Beta(alpha, alpha), 0 is off.
     """
@@ -29,7 +29,7 @@ class AugmentSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """One training run. A step is over `batch_size` clips, however they are spread and cut up."""
+    """One training run. A step has `batch_size` clips, on however many devices and in any parts."""
 
     epochs: int = Field(ge=1, description="passes over the training clips")
     patience: int | None = Field(ge=1, description="epochs without a better one; null: any")
