@@ -1,4 +1,4 @@
-"""What layers of a network see while it runs."""
+"""The inputs of a network's layers while it runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -15,7 +15,7 @@ from framemix.models.vivit import Attention, FactorisedAttention, ViViT
 def attention_weights(layer: Attention, x: Tensor) -> Tensor:
     """The weights (B, heads, L, L) with which `layer` attends in x (B, L, D).
 
-    The fused kernel that it computes with does not tell them.
+    The fused kernel that the layer computes with does not return them.
     """
     q, k, _ = rearrange(layer.qkv(x), "b l (qkv h d) -> qkv b h l d", qkv=3, h=layer.heads)
     return _weights(q, k)
@@ -36,10 +36,10 @@ def factorised_weights(layer: FactorisedAttention, x: Tensor) -> tuple[Tensor, T
 
 
 def rollout(attentions: Sequence[Tensor]) -> Tensor:
-    """How much each output token draws on each input token (B, L, L), rows sum to 1.
+    """How much each output token depends on each input token (B, L, L), rows sum to 1.
 
-    From the layers' attentions (B, heads, L, L), first layer first: the mean of the heads, beside
-    a shortcut of equal weight, multiplied from layer to layer (section 4).
+    From the layers' attentions (B, heads, L, L), first layer first: the mean of the heads, averaged
+    with the shortcut, is multiplied from layer to layer (section 4).
     """
     flows = [reduce(attention, "b h q k -> b q k", "mean") for attention in attentions]
     joint = torch.eye(flows[0].shape[-1]).to(flows[0]).expand_as(flows[0])
@@ -50,11 +50,12 @@ def rollout(attentions: Sequence[Tensor]) -> Tensor:
 
 @torch.inference_mode()
 def vivit_relevance(network: ViViT, video: Tensor) -> Tensor:
-    """How much the answer for a normalised clip (1, C, T, H, W) draws on each token (T', h, w).
+    """How much the prediction for a clip (1, C, T, H, W) depends on each token (T', h, w).
 
-    Sums to 1. For the factorised encoder it is what the temporal cls token draws on a frame patch,
-    times what that patch's spatial cls token draws on each of its tokens. Where there is no cls
-    token, the answer is of the mean of all tokens, and so is this.
+    The clip is normalised; the result sums to 1. For the factorised encoder it is the weight of a
+    frame patch for the temporal cls token, times the weight of each token for that patch's spatial
+    cls token. Encoders without a cls token predict from the mean of all tokens; their weights are
+    means too.
     """
     height, width = (side // network.embedding.patch for side in video.shape[3:])
     if network.attention == "factorised_encoder":
@@ -81,20 +82,20 @@ def _weights(q: Tensor, k: Tensor) -> Tensor:
 
 
 def _from_cls(inputs: Sequence[tuple[Attention, Tensor]]) -> Tensor:
-    """What the cls token draws on each of the others (B, L - 1), of what it draws on them all."""
+    """The weights of the other tokens for the cls token (B, L - 1), which sum to 1."""
     flow = rollout([attention_weights(layer, x) for layer, x in inputs])
     others = flow[:, 0, 1:]
     return others / others.sum(dim=1, keepdim=True)
 
 
 def _from_mean(inputs: Sequence[tuple[Attention, Tensor]]) -> Tensor:
-    """What the mean of a clip's tokens draws on each of them (T' * N,), of models 3 and 4."""
+    """The weight of each token for the mean of all tokens (T' * N,), in models 3 and 4."""
     attentions = []
     for number, (layer, x) in enumerate(inputs):
         if isinstance(layer, FactorisedAttention):
             space, time = factorised_weights(layer, x)
             attentions.append(torch.cat([_within_frames(space), _along_time(time)], dim=1))
-        else:  # blocks of model 3 look within frame patches first, then along time
+        else:  # blocks of model 3 attend within frame patches first, then along time
             spread = _along_time if number % 2 else _within_frames
             attentions.append(spread(attention_weights(layer, x)))
     return rollout(attentions)[0].mean(dim=0)

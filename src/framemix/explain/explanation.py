@@ -1,4 +1,4 @@
-"""What a model says of a clip, and what in the clip it draws on."""
+"""A model's prediction for a clip, and the parts of the clip on which it depends."""
 
 # S segments, H x W pixels, T' frames of h x w places of a network
 
@@ -23,9 +23,9 @@ from framemix.models.vivit import ViViT
 
 @dataclass(frozen=True)
 class Explanation:
-    """A clip uint8 (S, H, W, 3), a class, its probability, and where that comes from.
+    """A clip uint8 (S, H, W, 3), a class, its probability, and the relevance of each place.
 
-    `relevance` float32 (T', h, w) is at most 1; `links` are a non-local block's.
+    `relevance` float32 (T', h, w) is at most 1; `links` are those of a non-local block.
     """
 
     clip: Pixels
@@ -39,8 +39,8 @@ class Explanation:
 def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = None) -> Explanation:
     """Explain a class, or the likeliest, for a mixed clip uint8 (S, *frame_shape).
 
-    On the CPU, where the network is then left. Raises ModelError for a class that the model does
-    not have, and for answers that are not finite.
+    This runs on the CPU, where the network stays. Raises ModelError for a class that the model does
+    not have, and for logits that are not finite.
     """
     network = model.network.eval().cpu()
     stored = torch.from_numpy(mixed[None])

@@ -1,6 +1,6 @@
 """The strongest links of a non-local block, as in figure 3 of Wang et al. (CVPR 2018)."""
 
-# T' frames of h x w positions, N = T' * h * w of them, M that are looked at
+# T' frames of h x w positions, N = T' * h * w of them, M keys
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ Place = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Links:
-    """What a position looks at most: places (frame, row, column) in a grid (T', h, w)."""
+    """The strongest links of a position: places (frame, row, column) in a grid (T', h, w)."""
 
     grid: Place
     start: Place
@@ -35,12 +35,12 @@ def affinity(block: NonLocalBlock, x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def strongest_links(block: NonLocalBlock, x: Tensor) -> Links:
-    """The links of the position that the block changes most, of its input x (1, C, T', h, w)."""
+    """The links of the position that the block changes most in its input x (1, C, T', h, w)."""
     t, h, w = x.shape[2:]
     change = reduce((block(x) - x) ** 2, "1 c t h w -> (t h w)", "sum")
     start = int(change.argmax())
     weights = affinity(block, x)[0, start]  # (M,)
-    # Pooling the positions' numbers tells which is looked at for its neighbours too.
+    # Pooling the numbers of the positions gives the position that stands for each pool.
     numbers = torch.arange(t * h * w, dtype=torch.float64)
     numbers = rearrange(numbers, "(t h w) -> 1 1 t h w", t=t, h=h, w=w)
     looked_at = block.looked_at(numbers)[0, :, 0].long()

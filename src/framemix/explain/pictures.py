@@ -1,4 +1,4 @@
-"""Draws explanations: the segments of a clip, and over them where its answer comes from."""
+"""Draws explanations: the segments of a clip, and over them the relevance of each place."""
 
 # S segments, H x W pixels, T' frames of h x w places of a network
 
@@ -16,11 +16,11 @@ from framemix.mixing import Pixels
 from framemix.pictures.lettering import legible
 
 MOST_SEGMENTS = 8
-MOST_COVER = 0.65  # of the picture by the colour where relevance is highest
+MOST_COVER = 0.65  # opacity of the colour where relevance is highest
 
 
 def draw_explanation(explanation: Explanation) -> Figure:
-    """Return a figure: the segments, the same under their relevance, and a block's links."""
+    """Return a figure: the segments, the segments under their relevance, and a block's links."""
     segments, shown = len(explanation.clip), _shown(explanation)
     rows = 2 if explanation.links is None else 3
     figure = Figure(figsize=(1.6 * len(shown) + 0.6, 1.35 * rows + 0.9), layout="constrained")
@@ -54,11 +54,11 @@ def under_heat(explanation: Explanation, frame: Pixels, segment: int) -> Pixels:
 
 
 def _shown(explanation: Explanation) -> list[int]:
-    """Return the segments to picture: evenly spread, and among them that where the links start."""
+    """Return the segments to show: evenly spread, with the one where the links start."""
     segments, links = len(explanation.clip), explanation.links
     shown = np.linspace(0, segments - 1, min(MOST_SEGMENTS, segments)).round().astype(int)
     if links is not None and links.start[0] not in shown * links.grid[0] // segments:
-        start = -(-links.start[0] * segments // links.grid[0])  # the first that went into its frame
+        start = -(-links.start[0] * segments // links.grid[0])  # the first segment of that frame
         shown[np.abs(shown - start).argmin()] = start
     return [int(segment) for segment in shown]
 
@@ -69,7 +69,7 @@ def _time(explanation: Explanation, segment: int) -> int:
 
 
 def _share(explanation: Explanation, segment: int) -> float:
-    """Return a segment's share of all relevance, divided evenly in a frame of several segments."""
+    """Return a segment's share of the relevance; segments of one frame share it evenly."""
     relevance = explanation.relevance
     share = relevance[_time(explanation, segment)].sum() / relevance.sum().clamp_min(1e-12)
     return float(share) * len(relevance) / len(explanation.clip)
@@ -84,7 +84,7 @@ def _show(axes: Axes, picture: Pixels) -> None:
 def _draw_links(
     figure: Figure, panels: list[Axes], shown: list[int], links: Links, clip: Pixels
 ) -> None:
-    """Draw arrows from the start to each end that is in a segment shown, stronger ones thicker."""
+    """Draw arrows from the start to each end in a shown segment; stronger links are thicker."""
     columns: dict[int, int] = {}
     for column, segment in enumerate(shown):
         columns.setdefault(segment * links.grid[0] // len(clip), column)

@@ -1,5 +1,5 @@
-"""What a person does with a trained model: predict, watch, explain, export, demo.
+"""The use of a trained model: predict, watch, explain, export, demo.
 
-The commands for videos and cameras belong here, with what they print and draw. Judging a
-model by labelled clips does not (`evaluation`), nor what needs a checkout (`project`).
+The commands for videos and cameras belong here, with their output. Evaluating a model on labelled
+clips does not (`evaluation`), nor commands that need a checkout (`project`).
 """

@@ -1,4 +1,4 @@
-"""When to raise an alarm: not at every peak of a probability, and not on and off."""
+"""An alarm that short peaks of a probability do not raise, and that does not flicker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ USUAL = "drowsy"  # the class to watch for
 
 @dataclass
 class Alarm:
-    """Smooths a probability over time; goes on at `on` and off again only below `off`.
+    """Smooths a probability over time; the alarm starts at `on` and ends only below `off`.
 
-    `half_life` is in seconds: so long after a change, the smoothed value has made half of it.
+    `half_life` is the time, in seconds, in which the smoothed value follows half of a change.
     """
 
     on: float
@@ -41,9 +41,9 @@ class Alarm:
 
 
 def watched_class(named: str | None, classes: Sequence[str]) -> str | None:
-    """Return the class to watch for: the one named, else the usual one where the model has it.
+    """Return the class to watch for: the named one, else `drowsy` if the model has it.
 
-    Raises FramemixError for a class that is named but not one of the model's.
+    Raises FramemixError for a named class that the model does not have.
     """
     if named is None:
         return USUAL if USUAL in classes else None

@@ -20,15 +20,15 @@ from framemix.models.trained_on import TrainedOn
 from framemix.validation import describe_error
 
 Probabilities = NDArray[np.float32]
-ROUNDED = 1e-3  # a probability may be off the range by rounding
+ROUNDED = 1e-3  # rounding may move a probability this far out of [0, 1]
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """What predicting needs of a model, which errors call `name`.
+    """The parts of a model that prediction needs; errors name it by `name`.
 
-    `answers` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K), as the model has
-    them; `trained_on` is None of a model that does not say.
+    `answers` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K), the unchecked
+    output; `trained_on` is None for a model without a record.
     """
 
     name: Path | str
@@ -40,7 +40,7 @@ class Classifier:
     def probabilities(self, clips: Pixels) -> Probabilities:
         """Stored clips uint8 (B, S, *mix.frame_shape) -> float32 (B, K), all from 0 to 1.
 
-        Raises ModelError for answers that are no such thing, also for those that are not finite.
+        Raises ModelError for outputs of another shape or range, and for values that are not finite.
         """
         said = self.answers(clips)
         if said.shape != (len(clips), len(self.classes)):
@@ -48,7 +48,7 @@ class Classifier:
                 f"{self.name}: answers of shape {said.shape}; "
                 f"allowed: {(len(clips), len(self.classes))}, one for each clip and class"
             )
-        right = (said >= -ROUNDED) & (said <= 1 + ROUNDED)  # what is not finite is neither
+        right = (said >= -ROUNDED) & (said <= 1 + ROUNDED)  # false for nan
         if not right.all():
             raise ModelError(
                 f"{self.name}: answers {said[~right][0]}; allowed: probabilities, from 0 to 1"
@@ -57,7 +57,7 @@ class Classifier:
 
 
 def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classifier:
-    """Return a model's classifier, computing in fp32 on `device`; errors call it `name`."""
+    """Return a model's classifier, computing in fp32 on `device`; errors name it by `name`."""
     place = resolve_device(device)
     model.network.eval().to(place)
 
@@ -71,7 +71,7 @@ def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classif
 
 
 def mix_of(settings: dict[str, Any], name: Path | str) -> MixSettings:
-    """Return the checked mix settings of the model called `name`. Raises ModelError."""
+    """Return the checked mix settings of the model `name`. Raises ModelError."""
     try:
         return MixSettings.model_validate(settings)
     except ValidationError as error:

@@ -1,6 +1,6 @@
-"""From a video file to what a network sees of it: mixed as a whole, or window by window.
+"""From a video file to the input of a network: mixed as a whole, or window by window.
 
-Without torch: decoding is done in a subprocess that shall start fast.
+This module does not import torch, because the subprocess that decodes should start fast.
 """
 
 # S segments
@@ -24,12 +24,12 @@ from framemix.video.fitting import Fit
 from framemix.video.live import opened_live
 from framemix.video.reading import ExaminedVideo, VideoInfo, describe, examine, stream_frames
 
-# For a file that nobody knows: enough for hours of video.
+# For any file: enough for hours of video.
 USUAL_LIMITS = Limits(seconds=600, memory_mb=4096, names=(None, None))
-# Clips that come from the subprocess, and go to the network, at a time.
+# Clips that the subprocess sends, and the network takes, at a time.
 BATCH = 16
 SLACK = 1.5
-# Frames of full size that come from the subprocess at a time.
+# Frames of full size that the subprocess sends at a time.
 FRAMES = 8
 
 
@@ -37,8 +37,8 @@ FRAMES = 8
 class Sliding:
     """A window that slides over a video: its length and its step, in seconds.
 
-    A `usual` one was not asked for, but is as long as the model's clips: a video that is up to
-    SLACK times as long is one clip still, and a window has at least a frame for each segment.
+    A `usual` window was not requested, and is as long as the model's clips: a video of up to SLACK
+    times that length is still one clip, and the window has at least one frame per segment.
     """
 
     window: float
@@ -46,7 +46,7 @@ class Sliding:
     usual: bool = False
 
     def frames(self, fps: float, segments: int) -> int:
-        """Return the frames of a window. Raises MixingError where they are too few."""
+        """Return the number of frames of a window. Raises MixingError where it is too small."""
         frames = round(self.window * fps)
         if frames >= segments or self.usual:
             return max(frames, segments)
@@ -56,15 +56,15 @@ class Sliding:
         )
 
     def is_one_clip(self, length: int, fps: float) -> bool:
-        """Return whether a video of `length` frames is taken as a whole."""
+        """Return whether a video of `length` frames is one clip."""
         return length <= round((SLACK if self.usual else 1) * self.window * fps)
 
 
 @dataclass(frozen=True)
 class MixedClip:
-    """What a network sees of a stretch of video: its ends in seconds, mixed (S, *frame_shape).
+    """A network's input from `start` to `end` seconds of a video, mixed (S, *frame_shape).
 
-    A `whole` video is mixed as in training, of which only a part may be taken.
+    A `whole` video is mixed as in training, whose mix settings may take a part of it only.
     """
 
     start: float
@@ -76,12 +76,12 @@ class MixedClip:
 def clips_of(
     path: Path, mix: MixSettings, sliding: Sliding | None
 ) -> tuple[int, Iterator[MixedClip]]:
-    """Return how many clips a video has, and them: one, as the pipeline mixes it, or one a window.
+    """Return the number of a video's clips, and the clips: one per window, or the whole video.
 
-    A video that is hardly longer than the window is one clip. Windows are of seconds, so they slide
-    over frames at a constant rate; a whole video is mixed of its frames as they are. How many
-    windows there are is what the header says: a longer video is decoded just once. Raises
-    VideoError, and MixingError for a window of fewer frames than segments.
+    A video that is hardly longer than the window is one clip, mixed from its frames as in the
+    pipeline. The length of a window is in seconds, so it slides over frames at a constant rate. The
+    number of windows is computed from the header, so that a long video is decoded only once.
+    Raises VideoError, and MixingError for a window of fewer frames than segments.
     """
     if sliding is None:
         return 1, _whole(path, mix, examine(path))
@@ -97,16 +97,16 @@ def clips_of(
 def isolated_clips(
     path: Path, mix: MixSettings, sliding: Sliding | None, limits: Limits, *, bar: bool = True
 ) -> Iterator[MixedClip]:
-    """Yield what `clips_of` does, decoded in a subprocess: a bad file ends only that.
+    """Yield the clips of `clips_of`, decoded in a subprocess, which a bad file may crash.
 
-    `limits` are for a batch of clips each time; `bar` shows how far many of them are.
+    `limits` apply to each batch of clips; with `bar`, the progress over many clips is shown.
     """
 
     begin = partial(_counted_clips, mix=mix, sliding=sliding)
     counted = isolated_items(begin, path, limits, batch=BATCH)
     total, first = next(counted)
     clips = chain([first], (clip for _, clip in counted))
-    # The first batch is here already: a bar for it alone would show no rate that means anything.
+    # No bar for a single batch: it is complete already, and its rate would mean nothing.
     label = f"windows of {path.name}"
     yield from track(clips, total=total, label=label) if bar and total > BATCH else clips
 
@@ -121,7 +121,7 @@ def _counted_clips(
 def shown_frames(
     path: Path, *, video: ExaminedVideo, size: tuple[int, int], fit: Fit
 ) -> Iterator[tuple[int, Pixels]]:
-    """Yield number and picture, uint8 (H, W, 3), of the frame to show each 1 / fps seconds."""
+    """Yield number and picture, uint8 (H, W, 3), of the frame to show every 1 / fps seconds."""
     frames = enumerate(stream_frames(path, size=size, fit=fit, reader=video.reader))
     return steady(frames, video.times, frame_rate(video.info, path), path)
 
@@ -134,14 +134,14 @@ def _whole(path: Path, mix: MixSettings, video: ExaminedVideo) -> Iterator[Mixed
 
 
 def _long(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[MixedClip]:
-    """Yield the windows of a video; where it ends before the first is full, it is one clip."""
+    """Yield the windows of a video; one that ends before the first window is full is one clip."""
     windows = (clip for clip, _ in windows_of(str(path), mix, sliding, paced=False))
     first = next(windows, None)
     yield from _whole(path, mix, examine(path)) if first is None else chain([first], windows)
 
 
 def _short(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[MixedClip]:
-    """Yield a video as one clip, unless it is longer than the window, whatever its header says."""
+    """Yield a video as one clip, or its windows where it is longer than its header says."""
     video = examine(path)
     fps = frame_rate(video.info, path)
     length = sum(1 for _ in steady(video.times, video.times, fps, path))
@@ -154,8 +154,8 @@ def windows_of(
 ) -> Iterator[tuple[MixedClip, float]]:
     """Yield each window of a camera, a stream or a file, and when its last frame arrived.
 
-    Frames are taken one by one, of files too: decord reads ahead, of a long one all of it.
-    `paced` is as for `opened_live`. Raises VideoError and MixingError.
+    Files are not read by decord, which would decode a long video ahead. `paced` is that of
+    `opened_live`. Raises VideoError and MixingError.
     """
     how = mix.model_dump(include={"size", "fit", "pixel_format"})
     with opened_live(source, **how, paced=paced) as live:
@@ -179,7 +179,7 @@ def rolling_mix(mix: MixSettings, sliding: Sliding, fps: float) -> RollingMix:
 
 
 def frame_rate(info: VideoInfo, path: Path) -> float:
-    """Return the frames a second of the video at `path`. Raises VideoError when it tells none."""
+    """Return the frame rate of the video at `path`. Raises VideoError when it has none."""
     if info.fps <= 0:
-        raise VideoError(path, "does not tell its frame rate")
+        raise VideoError(path, "has no frame rate")
     return info.fps

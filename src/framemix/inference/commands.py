@@ -1,6 +1,6 @@
-"""The commands around a trained model: predict, watch, explain, export, demo.
+"""The commands for a trained model: predict, watch, explain, export, demo.
 
-What computes is imported when a command runs: `--help` need not wait for it.
+Modules that compute are imported when a command runs, so that `--help` does not wait for them.
 """
 
 import sys
@@ -38,7 +38,7 @@ LiveWindow = Annotated[
     float | None,
     typer.Option(
         help="Seconds of a window. Default: as long as the clips that the model was trained on, "
-        "or 5 where it does not say.",
+        "or 5 if that is not known.",
         min=0.04,
         max=LONGEST,
     ),
@@ -130,9 +130,9 @@ def watch(
     ] = False,
     device: Device = "auto",
 ) -> None:
-    """Predict while a video comes in, once a second, and raise an alarm. Ctrl-C ends it.
+    """Predict a live video, once a second, and raise an alarm. Ctrl-C ends it.
 
-    Latency is the time from a window's last frame to the answer. A file is played at its speed.
+    Latency is the time from a window's last frame to its prediction. A file is played at its speed.
     """
     from framemix.inference.alarm import Alarm, watched_class
     from framemix.inference.live import watch as watch_source
@@ -142,13 +142,13 @@ def watch(
     watched = watched_class(alarm, classifier.classes)
     sliding = live_sliding(classifier.trained_on, window, step)
     windows = watch_source(classifier, source, sliding, as_fast_as_possible=as_fast_as_possible)
-    _tell_live(windows, classifier.classes, watched, bell)
+    _report_live(windows, classifier.classes, watched, bell)
 
 
 def export(
     model: Annotated[Path, typer.Argument(help="model.safetensors.")],
     videos: Annotated[
-        list[str] | None, typer.Argument(help="Videos to check it on; without any, noise.")
+        list[str] | None, typer.Argument(help="Videos for the comparison; default: noise.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Default: model.onnx beside the model.")
@@ -182,9 +182,9 @@ def explain(
 ) -> None:
     """Show where a model looks: attention rollout of ViViT, Grad-CAM and links of the ResNets.
 
-    OUTPUT.png has the segments as the network sees them and what of them its answer draws on,
-    OUTPUT.mp4 the video with it over them. If there are several windows, it is the one where the
-    class is likeliest.
+    OUTPUT.png shows the network's input and the parts on which the prediction depends, OUTPUT.mp4
+    the video under them. If there are several windows, the one where the class is likeliest is
+    explained.
     """
     from framemix.inference.explaining import explain_video
     from framemix.inference.output_paths import check_output_path
@@ -272,10 +272,10 @@ def _picture(
         overlay.annotate(result.video, annotate, result.predictions, classes, top, limits)
 
 
-def _tell_live(
+def _report_live(
     windows: Iterable["LivePrediction"], classes: list[str], watched: str | None, bell: "Alarm"
 ) -> None:
-    """Print one line per window, with the alarm for the watched class, and the sum when it ends."""
+    """Print one line per window, with the alarm for the watched class, and a summary at the end."""
     from framemix.inference.output import live_line, live_summary
 
     latencies, skipped = [], 0
@@ -292,7 +292,7 @@ def _tell_live(
 
 
 def _end_with(errors: list[str]) -> None:
-    """Report what could not be used, a line each; the exit code tells that there was any."""
+    """Report unusable videos, one line each; the exit code is 1 if there are any."""
     for error in errors:
         say_error(error)
     if errors:

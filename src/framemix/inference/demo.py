@@ -1,6 +1,6 @@
-"""A local web page around a model: drop a video, see what the model sees of it and says.
+"""A local web page for a model: it shows the input and the prediction for a video.
 
-Nothing leaves the machine: no telemetry, no fonts or scripts from elsewhere.
+Nothing leaves the machine: there is no telemetry, and no font or script from elsewhere.
 """
 
 import os
@@ -49,7 +49,7 @@ from framemix.video.reading import describe
 
 LONGEST_VIDEO = 600.0  # seconds
 LIMITS = Limits(seconds=60, memory_mb=2048, names=(None, None))
-SWEEP = 60  # seconds from one look for old uploads to the next
+SWEEP = 60  # seconds between two searches for old uploads
 INTRODUCTION = """# framemix
 Drop a video, or click a clip below it: what the model says of it, what it sees of it, and what of
 that its answer draws on. Research code, not a safety device."""
@@ -64,7 +64,7 @@ Answer = tuple[str, dict[str, float] | None, Any, Any, Any]
 
 
 class Analyser:
-    """Answers for one model: from a video file to all that the page shows."""
+    """Computes, for one model, everything that the page shows about a video file."""
 
     def __init__(self, model: Path, window: float | None) -> None:
         self.model = load_model(model)
@@ -90,7 +90,7 @@ class Analyser:
             raise VideoError(path, f"{seconds:.0f} s long; allowed: at most {LONGEST_VIDEO:g} s")
         clips = isolated_clips(path, self.classifier.mix, self.sliding, LIMITS)
         predictions: list[Prediction] = []
-        most = None  # telling of the clips, with its probability; only that one is kept
+        most = None  # the clip with the highest probability, which alone is kept
         for clip, said in predict_clips(self.classifier, clips):
             predictions.append(said)
             probability = said.probabilities[self._label(said.probabilities)]
@@ -100,7 +100,7 @@ class Analyser:
         return self._shown(path, predictions, most[1])
 
     def _label(self, probabilities: Probabilities) -> int:
-        """Return the class to show: drowsiness where the model knows it, else the likeliest."""
+        """Return the class to show: drowsy if the model has it, else the likeliest."""
         classes = self.classifier.classes
         return classes.index("drowsy") if "drowsy" in classes else int(probabilities.argmax())
 
@@ -123,7 +123,7 @@ class Analyser:
 def serve(
     model: Path, clips: Sequence[Path], *, host: str, port: int, window: float | None
 ) -> None:
-    """Serve the page until Ctrl-C. Raises ModelError without the extra, or for the model."""
+    """Serve the page until Ctrl-C. Raises ModelError for the model, or without the extra `demo`."""
     with cleaning_up(), private_folder() as folder:
         uploads = folder / "uploads"
         gradio = _gradio(uploads)
@@ -142,12 +142,12 @@ def serve(
         except KeyboardInterrupt:
             leave_line(sys.stdout)
         finally:
-            # The server's threads would keep the process alive.
+            # Otherwise the server's threads would keep the process alive.
             page.close(verbose=False)
 
 
 def _launch(page: Any, gradio: Any, host: str, port: int, uploads: Path) -> str:
-    """Serve the page beside this thread, and return its address."""
+    """Serve the page in other threads, and return its address."""
     guard = {"host": host.lower(), "folder": uploads}
     try:
         _, url, _ = page.launch(
@@ -174,7 +174,7 @@ def _launch(page: Any, gradio: Any, host: str, port: int, uploads: Path) -> str:
 
 
 def _gradio(uploads: Path) -> Any:
-    # Before the import, which reads them. It asks its own page, which no proxy can reach.
+    # Before the import, which reads them. Gradio requests its own page, which no proxy can reach.
     os.environ |= {
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_TEMP_DIR": str(uploads),
@@ -215,7 +215,7 @@ def _label(clip: Path) -> str:
 
 
 def _rendered(folder: Path, classes: Sequence[str]) -> Iterator[Path]:
-    """Render videos of the sample: drivers for a model of drowsiness, else known actions."""
+    """Render videos of the sample: drivers for a drowsiness model, else actions of the model."""
     if "drowsy" in classes:
         for name, state in (("alert", 0), ("drowsy", 10)):
             path = folder / "driver" / f"{name}.mp4"

@@ -1,4 +1,4 @@
-"""From a model and a video to the picture and the film of what the model's answer depends on."""
+"""From a model and a video to a picture and a film of the parts on which a prediction depends."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A trained model as one ONNX file: mixed clips in, probabilities out, and what they mean."""
+"""A trained model as one ONNX file, from mixed clips to probabilities, with its classes."""
 
 # B clips, S segments, H x W pixels, K classes
 
@@ -32,19 +32,19 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class Check:
-    """How far ONNX and PyTorch are apart: the largest difference of a probability."""
+    """The comparison of ONNX and PyTorch: the largest difference of a probability."""
 
     clips: int
     difference: float
 
 
 def export_onnx(model_path: Path, target: Path, videos: Sequence[Path]) -> Check:
-    """Write the model as ONNX and compare both on the videos' clips, or on noise without any.
+    """Write the model as ONNX and compare both on the videos' clips, or on noise without videos.
 
-    The graph takes stored clips uint8 (B, S, *frame_shape), any B, and returns float32 (B, K):
-    decoding and mixing stay outside, normalising and softmax are in it. Classes, mix settings and
-    what the model was trained on are in its metadata. Raises ModelError when the packages for it
-    are not installed, VideoError for a video that cannot be used.
+    The graph takes stored clips uint8 (B, S, *frame_shape), any B, and returns float32 (B, K). It
+    includes normalising and softmax, but not decoding and mixing. Its metadata are the classes, the
+    mix settings and the record of the training. Raises ModelError when packages are not installed,
+    VideoError for a video that cannot be used.
     """
     model = load_model(model_path)
     mix = mix_of(model.mix, model_path)
@@ -64,7 +64,7 @@ def export_onnx(model_path: Path, target: Path, videos: Sequence[Path]) -> Check
 
 
 class _Whole(nn.Module):
-    """The network with what comes before and behind it."""
+    """The network with normalising before it and softmax after it."""
 
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
@@ -78,12 +78,12 @@ class _Whole(nn.Module):
 def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
     onnx = load_extra("onnx", extra="export", what="export")
     load_extra("onnxscript", extra="export", what="export")  # torch's exporter needs it
-    # Two clips: an example of one would fix the batch at one.
+    # Two clips, because an example of one would fix the batch size at one.
     example = torch.stack([clip, clip])
-    # It warns of torchvision's operators, which nothing here needs.
+    # The exporter warns of missing torchvision operators, which are not needed here.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of packages about each other
+        warnings.simplefilter("ignore")  # packages warn about each other
         program = torch.onnx.export(
             _Whole(model).eval(),
             (example,),

@@ -7,7 +7,7 @@ from framemix.errors import ModelError, one_line
 
 
 def load_extra(package: str, *, extra: str, what: str) -> Any:
-    """Import a package of an extra, for `what` needs it.
+    """Import a package of an extra, which `what` needs.
 
     Raises ModelError, which says whether the package is not installed or cannot be loaded.
     """

@@ -1,4 +1,4 @@
-"""The film of an explanation: the whole video, under what its answer draws on."""
+"""The film of an explanation: the whole video, under the relevance of its segments."""
 
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,9 @@ def write_film(
     mix: MixSettings,
     window: MixedClip | None = None,
 ) -> None:
-    """Write the video, fitted as the network sees it but larger, under its segments' relevance.
+    """Write the video, fitted like the network's input but larger, under its segments' relevance.
 
-    They are those of `window`, or of the whole video as it is mixed. It is decoded in a subprocess.
+    The segments are those of `window`, or of the whole video. The video is decoded in a subprocess.
     Raises VideoError.
     """
     scale = -(-SMALLEST_HEIGHT // mix.size[0])
@@ -34,7 +34,7 @@ def write_film(
     caption = [f"{explanation.probability:4.0%}  {explanation.class_name}"]
     if window is None:
         first, length = mix.span(video.frames)
-    else:  # of frames at a constant rate, which are those of the film
+    else:  # windows and the film have the same frames, at a constant rate
         first, end = round(window.start * fps), round(window.end * fps)
         length = end - first
     windows = mix_windows(

@@ -1,6 +1,6 @@
-"""What keeps the demo to the people it is for: who may ask it, how much they may send, and where.
+"""Protects the demo: who may use it, how much they may send, and where it is stored.
 
-What the page shows is not decided here, nor what it answers.
+The page itself is built elsewhere.
 """
 
 import fcntl
@@ -20,10 +20,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LARGEST_UPLOAD = 200 * 2**20  # bytes, of one file
-MOST_UPLOADS = 5 * LARGEST_UPLOAD  # bytes, of all that is kept
-LARGEST_REQUEST = 2**20  # bytes, of any other request, and of what surrounds an uploaded file
+MOST_UPLOADS = 5 * LARGEST_UPLOAD  # bytes, of all files that are kept
+LARGEST_REQUEST = 2**20  # bytes, of any other request, and of the parts around an uploaded file
 KEPT = 600  # seconds that an upload stays on the disk
-# Gradio's scripts are inline; nothing may come from another place.
+# Gradio's scripts are inline; nothing may be loaded from elsewhere.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'"
 OWN = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
@@ -36,18 +36,18 @@ _is_offline = Event()
 
 
 class Guard:
-    """Answers in place of the page what is not for it, and what `folder` has no room for.
+    """Refuses requests that the page must not answer, and uploads for which `folder` has no room.
 
-    A page of another site may have its own name lead here (DNS rebinding), or send a form: then
-    its name is in the request. With every answer, browsers are told to load nothing from elsewhere.
+    A page of another site may let its own name point here (DNS rebinding), or send a form; the
+    request then has that site's name. Every response tells browsers to load nothing from elsewhere.
     """
 
     def __init__(self, app: Any, *, host: str, folder: Path) -> None:
         self.app, self.host, self.folder = app, host, folder
-        self._coming = 0  # bytes of uploads that are on their way
+        self._coming = 0  # bytes of uploads in progress
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request, as ASGI has it."""
+        """Answer a request (the interface of ASGI)."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
@@ -83,7 +83,7 @@ class Guard:
     def _is_own(self, name: str) -> bool:
         if name in (self.host, *OWN):
             return True
-        # An address, and this machine's name on its network, are nobody else's to lead here.
+        # No other site can point an address, or this machine's name on its network, to this page.
         return self.host in EVERYWHERE and (
             _is_address(name) or name == socket.gethostname().lower()
         )
@@ -105,23 +105,23 @@ class Guard:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Provide a folder that nobody else can look into; it is gone when the context ends.
+    """Provide a folder that no other user can read; it is deleted when the context ends.
 
     Folders of processes that were killed are deleted first: nobody holds their locks.
     """
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
         _delete_abandoned(lock.parent)
-    # Threads of the server may be writing as it ends. The next start deletes what they leave.
+    # The server's threads may be writing as it ends; the next start deletes files that they leave.
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
         new = Path(name, f"{LOCK}.new")
         with new.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            new.rename(new.with_name(LOCK))  # only now, as nobody may find it free
+            new.rename(new.with_name(LOCK))  # only when it is locked, so that nobody finds it free
             yield Path(name)
 
 
 def delete_older(folder: Path, seconds: float) -> None:
-    """Delete the files below a folder that were last written so many seconds ago."""
+    """Delete the files below a folder that were last written `seconds` ago or earlier."""
     latest = time.time() - seconds
     for file, found in _files_in(folder):
         if found.st_mtime < latest:
@@ -130,9 +130,9 @@ def delete_older(folder: Path, seconds: float) -> None:
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Let this process connect to nothing and look up no name: a PermissionError is raised there.
+    """Raise PermissionError where this process connects or looks up a name.
 
-    Gradio fetches whatever URL a request has in place of a file.
+    Otherwise Gradio would fetch any URL that a request has in place of a file.
     """
     _watch_sockets()
     _is_offline.set()
@@ -143,7 +143,7 @@ def offline() -> Iterator[None]:
 
 
 def is_open(host: str) -> bool:
-    """Return whether other machines can reach what is served at an address or name."""
+    """Return whether other machines can reach a server at an address or name."""
     return not ip_address(host).is_loopback if _is_address(host) else host != "localhost"
 
 
@@ -153,7 +153,7 @@ def _watch_sockets() -> None:
         if event in REACHING_OUT and _is_offline.is_set():
             raise PermissionError(f"{event}: the demo asks nothing of another place")
 
-    sys.addaudithook(refuse)  # for good: Python takes none away
+    sys.addaudithook(refuse)  # for ever: Python cannot remove a hook
 
 
 def _delete_abandoned(folder: Path) -> None:
@@ -202,7 +202,7 @@ def _length(headers: Mapping[str, str]) -> int:
 def _files_in(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     for below, _, names in os.walk(folder):
         for file in (Path(below, name) for name in names):
-            with suppress(FileNotFoundError):  # moved meanwhile
+            with suppress(FileNotFoundError):  # it was moved meanwhile
                 yield file, file.stat()
 
 

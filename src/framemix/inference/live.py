@@ -1,4 +1,4 @@
-"""Predicts while a video comes in: the latest window, as often as there is a new one."""
+"""Predicts a live video: the latest window, whenever there is a new one."""
 
 # S segments, K classes
 
@@ -11,15 +11,15 @@ from framemix.errors import VideoError
 from framemix.inference.classifier import Classifier, Probabilities
 from framemix.inference.clips import MixedClip, Sliding, windows_of
 
-Arrival = tuple[MixedClip, float]  # that has just filled, and when its last frame arrived
+Arrival = tuple[MixedClip, float]  # a window, and when its last frame arrived
 
 
 @dataclass(frozen=True)
 class LivePrediction:
-    """What the model says of the window that ends at `seconds`.
+    """The prediction for the window that ends at `seconds`.
 
-    `latency` is the seconds from the arrival of its last frame to the answer; `skipped` the
-    windows since the last answer that had gone by before there was time for them.
+    `latency` is the seconds from the arrival of its last frame to the prediction; `skipped` the
+    number of windows since the last prediction for which there was no time.
     """
 
     seconds: float
@@ -31,15 +31,15 @@ class LivePrediction:
 def watch(
     classifier: Classifier, source: str, sliding: Sliding, *, as_fast_as_possible: bool
 ) -> Iterator[LivePrediction]:
-    """Yield what the model says of the last `sliding.window` seconds, each `sliding.step` seconds.
+    """Yield the prediction for the last `sliding.window` seconds, every `sliding.step` seconds.
 
-    Frames are taken and mixed beside the network, so none is missed; when it is too slow for
-    every window, the newest counts. `as_fast_as_possible` takes a file's frames without waiting
-    and skips none. Raises VideoError, also when the source ends before its first window is full.
+    Another thread reads and mixes the frames, so none is missed; when the network is too slow for
+    every window, it takes the newest. `as_fast_as_possible` reads a file without waiting and skips
+    no window. Raises VideoError, also when the source ends before its first window is full.
     """
     windows = windows_of(source, classifier.mix, sliding, paced=not as_fast_as_possible)
     handover = _Handover(keep_all=as_fast_as_possible)
-    # A daemon: a camera that hangs does not keep the program from ending.
+    # A daemon, so that the program can end while a camera hangs.
     Thread(target=handover.fill, args=(windows,), daemon=True).start()
     answers = 0
     try:
@@ -54,7 +54,7 @@ def watch(
 
 
 class _Handover:
-    """Takes windows from the thread that makes them to that which predicts: the newest, or all."""
+    """Passes windows from the thread that mixes to the thread that predicts: the newest, or all."""
 
     def __init__(self, *, keep_all: bool) -> None:
         self.keep_all, self.changed = keep_all, Condition()
@@ -63,7 +63,7 @@ class _Handover:
         self.error: Exception | None = None
 
     def fill(self, windows: Iterator[Arrival]) -> None:
-        """Offer all the windows, until they or the interest in them end."""
+        """Offer all windows, until there are no more or `end` is called."""
         try:
             for window in windows:
                 with self.changed:
@@ -79,7 +79,7 @@ class _Handover:
             self.end()
 
     def drain(self) -> Iterator[tuple[Arrival, int]]:
-        """Yield the windows that there is time for, each with how many were skipped before it."""
+        """Yield each window for which there is time, with the number of windows skipped before."""
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: self.ended or self.window)
@@ -93,7 +93,7 @@ class _Handover:
             raise self.error
 
     def end(self) -> None:
-        """Let both sides stop."""
+        """Stop both threads."""
         with self.changed:
             self.ended = True
             self.changed.notify_all()

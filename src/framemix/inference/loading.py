@@ -1,4 +1,4 @@
-"""Reads the file of a trained model, PyTorch's or ONNX."""
+"""Reads the file of a trained model, in PyTorch's format or as ONNX."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from framemix.jobs.terminal import say
 from framemix.models import load_model
 from framemix.models.trained_on import TrainedOn, caveat
 
-LIVE_WINDOW = 5.0  # seconds, as the drivers' clips of both profiles
+LIVE_WINDOW = 5.0  # seconds, the length of the drivers' clips in both profiles
 
 
 def load_classifier(path: Path, device: str = "auto") -> Classifier:
-    """Read a model.safetensors, or an ONNX file that `export` wrote; say on stderr what to mind.
+    """Read a model.safetensors, or an ONNX file that `export` wrote; print its caveat to stderr.
 
     Raises ModelError, naming the file, for anything else.
     """
@@ -26,15 +26,15 @@ def load_classifier(path: Path, device: str = "auto") -> Classifier:
 
 
 def say_caveat(path: Path, trained_on: TrainedOn | None) -> None:
-    """Say on stderr, in one line, that a model is of drawn videos, where it is."""
+    """Print to stderr, in one line, that a model was trained on drawn videos, if it was."""
     if text := caveat(trained_on):
         say(f"note: {path}: {text}", error=True)
 
 
 def sliding_for(trained_on: TrainedOn | None, window: float | None, step: float) -> Sliding | None:
-    """Return the window that was asked for, else one as long as the clips that a model has seen.
+    """Return the requested window, else one as long as the clips of the model's training.
 
-    None where the model does not say how long those are.
+    None where the length of those is not known.
     """
     if window is not None:
         return Sliding(window, step)
@@ -43,5 +43,5 @@ def sliding_for(trained_on: TrainedOn | None, window: float | None, step: float)
 
 
 def live_sliding(trained_on: TrainedOn | None, window: float | None, step: float) -> Sliding:
-    """Return the same, but a window of 5 s where the model does not say."""
+    """Return the window of `sliding_for`, but 5 s where it would be None."""
     return sliding_for(trained_on, window, step) or Sliding(LIVE_WINDOW, step, usual=True)

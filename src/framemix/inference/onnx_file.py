@@ -23,12 +23,12 @@ INPUT, OUTPUT = "clips", "probabilities"
 CLASSES_KEY, MIX_KEY = "framemix.classes", "framemix.mix"
 TRAINED_ON_KEY = "framemix.trained_on"
 OURS = "allowed: what framemix exported"
-# A size of a tensor; None: any.
+# The sizes of a tensor; None: any.
 Shape = tuple[int | None, ...]
 
 
 class OnnxMetadata(BaseModel):
-    """What `export` writes beside the network, each as JSON."""
+    """The metadata that `export` writes into the file, each as JSON."""
 
     classes: Json[list[str]] = Field(alias=CLASSES_KEY)
     mix: Json[dict[str, Any]] = Field(alias=MIX_KEY)
@@ -50,7 +50,7 @@ def load_onnx(path: Path) -> Classifier:
     def answers(clips: Pixels) -> Probabilities:
         try:
             said: Probabilities = session.run([OUTPUT], {INPUT: clips})[0]
-        except Exception as error:  # onnxruntime's have no common base of their own
+        except Exception as error:  # onnxruntime's errors have no common base class
             raise ModelError(f"{path}: cannot be computed ({one_line(error)}); {OURS}") from None
         return said
 
@@ -64,20 +64,20 @@ def _session(path: Path) -> "InferenceSession":
     if not path.is_file():
         raise ModelError("no such model file")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it would print is in its exceptions too
+    options.log_severity_level = 4  # its log would repeat its exceptions
     try:
         _check_content(onnx.load(path, load_external_data=False))
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except ModelError:
         raise
-    except Exception as error:  # what a parser meets in a stranger's file can be anything
+    except Exception as error:  # the parser may raise anything for a stranger's file
         raise ModelError(f"not a readable ONNX file ({one_line(error)})") from None
 
 
 def _check_content(model: "ModelProto") -> None:
-    """Raise ModelError for what may never end, and for what is in other files.
+    """Raise ModelError for a graph that may never end, or that reads other files.
 
-    Only a graph inside of a graph (Loop), or a function that calls itself, can run for ever.
+    Only a graph inside a graph (Loop), or a function that calls itself, can run for ever.
     """
     graph = model.graph
     attributes = [(node, attribute) for node in graph.node for attribute in node.attribute]
@@ -103,7 +103,7 @@ def _metadata(session: "InferenceSession") -> OnnxMetadata:
 
 
 def _check_signature(session: "InferenceSession", path: Path, clips: Shape, answers: Shape) -> None:
-    """Raise ModelError unless the graph takes clips, and answers with a probability a class."""
+    """Raise ModelError unless the graph maps clips to one probability per class."""
     for kind, values, wanted in (
         ("inputs", session.get_inputs(), (INPUT, "tensor(uint8)", clips)),
         ("outputs", session.get_outputs(), (OUTPUT, "tensor(float)", answers)),
@@ -119,7 +119,7 @@ def _check_signature(session: "InferenceSession", path: Path, clips: Shape, answ
 
 
 def _fits(found: Sequence[int | str | None], wanted: Shape) -> bool:
-    """Whether sizes, of which names stand for any, can be the wanted ones; None must be any."""
+    """Return whether sizes, in which a name means any size, match the wanted ones."""
     return len(found) == len(wanted) and all(
         size == other or not isinstance(size, int)
         for size, other in zip(found, wanted, strict=True)

@@ -27,7 +27,7 @@ def best(
 
 
 def as_text(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
-    """Return a line with each video's name, and below it one for each prediction."""
+    """Return a line with each video's name, and below it one line per prediction."""
     lines = []
     for result in results:
         lines.append(printable(str(result.video)))
@@ -38,7 +38,7 @@ def as_text(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
 
 
 def windows_note(results: Sequence[Result], sliding: Sliding | None) -> str | None:
-    """Return which window was taken where nobody asked for one; None where none was needed."""
+    """Return a note about a window that was not requested; None where there was none."""
     if sliding is None or not sliding.usual or all(len(r.predictions) < 2 for r in results):
         return None
     return (
@@ -53,7 +53,7 @@ def as_json(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
 
 
 def as_csv(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
-    """Return a row for each of the likeliest classes of each prediction."""
+    """Return one row for each of the likeliest classes of each prediction."""
     text = StringIO()
     rows = (row for result in results for row in _rows(result, classes, top))
     write_rows(text, [CSV_COLUMNS, *rows])
@@ -61,7 +61,7 @@ def as_csv(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
 
 
 def live_line(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> str:
-    """Return what is said of a window of a live source, with the alarm where there is one."""
+    """Return the line for a window of a live video, with the alarm if one is watched."""
     likely = _shares(classes, seen.probabilities, 3)
     level = "" if alarm.level is None else f"  smoothed {alarm.level:.2f}"
     state = "  ALARM" if alarm.active else ""
@@ -70,10 +70,10 @@ def live_line(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> str
 
 
 def live_summary(latencies: Sequence[float], skipped: int) -> str:
-    """Return how many windows were answered, and after how many seconds."""
+    """Return the number of predicted windows, and their latency."""
     if not latencies:
         return "no window was full"
-    late = sorted(latencies)[math.ceil(0.95 * len(latencies)) - 1]  # as late, or earlier: 95 %
+    late = sorted(latencies)[math.ceil(0.95 * len(latencies)) - 1]  # 95 % are not later
     return (
         f"{len(latencies)} windows, {skipped} skipped; latency {1000 * median(latencies):.0f} ms "
         f"in the median, {1000 * late:.0f} ms for 95 %"

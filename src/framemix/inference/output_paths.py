@@ -1,4 +1,4 @@
-"""Whether a result can be written where it shall be: asked before anything is computed for it."""
+"""Checks that an output can be written, before anything is computed for it."""
 
 import tempfile
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from framemix.errors import FramemixError
 def check_output_path(target: Path, suffix: str, inputs: Iterable[Path]) -> None:
     """Raise FramemixError unless `target` ends in `suffix`, can be written, and is no input.
 
-    An input is recognised by whatever path or link.
+    An input is recognised under any path or link.
     """
     if target.suffix.lower() != suffix:
         raise FramemixError(f"{target}: cannot be written; allowed: a name that ends in {suffix}")
@@ -18,7 +18,7 @@ def check_output_path(target: Path, suffix: str, inputs: Iterable[Path]) -> None
         if _same(target, source):
             raise FramemixError(f"{target}: would overwrite {source}; allowed: another file")
     try:
-        # Tried, because permissions do not tell of read-only disks.
+        # By trying, because permissions do not show that a disk is read-only.
         with tempfile.TemporaryFile(dir=target.parent):
             pass
         if target.exists():
@@ -31,5 +31,5 @@ def check_output_path(target: Path, suffix: str, inputs: Iterable[Path]) -> None
 def _same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one is not there
+    except OSError:  # one of them does not exist
         return False

@@ -1,4 +1,4 @@
-"""Writes on video frames: what a model says, and where it looks."""
+"""Writes predictions on the frames of a video."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -31,14 +31,14 @@ def annotate(
     top: int,
     limits: Limits = USUAL_LIMITS,
 ) -> None:
-    """Write the video with the likeliest classes on it: at each time, of the nearest window.
+    """Write the video with the likeliest classes of the nearest window on each frame.
 
-    `predictions` are in the order of time, `target` is an MP4 file of the video's displayed size,
-    at its average frame rate. It is decoded in a subprocess, within `limits` for a few frames each
-    time. Raises VideoError.
+    `predictions` are in the order of time; `target` is an MP4 file with the video's displayed size
+    and average frame rate. The video is decoded in a subprocess; `limits` apply to a few frames at
+    a time. Raises VideoError.
     """
     info = isolated(describe, path, limits)
-    # H.264 has one colour for 2x2 pixels.
+    # Even numbers, because H.264 has one colour for 2x2 pixels.
     height, width = max(2, info.height // 2 * 2), max(2, info.width // 2 * 2)
     begin = partial(live_frames, size=(height, width))
     middles = [(said.start + said.end) / 2 for said in predictions]

@@ -1,4 +1,4 @@
-"""What a model says of videos."""
+"""A model's predictions for videos."""
 
 # K classes
 
@@ -18,7 +18,7 @@ from framemix.jobs.progress import track
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of the stretch from `start` to `end` seconds: probabilities (K,)."""
+    """A model's probabilities (K,) for the stretch from `start` to `end` seconds."""
 
     start: float
     end: float
@@ -27,7 +27,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a video: its predictions, or the error why there are none."""
+    """The predictions for a video, or the error that prevented them."""
 
     video: Path
     predictions: Sequence[Prediction] = ()
@@ -37,8 +37,8 @@ class Result:
 def predict_videos(
     classifier: Classifier, videos: Sequence[Path], sliding: Sliding | None, limits: Limits
 ) -> Iterator[Result]:
-    """Yield the result of each video: one prediction, as in training, or one a window."""
-    # One bar at a time: of the windows of each video, or of the videos.
+    """Yield the result of each video: one prediction for the whole video, or one per window."""
+    # One bar at a time: over the windows of each video, or over the videos.
     of_videos = sliding is None or (sliding.usual and len(videos) > 1)
     for video in track(videos, total=len(videos), label="videos") if of_videos else videos:
         try:
@@ -51,7 +51,7 @@ def predict_videos(
 def predict_clips(
     classifier: Classifier, clips: Iterable[MixedClip]
 ) -> Iterator[tuple[MixedClip, Prediction]]:
-    """Yield each clip with what the model says of it, a batch at a time."""
+    """Yield each clip with its prediction, computed batch by batch."""
     remaining = iter(clips)
     while batch := list(islice(remaining, BATCH)):
         said = classifier.probabilities(np.stack([clip.mixed for clip in batch]))
@@ -62,7 +62,7 @@ def predict_clips(
 def likeliest(
     classifier: Classifier, clips: Iterable[MixedClip], class_name: str | None
 ) -> MixedClip:
-    """Return the clip in which that class, or else any, has the highest probability."""
+    """Return the clip with the highest probability of `class_name`, or else of any class."""
     classes = classifier.classes
     wanted = [classes.index(class_name)] if class_name in classes else list(range(len(classes)))
     clip, _ = max(

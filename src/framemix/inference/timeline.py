@@ -1,4 +1,4 @@
-"""The picture of a timeline: what a model says of a video, second by second."""
+"""The picture of a timeline: a model's predictions over the time of a video."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from framemix.inference.prediction import Prediction
 from framemix.pictures.lettering import legible
 
-MOST_LINES = 5  # more cannot be told apart
+MOST_LINES = 5  # more lines are hard to distinguish
 
 
 def draw_timeline(predictions: Sequence[Prediction], classes: Sequence[str]) -> Figure:
-    """Return a figure of the classes' probabilities at the middles of their windows.
+    """Return a figure of the classes' probabilities, drawn at the middles of the windows.
 
-    Where there are many classes, of those that are likeliest at some time.
+    Of many classes, it has those with the highest peaks.
     """
     seconds = [(said.start + said.end) / 2 for said in predictions]
     probabilities = np.stack([said.probabilities for said in predictions])  # (predictions, K)
@@ -28,7 +28,7 @@ def draw_timeline(predictions: Sequence[Prediction], classes: Sequence[str]) -> 
     axes.set(ylim=(-0.02, 1.02), xlim=(0, predictions[-1].end))
     axes.spines[["top", "right"]].set_visible(False)
     legend = axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    # Not as labels: a legend leaves out those that begin with an underscore.
+    # Not as labels, because a legend leaves out labels that begin with an underscore.
     for text, k in zip(legend.get_texts(), shown, strict=True):
         text.set_text(legible(classes[k]))
     return figure

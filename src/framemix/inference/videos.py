@@ -1,4 +1,4 @@
-"""Which video files are meant by the files, folders and patterns of a command line."""
+"""The video files that the files, folders and patterns of a command line name."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from framemix.video.containers import SUFFIXES, is_macos_note
 
 
 def require_videos(sources: Sequence[str]) -> list[Path]:
-    """Return what `search_videos` finds. Raises VideoError for the first that is unusable."""
+    """Return the videos of `search_videos`. Raises VideoError for the first unusable one."""
     found = search_videos(sources)
     for problem in found.values():
         if problem is not None:
@@ -21,14 +21,14 @@ def require_videos(sources: Sequence[str]) -> list[Path]:
 
 
 def search_videos(sources: Sequence[str]) -> dict[Path, VideoError | None]:
-    """Return the videos that `sources` name, each once: a folder's in order of their paths.
+    """Return the videos that `sources` name, each once; those of a folder in order of their paths.
 
-    A file counts whatever its name; of a folder, and of folders in it, what ends like a video.
-    A source without videos, and what cannot be read, comes with its error. Raises VideoError for an
-    empty name.
+    A file may have any name; in a folder, and in folders below it, files with the suffix of a video
+    count. A source without videos, or one that cannot be read, comes with its error. Raises
+    VideoError for an empty name.
     """
     found: dict[Path, VideoError | None] = {}
-    if "" in sources:  # Path takes it for the folder that one is in
+    if "" in sources:  # Path("") is the current folder
         raise VideoError("''", "no name of a video; allowed: a video file, a folder or a pattern")
     for source in sources:
         found |= dict(_named_by(source)) or {
@@ -71,7 +71,7 @@ def _named_by(source: str) -> Iterator[tuple[Path, VideoError | None]]:
 
 def _inside(folder: Path) -> Iterator[tuple[Path, VideoError | None]]:
     errors: list[OSError] = []
-    # Not rglob, which passes over folders that it cannot read.
+    # Not rglob, which silently skips folders that it cannot read.
     files = [
         Path(below, name)
         for below, _, names in os.walk(folder, onerror=errors.append)
