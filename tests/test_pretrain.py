@@ -233,6 +233,19 @@ def test_every_encoder_of_vivit_learns(store: MixedStore, tmp_path: Path, attent
     assert json.loads((tmp_path / "vivit" / "metrics.json").read_text())["top1"] == 1.0
 
 
+def test_vivits_first_weights_are_drawn_as_init_says(store: MixedStore, tmp_path: Path) -> None:
+    recipe = {**TRAINING, "epochs": 1, "learning_rate": 1e-12}
+    trained = {}
+    for init in ("xavier", "torch"):
+        settings = PretrainViViT.model_validate({**recipe, "model": VIVIT | {"init": init}})
+        run(store, tmp_path / init, settings=settings)
+        trained[init] = load_model(tmp_path / init / "model.safetensors").network.state_dict()
+    bias = "head.1.bias"
+    assert trained["xavier"][bias].abs().max() < 1e-9
+    assert trained["torch"][bias].abs().max() > 1e-3
+    assert torch.equal(*(each["embedding.positions"] for each in trained.values()))
+
+
 def test_a_model_without_its_architecture_is_refused() -> None:
     with pytest.raises(ValidationError, match="architecture"):
         PretrainModel.model_validate({**TRAINING, "model": FRAME_NET})

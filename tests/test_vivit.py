@@ -15,6 +15,7 @@ from framemix.models.vivit import (
     FactorisedAttention,
     SpaceTimeBlock,
     ViViT,
+    draw_xavier,
     load_vit_pytorch_state_dict,
 )
 
@@ -317,6 +318,21 @@ def test_equal_seeds_give_equal_weights():
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
+
+
+def test_xavier_draws_linear_layers_with_glorots_variance_and_leaves_the_rest():
+    torch.manual_seed(0)
+    model = ViViT(**SMALL | {"dim": 64, "mlp_dim": 256})
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    draw_xavier(model)
+    linear = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    for module in linear.values():
+        variance = 2 / sum(module.weight.shape)
+        assert module.weight.var().item() == pytest.approx(variance, rel=0.2)
+        assert module.bias is None or not module.bias.any()
+    for name, weight in model.state_dict().items():
+        drawn = name.rpartition(".")[0] in linear
+        assert torch.equal(weight, before[name]) != drawn
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ VIVIT: dict[str, Any] = {
     "dim_head": 8,
     "mlp_dim": 32,
     "dropout": 0.1,
+    "init": "torch",
 }
 NONLOCAL: dict[str, Any] = {
     "depth": 10,
@@ -169,7 +170,7 @@ def finetune_data(folder: Path, states: Sequence[str] = STATES, **mix: Any) -> F
 
 
 def vivit_config(classes: int = len(ACTIONS), **changes: Any) -> ViViTConfig:
-    sizes = VIVIT | changes
+    sizes = {key: value for key, value in VIVIT.items() if key != "init"} | changes
     return ViViTConfig(num_classes=classes, frames=SEGMENTS, image_size=(HEIGHT, WIDTH), **sizes)
 
 

@@ -1,8 +1,8 @@
 """What the networks are built from.
 
 Free of torch, so that stages that do not train can check params.yaml at no cost. Settings are what
-a user chooses. A config is what a network is built from: with what its data decide, and without the
-place of its first weights, which a trained network no longer needs.
+a user chooses. A config is what a network is built from: with what its data decide, and without its
+first weights, which a trained network no longer needs.
 """
 
 import re
@@ -20,6 +20,7 @@ AttentionScheme = Literal[
     "factorised_dot_product",
 ]
 Tokeniser = Literal["tubelet", "uniform_frames"]
+Init = Literal["xavier", "torch"]
 FinetuneMode = Literal["all", "spatial_temporal_fc", "temporal_fc", "fc"]
 Depth = Literal[10, 50, 101]
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
@@ -38,9 +39,7 @@ Classes = Annotated[int, Field(gt=0, le=10**6, description="that are told apart"
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
-class ViViTSettings(Settings):
-    """What a user chooses of a `ViViT`; patch sizes in pixels and in frames."""
-
+class _ViViTSizes(Settings):
     architecture: Literal["vivit"] = Field("vivit", description="which network it is")
     attention: AttentionScheme = Field(description="which tokens attend to which")
     tokeniser: Tokeniser = Field(description="how frames become tokens")
@@ -55,7 +54,17 @@ class ViViTSettings(Settings):
     dropout: DropoutRate = Field(description="share of activations that training leaves out")
 
 
-class ViViTConfig(ViViTSettings):
+class DrawnWeights(Settings):
+    """How first weights are drawn, where no file has them."""
+
+    init: Init = Field(description="how linear layers are drawn: Glorot's, or torch's way")
+
+
+class ViViTSettings(DrawnWeights, _ViViTSizes):
+    """What a user chooses of a `ViViT`; patch sizes in pixels and in frames."""
+
+
+class ViViTConfig(_ViViTSizes):
     """All of a `ViViT`: with what its data decide, `image_size` as (height, width)."""
 
     image_size: tuple[Side, Side] = Field(description="height and width of a frame, pixels")

@@ -324,6 +324,20 @@ def _encoder(attention: AttentionScheme, depths: tuple[int, int], **sizes: Any) 
     return GridEncoder(SpaceTimeBlock, spatial, **sizes)
 
 
+def draw_xavier(network: ViViT) -> None:
+    """Draw each linear layer uniformly with variance 2 / (inputs + outputs), and its bias as 0.
+
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks"
+    (2010), equation 16, as in the blocks of ViViT's public code (google-research/scenic). Queries,
+    keys and values count as one layer, as they do in torch's own attention.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def load_vit_pytorch_state_dict(model: ViViT, state_dict: Mapping[str, Tensor]) -> None:
     """Load weights of vit-pytorch's `vivit.ViT`, versions 1.0.2 - 1.2.9, cls pooling.
 

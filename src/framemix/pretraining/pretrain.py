@@ -13,9 +13,16 @@ from framemix.datasets.origin import Origin
 from framemix.metrics.seeds import Metrics
 from framemix.mixing import MixSettings
 from framemix.models import build_model
-from framemix.models.config import ImageWeights, ModelConfig, ModelSettings, ViViTSettings
+from framemix.models.config import (
+    DrawnWeights,
+    ImageWeights,
+    ModelConfig,
+    ModelSettings,
+    ViViTSettings,
+)
 from framemix.models.registry import parse_config
 from framemix.models.resnet import ResNet
+from framemix.models.vivit import ViViT, draw_xavier
 from framemix.pretraining.image_weights import load_image_weights
 from framemix.pretraining.settings import PretrainModel
 from framemix.store import MixedStore
@@ -75,15 +82,21 @@ def pretrain(
 
 def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:
     """Return the network's configuration for clips with these mix settings."""
-    sizes = model.model_dump(exclude=set(ImageWeights.model_fields))
+    first = {*ImageWeights.model_fields, *DrawnWeights.model_fields}
+    sizes = model.model_dump(exclude=first)
     if isinstance(model, ViViTSettings):
         sizes |= {"frames": mix.segments, "image_size": mix.size}
     return parse_config({**sizes, "num_classes": classes})
 
 
 def _first_weights(network: nn.Module, model: ModelSettings) -> Mapping[str, str]:
-    """Load the image weights of `model`, if it has any; return the run's `origin`."""
-    if not isinstance(model, ImageWeights) or model.weights is None:
+    """Draw or load the first weights that `model` has; return the run's `origin`."""
+    if isinstance(model, ViViTSettings):
+        assert isinstance(network, ViViT)
+        if model.init == "xavier":
+            draw_xavier(network)
+        return {"weights": model.init}
+    if model.weights is None:
         return {"weights": "random"}
     assert isinstance(network, ResNet)
     return {"weights": load_image_weights(network, model)}
