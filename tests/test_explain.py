@@ -182,6 +182,17 @@ def test_links_weights_are_what_the_block_gathers_with(pairwise: Any, subsample:
     torch.testing.assert_close(block.out_norm(block.out(y)) + x, block(x))
 
 
+def test_links_of_a_scaled_block_have_the_scale() -> None:
+    torch.manual_seed(0)
+    block = NonLocalBlock(8, scaled=True).eval()
+    torch.nn.init.ones_(block.out_norm.weight)
+    torch.nn.init.normal_(block.theta.weight)
+    x = 3 * torch.randn(2, 8, 3, 4, 6)
+    y = rearrange(affinity(block, x) @ block.looked_at(block.g(x)), "b n i -> b i n")
+    gathered = block.out(y.unflatten(2, (3, 4, 6)))
+    torch.testing.assert_close(block.out_norm(gathered) + x, block(x))
+
+
 def test_links_lead_to_what_looks_alike() -> None:
     block = NonLocalBlock(4, "gaussian").eval()
     torch.nn.init.ones_(block.out_norm.weight)

@@ -296,6 +296,19 @@ def with_metadata(path, change):
     save_file(load_file(path), path, {"framemix": json.dumps(metadata, sort_keys=True)})
 
 
+def test_a_nonlocal_model_of_an_earlier_version_pools_and_scales_as_it_did(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_model(path, trained(NONLOCAL))
+
+    def older(metadata):
+        config = {k: v for k, v in metadata["config"].items() if k not in ("pool", "scaled")}
+        return {**metadata, "config": config, "checksum": None}
+
+    with_metadata(path, older)
+    assert load_model(path).config == NONLOCAL
+    assert (NONLOCAL.pool, NONLOCAL.scaled) == ("after", False)
+
+
 NONLOCAL_SIZES = [{"width": 10**9}, {"num_classes": 10**18}]
 VIVIT_SIZES = [
     {"spatial_depth": 10**5},

@@ -98,6 +98,35 @@ def test_subsampling_looks_at_the_strongest_of_two_by_two_pixels(pairwise):
     torch.testing.assert_close(block(x), expected)
 
 
+def test_pooled_before_its_convolutions_a_block_looks_at_what_a_pooled_map_shows():
+    """As in the authors' code: phi and g see the pooled map, theta the whole one."""
+    torch.manual_seed(0)
+    block = NonLocalBlock(4, subsample=True, pool="before").double().eval()
+    torch.nn.init.ones_(block.out_norm.weight)
+    x = torch.randn(2, 4, 3, 4, 6, dtype=torch.float64)
+    pooled = F.max_pool3d(x, (1, 2, 2))
+    theta, phi, g = (
+        layer.flatten(2) for layer in (block.theta(x), block.phi(pooled), block.g(pooled))
+    )
+    y = g @ (theta.mT @ phi).softmax(-1).mT
+    z = block.out_norm(block.out(y.unflatten(2, (3, 4, 6)))) + x
+    torch.testing.assert_close(block(x), z)
+    block.pool = "after"
+    assert not torch.allclose(block(x), z)
+
+
+def test_a_scaled_block_divides_products_by_the_root_of_their_channels():
+    torch.manual_seed(0)
+    scaled, plain = (NonLocalBlock(8, scaled=one).double().eval() for one in (True, False))
+    plain.load_state_dict(scaled.state_dict())
+    for block in (scaled, plain):
+        torch.nn.init.ones_(block.out_norm.weight)
+    with torch.no_grad():
+        plain.theta.weight /= 2  # the root of 4 inner channels
+    x = torch.randn(1, 8, 2, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(scaled(x), plain(x))
+
+
 def test_has_the_papers_parameter_count():
     with torch.device("meta"):
         model = NonLocalNet(num_classes=99)
@@ -238,6 +267,12 @@ def test_refuses_what_it_cannot_build():
         NonLocalBlock(8, "cosine")
     with pytest.raises(ModelError, match=r"^nonlocal_blocks = 5: allowed with depth = 10: 1$"):
         NonLocalNet(depth=10, num_classes=3, nonlocal_blocks=5)
+    with pytest.raises(
+        ModelError, match=r"^scaled = true: allowed with pairwise = gaussian: false"
+    ):
+        NonLocalNet(depth=10, num_classes=3, pairwise="gaussian", scaled=True)
+    with pytest.raises(ModelError, match=r"^pool = 'within': allowed: 'after', 'before'$"):
+        NonLocalBlock(8, pool="within")
     with pytest.raises(ModelError, match=r"^nonlocal_blocks = 2: allowed: 1, 5$"):
         NonLocalNet(num_classes=3, nonlocal_blocks=2)
 

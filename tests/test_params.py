@@ -497,6 +497,14 @@ def test_a_file_that_is_no_mapping_is_refused(content):
             "classes, not alert_drowsy",
         ),
         (
+            {
+                "pretrain.nonlocal.model.scaled": True,
+                "pretrain.nonlocal.model.pairwise": "gaussian",
+            },
+            "pretrain.nonlocal.model.scaled = true: allowed with "
+            "pretrain.nonlocal.model.pairwise = gaussian: false",
+        ),
+        (
             {"pretrain.nonlocal.model.nonlocal_blocks": 5, "pretrain.nonlocal.model.depth": 10},
             "pretrain.nonlocal.model.nonlocal_blocks = 5: allowed with "
             "pretrain.nonlocal.model.depth = 10: 1",

@@ -64,6 +64,18 @@ def test_tsm_is_a_tsn_to_a_single_segment_of_channels_that_stay():
     assert torch.equal(shifted(clips), still(clips))
 
 
+@pytest.mark.parametrize(
+    ("depth", "shifting"), [(50, [3, 4, 6, 3]), (101, [2, 2, 12, 2])], ids=["50", "101"]
+)
+def test_every_block_shifts_but_at_depth_101_every_second(depth, shifting):
+    with torch.device("meta"):
+        model = TSM(depth=depth, num_classes=3)
+    stages = (model.layer1, model.layer2, model.layer3, model.layer4)
+    shifts = [[isinstance(b.before_branch, TemporalShift) for b in stage] for stage in stages]
+    assert [sum(stage) for stage in shifts] == shifting
+    assert all(stage[0] for stage in shifts)
+
+
 def test_shortcuts_are_not_shifted():
     torch.manual_seed(0)
     still = TSN(**SMALL).eval()

@@ -77,6 +77,8 @@ NONLOCAL: dict[str, Any] = {
     "pairwise": "embedded_gaussian",
     "nonlocal_blocks": 1,
     "subsample": False,
+    "pool": "after",
+    "scaled": False,
     "dropout": 0.1,
     "weights": None,
     "weights_sha256": None,

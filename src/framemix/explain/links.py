@@ -30,7 +30,9 @@ def affinity(block: NonLocalBlock, x: Tensor) -> Tensor:
     if block.pairwise == "concatenation":
         return block.concatenated(theta, phi) / phi.shape[1]
     scores = theta @ rearrange(phi, "b m i -> b i m")
-    return scores / phi.shape[1] if block.pairwise == "dot_product" else scores.softmax(dim=-1)
+    if block.pairwise == "dot_product":
+        return scores / phi.shape[1]
+    return (scores * block.scale).softmax(dim=-1)
 
 
 @torch.inference_mode()

@@ -25,6 +25,7 @@ FinetuneMode = Literal["all", "spatial_temporal_fc", "temporal_fc", "fc"]
 Depth = Literal[10, 50, 101]
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 NonLocalBlocks = Literal[1, 5]
+Pool = Literal["after", "before"]
 # torchvision's names end in the first eight hexadecimal digits of the file's SHA-256.
 NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 # Sizes have bounds, since a model file may say anything: far above what is of use, but a network is
@@ -120,6 +121,9 @@ class _NonLocalSizes(_ResNetSizes):
     pairwise: Pairwise = Field(description="how alike two positions are")
     nonlocal_blocks: Annotated[NonLocalBlocks, Integer] = Field(description="how many there are")
     subsample: bool = Field(description="whether blocks look at a quarter of the positions")
+    # Files of earlier versions have neither of these two.
+    pool: Pool = Field("after", description="which side of their convolutions blocks pool on")
+    scaled: bool = Field(False, description="whether products are divided by the channels' root")
 
 
 class NonLocalSettings(ImageWeights, _NonLocalSizes):
@@ -190,11 +194,15 @@ def vivit_misfit(
     return None
 
 
-def nonlocal_misfit(*, depth: Depth, nonlocal_blocks: NonLocalBlocks) -> str | None:
+def nonlocal_misfit(
+    *, depth: Depth, nonlocal_blocks: NonLocalBlocks, pairwise: Pairwise, scaled: bool
+) -> str | None:
     """Return what of a `NonLocalNet` does not fit together, like `vivit_misfit`.
 
-    The small network has no place for five blocks.
+    The small network has no place for five blocks; only the embedded Gaussian has a scale.
     """
+    if scaled and pairwise != "embedded_gaussian":
+        return f"{{scaled}} = true: allowed with {{pairwise}} = {pairwise}: false"
     if nonlocal_blocks > 1 and depth < 50:
         return f"{{nonlocal_blocks}} = {nonlocal_blocks}: allowed with {{depth}} = {depth}: 1"
     return None

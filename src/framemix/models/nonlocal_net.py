@@ -14,10 +14,10 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from framemix.models.checks import check_choice, check_fit
-from framemix.models.config import Depth, NonLocalBlocks, Pairwise, nonlocal_misfit
+from framemix.models.config import Depth, NonLocalBlocks, Pairwise, Pool, nonlocal_misfit
 from framemix.models.resnet import Residual, ResNet, max_pool
 
-# As in the authors' code; larger weights saturate the softmax, which is not scaled.
+# As in the authors' code; larger weights saturate a softmax that is not scaled.
 INIT_STD = 0.01
 # The paper's networks stride over time from 32 frames on; shorter clips keep every frame.
 STRIDED_FRAMES = 32
@@ -29,8 +29,8 @@ class NonLocalNet(ResNet):
     """Video (B, 3, T, H, W) of any size -> class logits (B, classes), section 4.
 
     One non-local block is in res4 before its last residual block; of five, two are in res3 and
-    three in res4. `subsample` is theirs. From 32 frames on, conv1, pool1 and a pool after res2
-    stride over time by 2 each (table 1).
+    three in res4. `subsample`, `pool` and `scaled` are theirs. From 32 frames on, conv1, pool1 and
+    a pool after res2 stride over time by 2 each (table 1).
     """
 
     def __init__(
@@ -42,11 +42,17 @@ class NonLocalNet(ResNet):
         pairwise: Pairwise = "embedded_gaussian",
         nonlocal_blocks: NonLocalBlocks = 1,
         subsample: bool = False,
+        pool: Pool = "after",
+        scaled: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__(depth=depth, width=width)
         check_choice("nonlocal_blocks", nonlocal_blocks, get_args(NonLocalBlocks))
-        check_fit(nonlocal_misfit(depth=depth, nonlocal_blocks=nonlocal_blocks))
+        check_fit(
+            nonlocal_misfit(
+                depth=depth, nonlocal_blocks=nonlocal_blocks, pairwise=pairwise, scaled=scaled
+            )
+        )
         if nonlocal_blocks == 1:
             places = [("layer3", len(self.layer3) - 1)]
         else:
@@ -54,7 +60,9 @@ class NonLocalNet(ResNet):
         # Keys are <stage>_<the residual block that it comes before>.
         self.nonlocal_blocks = nn.ModuleDict(
             {
-                f"{stage}_{index}": NonLocalBlock(self._channels(stage, index), pairwise, subsample)
+                f"{stage}_{index}": NonLocalBlock(
+                    self._channels(stage, index), pairwise, subsample, pool=pool, scaled=scaled
+                )
                 for stage, index in places
             }
         )
@@ -100,17 +108,28 @@ class NonLocalNet(ResNet):
 class NonLocalBlock(nn.Module):
     """Adds to each position what it gathers from all of them: keeps (B, C, T, H, W), section 3.3.
 
-    `subsample` pools what is looked at by 2 x 2 pixels: a quarter of the work. An identity at
-    first, so that it can be put into a trained network.
+    `subsample` pools what is looked at by 2 x 2 pixels: a quarter of the work. It does so after the
+    convolutions phi and g, as the paper says, or before them; with `scaled` the products of the
+    embedded Gaussian are divided by sqrt(I). The authors' code pools before and scales
+    (facebookresearch/video-nonlocal-net, lib/models/nonlocal_helper.py). An identity at first, so
+    that it can be put into a trained network.
     """
 
     def __init__(
-        self, channels: int, pairwise: Pairwise = "embedded_gaussian", subsample: bool = False
+        self,
+        channels: int,
+        pairwise: Pairwise = "embedded_gaussian",
+        subsample: bool = False,
+        *,
+        pool: Pool = "after",
+        scaled: bool = False,
     ) -> None:
         super().__init__()
         check_choice("pairwise", pairwise, get_args(Pairwise))
+        check_choice("pool", pool, get_args(Pool))
         inner = channels // 2
-        self.pairwise, self.subsample = pairwise, subsample
+        self.pairwise, self.subsample, self.pool = pairwise, subsample, pool
+        self.scale = inner**-0.5 if scaled else 1.0
         self.g = _pointwise(channels, inner)
         if pairwise != "gaussian":
             self.theta = _pointwise(channels, inner)
@@ -124,7 +143,7 @@ class NonLocalBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """z = W_z(y) + x, equation 6."""
         theta, phi = self.embedded(x)
-        y = self._gather(theta, phi, self.looked_at(self.g(x)))  # (B, N, I)
+        y = self._gather(theta, phi, self._seen(self.g, x))  # (B, N, I)
         t, h, w = x.shape[2:]
         y = rearrange(y, "b (t h w) i -> b i t h w", t=t, h=h, w=w)  # (B, I, T, H, W)
         z: Tensor = self.out_norm(self.out(y)) + x
@@ -134,14 +153,21 @@ class NonLocalBlock(nn.Module):
         """What f compares: theta (B, N, I) and phi (B, M, I), of gaussian x itself (C channels)."""
         if self.pairwise == "gaussian":
             return _positions(x), self.looked_at(x)
-        return _positions(self.theta(x)), self.looked_at(self.phi(x))
+        return _positions(self.theta(x)), self._seen(self.phi, x)
 
     def looked_at(self, x: Tensor) -> Tensor:
         """The positions that are looked at, (B, C, T, H, W) -> (B, M, C)."""
-        if self.subsample:
-            # To the ceiling: an odd row or column is looked at too, and a single one is left.
-            x = F.max_pool3d(x, (1, 2, 2), ceil_mode=True)
-        return _positions(x)
+        return _positions(self._pooled(x))
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        # To the ceiling: an odd row or column is looked at too, and a single one is left.
+        return F.max_pool3d(x, (1, 2, 2), ceil_mode=True) if self.subsample else x
+
+    def _seen(self, layer: nn.Conv3d, x: Tensor) -> Tensor:
+        """What a convolution makes of the positions that are looked at: (B, M, I)."""
+        if self.pool == "before":
+            return _positions(layer(self._pooled(x)))
+        return self.looked_at(layer(x))
 
     def concatenated(self, theta: Tensor, phi: Tensor) -> Tensor:
         """f = ReLU(w [theta, phi] + b) of concatenation, section 3.2: (B, N, M)."""
@@ -157,10 +183,9 @@ class NonLocalBlock(nn.Module):
             return theta @ (rearrange(phi, "b m i -> b i m") @ g) / phi.shape[1]
         if self.pairwise == "concatenation":
             return self.concatenated(theta, phi) @ g / phi.shape[1]
-        # Both softmax forms; the paper does not scale by sqrt(channels). One head, because fused
-        # kernels need the axis.
+        # Both softmax forms. One head, because fused kernels need the axis.
         q, k, v = (rearrange(t, "b n i -> b 1 n i") for t in (theta, phi, g))
-        y = F.scaled_dot_product_attention(q, k, v, scale=1.0)  # (B, 1, N, I)
+        y = F.scaled_dot_product_attention(q, k, v, scale=self.scale)  # (B, 1, N, I)
         return rearrange(y, "b 1 n i -> b n i")  # (B, N, I)
 
 

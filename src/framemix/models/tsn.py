@@ -11,10 +11,13 @@ from einops import reduce
 from torch import Tensor, nn
 
 from framemix.models.config import Depth
-from framemix.models.resnet import Residual, ResNet
+from framemix.models.resnet import ResNet
 
 # One share of the channels sees the next segment, one the segment before (TSM, section 3.2).
 SHIFTED_SHARE = 8
+# With so many blocks in layer3, as a ResNet-101 has, every second block of each stage shifts. So it
+# is in the authors' code (mit-han-lab/temporal-shift-module, ops/temporal_shift.py).
+MANY_BLOCKS = 23
 
 
 class TSN(ResNet):
@@ -40,16 +43,18 @@ class TSN(ResNet):
 class TSM(TSN):
     """A TSN whose residual branches see a quarter of their channels one segment off.
 
-    The shortcuts stay as they are ("residual shift", section 3.2), parameters too.
+    The shortcuts stay as they are ("residual shift", section 3.2), parameters too. At depth 101
+    every second block shifts.
     """
 
     def __init__(
         self, *, depth: Depth = 50, num_classes: int, width: int = 64, dropout: float = 0.0
     ) -> None:
         super().__init__(depth=depth, num_classes=num_classes, width=width, dropout=dropout)
-        for module in self.modules():
-            if isinstance(module, Residual):
-                module.before_branch = TemporalShift()
+        every = 2 if len(self.layer3) >= MANY_BLOCKS else 1
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in stage[::every]:
+                block.before_branch = TemporalShift()
 
 
 class TemporalShift(nn.Module):

@@ -218,7 +218,12 @@ def _misfit(
             heads=model.heads,
         )
     if isinstance(model, NonLocalSettings) and (
-        line := nonlocal_misfit(depth=model.depth, nonlocal_blocks=model.nonlocal_blocks)
+        line := nonlocal_misfit(
+            depth=model.depth,
+            nonlocal_blocks=model.nonlocal_blocks,
+            pairwise=model.pairwise,
+            scaled=model.scaled,
+        )
     ):
         return line
     return model.misfit
