@@ -21,6 +21,7 @@ from torch import nn
 from framemix.datasets.clips import Clip, class_labels
 from framemix.errors import DatasetError, ParamsError
 from framemix.frame_mixup.answers import Answer
+from framemix.frame_mixup.cells import mix_settings as cell_mix
 from framemix.frame_mixup.cells import parse_cell, training_runs
 from framemix.frame_mixup.classes import judged, partners, require_pairs, with_reversals
 from framemix.frame_mixup.direction import evaluate_direction
@@ -626,6 +627,13 @@ def test_seeds_that_answered_about_different_videos_are_refused() -> None:
 )
 def test_a_cells_name_says_how_it_is_mixed(name: str, cell: tuple[str, Any]) -> None:
     assert parse_cell(name) == cell
+
+
+def test_the_cell_random_has_the_studys_variants_and_the_others_one() -> None:
+    study = load_params(ROOT / "params.yaml").frame_mixup
+    variants = {cell: cell_mix(cell, study.mix).variants for cell in study.cells}
+    assert variants.pop("random") == study.mix.variants > 1
+    assert set(variants.values()) == {1}
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_each_variant_is_the_mix_of_its_own_window(video, at, starts, pixel_form
         if pixel_format == "rgb24"
         else np.stack(list(stream_planes(video, size=(24, 32), fit="squeeze")))
     )
-    variants = mix_variants(video, 20, settings, reader="pyav")
+    variants = mix_variants(video, 20, settings, clip="a", reader="pyav")
     assert variants.shape == (3, 4, *settings.frame_shape)
     for variant, start in zip(variants, starts, strict=True):
         expected = mix_frames(
@@ -160,19 +160,40 @@ def test_all_variants_take_one_pass_over_the_video(video, monkeypatch):
             yield frame
 
     monkeypatch.setattr(mixing_files, "stream_frames", counting)
-    mix_variants(
-        video, 20, settings_with(window={"frames": 9, "at": "start"}, variants=5), reader="pyav"
-    )
+    settings = settings_with(window={"frames": 9, "at": "start"}, variants=5)
+    mix_variants(video, 20, settings, clip="a", reader="pyav")
     assert passes == [20]
 
 
 def test_a_video_no_longer_than_the_window_has_equal_variants(video):
     settings = settings_with(window={"frames": 20, "at": "start"}, variants=4)
-    variants = mix_variants(video, 20, settings, reader="pyav")
+    variants = mix_variants(video, 20, settings, clip="a", reader="pyav")
     assert all(np.array_equal(variant, variants[0]) for variant in variants)
 
 
-@pytest.mark.parametrize("method", ["none", "average", "linear"])
+@pytest.mark.parametrize("window", ["all", {"frames": 18, "at": "centre"}])
+def test_random_variants_are_frames_of_their_segments_and_the_first_has_the_middle_ones(
+    video, window
+):
+    settings = settings_with(method="random", variants=4, window=window)
+    variants = mix_variants(video, 20, settings, clip="a", reader="pyav")
+    middle = mix_video(video, 20, settings_with(method="none", window=window), reader="pyav")
+    assert np.array_equal(variants[0], list(middle))
+    frames = frames_of(video)
+    for variant, start in zip(variants, settings.starts(20), strict=True):
+        first, length = (0, 20) if window == "all" else (start, 18)
+        for number, frame in enumerate(variant):
+            ends = [first + place * length // 4 for place in (number, number + 1)]
+            assert any(np.array_equal(frame, one) for one in frames[slice(*ends)])
+    again, other = (
+        mix_variants(video, 20, settings, clip=clip, reader="pyav") for clip in ("a", "b")
+    )
+    assert np.array_equal(variants, again)
+    assert np.array_equal(variants[0], other[0])
+    assert not np.array_equal(variants[1:], other[1:])
+
+
+@pytest.mark.parametrize("method", ["none", "average", "linear", "random"])
 @pytest.mark.parametrize("promised", [19, 21, 30, 12])
 @pytest.mark.parametrize("backward", [False, True])
 def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
@@ -188,6 +209,14 @@ def test_a_video_with_another_number_of_frames_than_its_table_says_is_named(
     assert message.startswith(f"{video}: cannot be mixed: ")
     assert str(promised) in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("promised", [19, 21])
+def test_a_wrong_number_of_frames_is_noticed_whatever_is_drawn(video, promised):
+    settings = settings_with(method="random", variants=3)
+    for clip in "abcdefgh":
+        with pytest.raises(VideoError, match="cannot be mixed"):
+            mix_variants(video, promised, settings, clip=clip, reader="pyav")
 
 
 def test_a_video_that_ends_inside_of_the_window_is_named(video):
@@ -284,7 +313,9 @@ def test_all_variants_of_every_kept_video_are_in_the_store(videos, tmp_path, mon
     assert [len(crcs) for crcs in store.checksums().values()] == [6, 3]
     for row in store.index:
         stored = np.concatenate([store.read([row], variant) for variant in range(3)])
-        alone = mix_variants(videos / row.clip, row.frames, settings_with(**changes), reader="pyav")
+        alone = mix_variants(
+            videos / row.clip, row.frames, settings_with(**changes), clip=row.clip, reader="pyav"
+        )
         assert np.array_equal(stored, alone)
     plain = build(videos, tmp_path, only_a, **changes | {"variants": 1})
     assert np.array_equal(plain.read(plain.index), store.read(store.index))

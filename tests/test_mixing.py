@@ -1,5 +1,6 @@
 """What users may rely on in frame mix-up: the paper's weights, exact arithmetic, the windows."""
 
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from math import floor
@@ -21,6 +22,7 @@ from framemix.mixing import (
     mix_windows,
     segment_weights,
 )
+from framemix.mixing.frames import drawn_windows
 
 MEANS = ("none", "average", "linear", "harmonic", "last")
 METHODS = (*MEANS, "rank_pool")
@@ -264,6 +266,30 @@ def test_a_window_of_n_frames_lies_in_the_middle_of_its_segment(total, data, wan
         assert after - before in ((0, 1) if 2 * i < segments else (0, -1))
 
 
+@given(st.integers(1, 300), st.data(), st.text())
+def test_a_drawn_frame_lies_in_its_segment_and_its_key_draws_it_again(total, data, key):
+    segments = data.draw(st.integers(1, total))
+    drawn = drawn_windows(total, segments=segments, key=key)
+    whole = mix_windows(total, segments=segments, method="average", frames_per_segment="all")
+    assert all(len(one) == 1 and one[0] in of for one, of in zip(drawn, whole, strict=True))
+    assert drawn == drawn_windows(total, segments=segments, key=key)
+
+
+def test_draws_are_the_same_on_every_machine_and_reach_every_frame():
+    draws = [drawn_windows(40, segments=8, key=f"clip {number}") for number in range(200)]
+    assert [one[0] for one in draws[0]] == [3, 9, 14, 16, 24, 29, 31, 36]
+    for segment in zip(*draws, strict=True):
+        counts = Counter(one[0] for one in segment)
+        assert len(counts) == 5
+        assert min(counts.values()) >= 10
+
+
+def test_method_random_is_method_none_where_nothing_is_drawn():
+    for kept in ("all", 3):
+        how = {"segments": 8, "frames_per_segment": kept}
+        assert mix_windows(45, method="random", **how) == mix_windows(45, method="none", **how)
+
+
 def test_method_none_takes_the_middle_frame_whatever_frames_per_segment_says():
     one = mix_windows(40, segments=8, method="average", frames_per_segment=1)
     for kept in ("all", 3, 5):
@@ -461,7 +487,7 @@ def test_five_variants_of_250_frames_start_at(at, expected):
     "change",
     [
         {"variants": 0},
-        {"variants": 2},  # of the whole video there is but one
+        {"variants": 2},  # of the whole video there is but one, unless frames are drawn
         {"segments": 0},
         {"segments": 10**18},
         {"segments": 10**5, "size": (8000, 8000)},
@@ -485,6 +511,10 @@ def test_five_variants_of_250_frames_start_at(at, expected):
 def test_mix_settings_refuse_what_cannot_be_mixed(change):
     with pytest.raises(ValidationError):
         settings_with(**change)
+
+
+def test_of_a_whole_video_method_random_has_many_variants():
+    assert settings_with(method="random", variants=5).starts(150) == [0] * 5
 
 
 @pytest.mark.parametrize(("pixel_format", "shape"), [("rgb24", (60, 80, 3)), ("yuv420p", (90, 80))])

@@ -226,8 +226,8 @@ def test_where_comments_list_choices_they_are_those_that_are_allowed():
         (
             "mix.method",
             "mean",
-            "mix.method = 'mean': allowed: 'none', 'average', 'linear', 'harmonic', 'last' or "
-            "'rank_pool'",
+            "mix.method = 'mean': allowed: 'none', 'random', 'average', 'linear', 'harmonic', "
+            "'last' or 'rank_pool'",
         ),
         ("mix.segments", 0, "mix.segments = 0: allowed: greater than or equal to 1"),
         (
@@ -455,7 +455,7 @@ def test_a_file_that_is_no_mapping_is_refused(content):
         (
             {"mix.variants": 2},
             "mix.variants = 2: allowed with mix.window = all: 1; "
-            "more take a mix.window of frames and at",
+            "more take a mix.window of frames and at, or mix.method = random",
         ),
         ({"evaluate.views": 2}, "evaluate.views = 2: allowed: at most mix.variants = 1"),
         (
@@ -588,7 +588,7 @@ def test_values_that_do_not_fit_together_are_named_with_both_keys(changes, messa
         (
             {"cells": ["none", "average-10000000"]},
             "cells.1 = 'average-10000000': allowed: "
-            "<none|average|linear|harmonic|last|rank_pool>[-<all or a number>]",
+            "<none|random|average|linear|harmonic|last|rank_pool>[-<all or a number>]",
         ),
         (
             {"mix.size": [48, 48], "train.model": VIVIT | {"image_patch_size": 10}},

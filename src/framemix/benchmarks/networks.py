@@ -171,7 +171,8 @@ def _write_store(videos: Sequence[Clip], root: Path, mix: MixSettings, folder: P
     folder.mkdir()
     sources = sources_of(videos, root, class_labels(videos))
     clips = chain.from_iterable(
-        mix_variants(s.path, s.clip.frames, mix, reader=s.clip.reader or "pyav") for s in sources
+        mix_variants(s.path, s.clip.frames, mix, clip=s.name, reader=s.clip.reader or "pyav")
+        for s in sources
     )
     write_shard(folder / SHARD, clips, len(sources) * mix.variants, mix)
     rows = [

@@ -8,17 +8,29 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from framemix.mixing import Method, MixSettings
-from framemix.mixing.frames import Fit, MixWindow, PixelFormat, Segments, Size, check_clip
+from framemix.mixing.frames import (
+    Fit,
+    MixWindow,
+    PixelFormat,
+    Segments,
+    Size,
+    Variants,
+    check_clip,
+)
 from framemix.validation import Settings
 
 Videos = Literal["short", "long"]
 
 
 class StudyMix(Settings):
-    """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names."""
+    """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names.
+
+    `variants` are of the cell `random`, of which each is another draw; the others have one.
+    """
 
     segments: Segments
     window: MixWindow
+    variants: Variants
     size: Size
     fit: Fit
     pixel_format: PixelFormat
@@ -41,7 +53,9 @@ def parse_cell(name: str) -> tuple[Method, Literal["all"] | int]:
 def mix_settings(cell: str, common: StudyMix) -> MixSettings:
     """Return how a cell is mixed."""
     method, frames = parse_cell(cell)
-    return MixSettings(method=method, frames_per_segment=frames, variants=1, **common.model_dump())
+    variants = common.variants if method == "random" else 1
+    shared = {**common.model_dump(), "variants": variants}
+    return MixSettings(method=method, frames_per_segment=frames, **shared)
 
 
 def training_runs(

@@ -9,7 +9,13 @@ import numpy as np
 from einops import rearrange
 
 from framemix.errors import MixingError, VideoError
-from framemix.mixing.frames import MixSettings, Pixels, mix_ranges, mix_windows
+from framemix.mixing.frames import (
+    MixSettings,
+    Pixels,
+    drawn_windows,
+    mix_ranges,
+    mix_windows,
+)
 from framemix.video.decoding import Stretch
 from framemix.video.planes import stream_planes
 from framemix.video.reading import Reader, stream_frames
@@ -33,7 +39,7 @@ def mix_video(
     """
     plain = settings.model_copy(update={"variants": 1})
     stream = _frames(path, settings, reader, stretch)
-    for _, mixed in _mixed(path, frames, plain, stream, backward=backward):
+    for _, mixed in _mixed(path, frames, plain, stream, clip="", backward=backward):
         yield mixed
 
 
@@ -42,6 +48,7 @@ def mix_variants(
     frames: int,
     settings: MixSettings,
     *,
+    clip: str,
     reader: Reader,
     backward: bool = False,
     stretch: Stretch | None = None,
@@ -49,28 +56,34 @@ def mix_variants(
     """Return all variants of a video's mixed clip, uint8 (variants, S, *settings.frame_shape).
 
     This takes one pass over the video. `backward`, `reader` and `stretch` are those of `mix_video`,
-    and so are the errors.
+    and so are the errors. The name of the `clip` and a variant's number decide what the method
+    `random` draws.
     """
     count = settings.variants * settings.segments
     clips = np.empty((count, *settings.frame_shape), np.uint8)
     stream = _frames(path, settings, reader, stretch)
-    for place, mixed in _mixed(path, frames, settings, stream, backward=backward):
+    for place, mixed in _mixed(path, frames, settings, stream, clip=clip, backward=backward):
         clips[place] = mixed
     return rearrange(clips, "(k s) ... -> k s ...", k=settings.variants)
 
 
 def _mixed(
-    path: Path, frames: int, settings: MixSettings, stream: Iterator[Pixels], *, backward: bool
+    path: Path,
+    frames: int,
+    settings: MixSettings,
+    stream: Iterator[Pixels],
+    *,
+    clip: str,
+    backward: bool,
 ) -> Iterator[tuple[int, Pixels]]:
     """Yield the mixed frames of all variants as they are ready, each with its place among all."""
-    how: dict[str, Any] = settings.model_dump(include={"segments", "method", "frames_per_segment"})
     try:
         starts, (_, length) = settings.starts(frames), settings.span(frames)
         first = min(starts)
         ranges = [
             range(start - first + window.start, start - first + window.stop)
-            for start in starts
-            for window in mix_windows(length, **how)
+            for variant, start in enumerate(starts)
+            for window in _windows(length, settings, clip, variant)
         ]
         total = max(starts) - first + length
         stream = islice(stream, first, None)
@@ -81,9 +94,21 @@ def _mixed(
     except MixingError as error:
         raise VideoError(path, f"cannot be mixed: {error}") from None
     if settings.window == "all":
-        seen = ranges[-1].stop + sum(1 for _ in stream)
+        seen = max(one.stop for one in ranges) + sum(1 for _ in stream)
         if seen != frames:
             raise VideoError(path, f"cannot be mixed: {seen} frames, not {frames} as its table")
+
+
+def _windows(length: int, settings: MixSettings, clip: str, variant: int) -> list[range]:
+    """Return which of a window's frames each segment of a variant mixes."""
+    if settings.method == "random" and variant > 0:
+        return drawn_windows(length, segments=settings.segments, key=f"{clip} {variant}")
+    return mix_windows(
+        length,
+        segments=settings.segments,
+        method=settings.method,
+        frames_per_segment=settings.frames_per_segment,
+    )
 
 
 def _frames(

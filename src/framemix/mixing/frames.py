@@ -10,10 +10,11 @@ the same. With harmonic weights, 1 / (1 + frames to the end), it is about 2 for 
 length: a sharp latest frame with a trail that is as clear at 51 frames per segment as at 7.
 """
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from framemix.validation import Settings, misfit, require_at_most
 # Shapes: F frames in the window, S segments, a frames of a segment that are mixed,
 # H height, W width, C channels.
 
-Method = Literal["none", "average", "linear", "harmonic", "last", "rank_pool"]
+Method = Literal["none", "random", "average", "linear", "harmonic", "last", "rank_pool"]
 Pixels = NDArray[np.uint8]
 
 # lcm(1, ..., 16): harmonic weights are exact up to 16 frames, and 32 bits hold all sums.
@@ -55,6 +56,9 @@ class Window(Settings):
 Segments = Annotated[Frames, Field(description="mixed frames of a clip")]
 MixWindow = Annotated[
     Literal["all"] | Window, Field(description="the part of a video that is mixed")
+]
+Variants = Annotated[
+    int, Field(ge=1, le=MOST_VARIANTS, description="ways to mix a clip that are stored")
 ]
 Size = Annotated[tuple[Side, Side], Field(description="height and width, pixels")]
 Fit = Annotated[Literal["squeeze", "crop", "pad"], Field(description="how frames get that size")]
@@ -107,7 +111,7 @@ class MixSettings(Settings):
         description="frames mixed of each segment, from its middle"
     )
     window: MixWindow
-    variants: int = Field(ge=1, le=MOST_VARIANTS, description="windows stored of each clip")
+    variants: Variants
     size: Size
     fit: Fit
     pixel_format: PixelFormat
@@ -119,10 +123,10 @@ class MixSettings(Settings):
 
     @model_validator(mode="after")
     def _windows_can_differ(self) -> "MixSettings":
-        if self.window == "all" and self.variants > 1:
+        if self.window == "all" and self.method != "random" and self.variants > 1:
             raise misfit(
                 f"{{variants}} = {self.variants}: allowed with {{window}} = all: 1; "
-                f"more take a {{window}} of frames and at"
+                f"more take a {{window}} of frames and at, or {{method}} = random"
             )
         return self
 
@@ -166,12 +170,12 @@ class MixSettings(Settings):
 def segment_weights(frames: int, method: Method) -> NDArray[np.float64]:
     """Return the weights of a segment's frames, float64 (frames,), sum 1; of rank_pool sum 0.
 
-    average (and none, for its one frame): 1/a. linear: 2j / (a(a+1)), j = 1..a, which gives the
-    steps that paper B quotes (0.0667 at a = 5, 0.00085 at a = 48); the formula that it prints,
-    2j / (a(a-1)), does not. harmonic: proportional to 1 / (a + 1 - j). last: the latest frame only.
-    rank_pool: 2(a - j + 1) - (a + 1)(H_a - H_(j-1)) with H_j = 1 + 1/2 + ... + 1/j, approximate
-    rank pooling (Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR 2016,
-    equation 2).
+    average (and none and random, for their one frame): 1/a. linear: 2j / (a(a+1)), j = 1..a, which
+    gives the steps that paper B quotes (0.0667 at a = 5, 0.00085 at a = 48); the formula that it
+    prints, 2j / (a(a-1)), does not. harmonic: proportional to 1 / (a + 1 - j). last: the latest
+    frame only. rank_pool: 2(a - j + 1) - (a + 1)(H_a - H_(j-1)) with H_j = 1 + 1/2 + ... + 1/j,
+    approximate rank pooling (Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR
+    2016, equation 2).
     """
     weights = _whole_weights(frames, method).astype(np.float64)
     return weights / (RANK_UNIT if method == "rank_pool" else weights.sum())
@@ -186,23 +190,28 @@ def mix_windows(
     second half mirror those of the first, so that a reversed video gives reversed windows wherever
     S is even and divides F. (Where S is odd, the middle segment has no counterpart: its window may
     be half a frame off.) `last` takes the latest frame of each window, which has no mirror image.
+    `random` is `none` here: `drawn_windows` is for its other variants.
     """
-    if segments > total:
-        raise MixingError(
-            f"segments = {segments}: more than the {total} frames to mix; "
-            f"allowed: at most one segment a frame"
-        )
     windows = []
-    for segment in range(segments):
-        start, stop = segment * total // segments, (segment + 1) * total // segments
-        length = stop - start
-        wanted = 1 if method == "none" else frames_per_segment
-        kept = length if wanted == "all" else min(wanted, length)
-        spare = length - kept
-        start += spare // 2 if 2 * segment < segments else (spare + 1) // 2
-        window = range(start, start + kept)
+    for number, segment in enumerate(_segments(total, segments)):
+        wanted = 1 if method in ("none", "random") else frames_per_segment
+        kept = len(segment) if wanted == "all" else min(wanted, len(segment))
+        spare = len(segment) - kept
+        first = spare // 2 if 2 * number < segments else (spare + 1) // 2
+        window = segment[first : first + kept]
         windows.append(window[-1:] if method == "last" else window)
     return windows
+
+
+def drawn_windows(total: int, *, segments: int, key: str) -> list[range]:
+    """Return a frame of each segment, drawn at random; equal keys draw the same anywhere."""
+    drawn = []
+    for number, segment in enumerate(_segments(total, segments)):
+        # A hash, because numpy's generators may draw otherwise in another version.
+        digest = hashlib.blake2b(f"{key} {number}".encode(), digest_size=8).hexdigest()
+        place = int(digest, 16) % len(segment)
+        drawn.append(segment[place : place + 1])
+    return drawn
 
 
 def mix_stream(
@@ -253,6 +262,17 @@ def mix_ranges(
             yield place, mix.take()
     if missing := [ranges[place].stop for place in (*mixes, *waiting)]:
         raise MixingError(f"the frames end before frame {min(missing)} of {total}")
+
+
+def _segments(total: int, segments: int) -> list[range]:
+    """Return the frames of each segment. Raises MixingError where one would have none."""
+    if segments > total:
+        raise MixingError(
+            f"segments = {segments}: more than the {total} frames to mix; "
+            f"allowed: at most one segment a frame"
+        )
+    ends = [number * total // segments for number in range(segments + 1)]
+    return [range(start, stop) for start, stop in pairwise(ends)]
 
 
 def mix_frames(

@@ -90,6 +90,7 @@ def _mix_shard(
                 mix_variants,
                 frames=s.clip.frames,
                 settings=settings,
+                clip=s.name,
                 backward=s.backward,
                 reader=s.clip.reader or "pyav",
                 stretch=s.clip.stretch,
