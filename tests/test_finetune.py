@@ -320,6 +320,7 @@ def test_metrics_and_model_of_a_task(
     metrics = run(source, data, tmp_path, settings("temporal_fc", task))
     assert set(metrics) == {
         "top1",
+        "top1_last",
         "top5",
         "mean_class_accuracy",
         "parameters",

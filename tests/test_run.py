@@ -185,7 +185,7 @@ class Trainer:
         return len(progress["history"]), progress["batches_done"]
 
     def results(self, name: str) -> list[bytes]:
-        files = ("model.safetensors", "history.csv")
+        files = ("model.safetensors", "last.safetensors", "history.csv")
         return [(self.root / name / "out" / file).read_bytes() for file in files]
 
 
@@ -623,10 +623,11 @@ def test_dropout_before_the_last_layer_is_at_work_in_training(
     assert not torch.equal(without["fc.weight"], dropped["fc.weight"])
 
 
-def test_the_model_is_that_of_the_best_epoch_on_val_clips(
-    store: MixedStore, tmp_path: Path
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_the_model_is_that_of_the_best_epoch_on_val_clips_or_of_the_last(
+    store: MixedStore, tmp_path: Path, select: str
 ) -> None:
-    run = new_run(store, epochs=6, learning_rate=0.02)
+    run = new_run(store, epochs=6, learning_rate=0.02, select=select)
     train_into(run, tmp_path / "out", machine(tmp_path / "scratch"))
     with (tmp_path / "out/history.csv").open(newline="") as file:
         history = [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
@@ -634,10 +635,13 @@ def test_the_model_is_that_of_the_best_epoch_on_val_clips(
     others = history[-1], max(history, key=lambda row: row["train_top1"])
     assert best["val_top1"] > history[0]["val_top1"]  # else nothing was learnt
     assert best not in others  # else they could not be told apart
-    model = load_model(tmp_path / "out/model.safetensors")
-    said = predict(model, run.val, batch_size=4, device=torch.device("cpu"))
-    loss = -said[range(len(run.val)), labels_of(run.val)].log().mean().item()
-    assert loss == pytest.approx(best["val_loss"], abs=1e-4)
+    chosen = best if select == "best" else history[-1]
+    assert [row for row in history if row["kept"]] == [chosen]
+    for name, row in (("model", chosen), ("last", history[-1])):
+        model = load_model(tmp_path / f"out/{name}.safetensors")
+        said = predict(model, run.val, batch_size=4, device=torch.device("cpu"))
+        loss = -said[range(len(run.val)), labels_of(run.val)].log().mean().item()
+        assert loss == pytest.approx(row["val_loss"], abs=1e-4)
 
 
 def test_of_equally_good_epochs_the_earlier_is_kept(store: MixedStore, tmp_path: Path) -> None:

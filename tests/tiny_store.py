@@ -16,7 +16,7 @@ from framemix.models.config import NonLocalConfig, ViViTConfig
 from framemix.store import IndexRow, MixedStore, shard_name, write_index, write_shard
 from framemix.training.batches import Resident
 from framemix.training.data import Example
-from framemix.training.run import OUTPUTS, Machine, Run, train
+from framemix.training.run import LAST_MODEL, OUTPUTS, Machine, Run, train
 from framemix.training.settings import TrainingSettings
 
 SEGMENTS, HEIGHT, WIDTH = 4, 16, 24
@@ -35,6 +35,7 @@ NO_AUGMENT = AUGMENT | {"shift": 0.0, "brightness": 0.0, "contrast": 0.0}
 TRAINING: dict[str, Any] = {
     "epochs": 3,
     "patience": None,
+    "select": "best",
     "batch_size": 4,
     "accumulate": 1,
     "sampling": "uniform",
@@ -187,7 +188,7 @@ def training_settings(**changes: Any) -> TrainingSettings:
 
 def train_into(run: Run, target: Path, machine: Machine) -> None:
     done = train(run, machine)
-    for name in OUTPUTS:
+    for name in (*OUTPUTS, LAST_MODEL):
         link(done / name, target / name)
 
 

@@ -59,6 +59,7 @@ NO_AUGMENT = AugmentSettings(shift=0, flip=False, brightness=0, contrast=0, mixu
 PLAIN = {
     "epochs": 1,
     "patience": None,
+    "select": "last",
     "accumulate": 1,
     "sampling": "uniform",
     "optimizer": "adamw",

@@ -54,11 +54,12 @@ def finetune(
     _check_stores(source, data, pretrained)
     tuned = redrawn(data) if settings.split == "redrawn" else data
     _check_states(data, settings.task)
+    clusters = _clusters(tuned, scope)
     start = partial(_run, source=source, weights=weights, data=tuned, settings=settings)
     judge_val = partial(
         judge_finetuned,
         data=tuned,
-        clusters=_clusters(tuned, scope),
+        clusters=clusters,
         batch_size=settings.batch_size,
         device=machine.device,
         views=views,
@@ -69,7 +70,7 @@ def finetune(
     }
     parts = parts_of(tuned, settings.task, origins, scope) if origins else None
     record = trained_on(parts, data.rldd.settings, source.trained_on) if parts else None
-    metrics = train_seeds(start, seeds, judge_val, given, target, machine, record)
+    metrics = train_seeds(start, seeds, judge_val, given, clusters, target, machine, record)
     write_table(target / "split.csv", Clip, tuned.ucf101_split)
     return metrics
 

@@ -1,8 +1,13 @@
 """What a model was trained on. It stands in the model's file, so that each model states its own."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from framemix.datasets.origin import Origin
+
+# The epoch that is kept: the best by val clips, the last, or the best by train clips held out.
+Select = Literal["best", "last", "held_out"]
 
 
 class TrainedOn(BaseModel):
@@ -11,7 +16,8 @@ class TrainedOn(BaseModel):
     `clip_seconds` is the median length of what it saw of a train clip, `leak_share` the share of
     the val clips whose group or subject is in train too; None where that is not known. `figures`
     are the metrics that its own stage found on the val clips, and `intervals` the 95 % intervals of
-    those that have one. `start` is what the first weights of a fine-tuned model were trained on.
+    those that have one. `select` is how the kept epoch was chosen (see `TrainingSettings`), `start`
+    what the first weights of a fine-tuned model were trained on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -22,7 +28,9 @@ class TrainedOn(BaseModel):
     clip_seconds: float | None
     leak_share: float | None
     figures: dict[str, float | None]
-    intervals: dict[str, tuple[float, float]] = {}  # earlier versions wrote none
+    # Earlier versions wrote no intervals, and kept the best epoch.
+    intervals: dict[str, tuple[float, float]] = {}
+    select: Select = "best"
     start: "TrainedOn | None"
 
     @property

@@ -53,6 +53,7 @@ def pretrain(
     classes = class_names(store)
     config = model_config(settings.model, store.settings, len(classes))
     train_clips, val_clips = (split_examples(store, split, side) for side in ("train", "val"))
+    clusters = clusters_by_name(split, scope)
 
     def start(seed: int) -> Run:
         torch.manual_seed(seed)
@@ -72,12 +73,12 @@ def pretrain(
     judge_val = partial(
         judge,
         examples=val_clips,
-        clusters=clusters_by_name(split, scope),
+        clusters=clusters,
         batch_size=settings.batch_size,
         device=machine.device,
         views=views,
     )
-    return train_seeds(start, seeds, judge_val, {}, target, machine, record)
+    return train_seeds(start, seeds, judge_val, {}, clusters, target, machine, record)
 
 
 def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelConfig:

@@ -1,8 +1,9 @@
-"""Callbacks that keep the best model and the state to resume from, and stop the training early."""
+"""Callbacks that keep models and the state to resume from, and stop the training early."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from framemix.errors import TrainingError
 from framemix.jobs.atomic import replacing
+from framemix.models.trained_on import Select
 from framemix.training.data import Batch
 from framemix.training.interrupt import Interrupt
 from framemix.training.module import TrainingModule
@@ -26,15 +28,32 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 READ_BYTES = 2**20  # at a time, so that there is no second copy of a checkpoint in memory
 
 
-class BestAndLast(Checkpoint):
-    """Keeps the best model, and the state to resume from after each epoch or signal.
+@dataclass(frozen=True)
+class Kept:
+    """The files of a run: its state, the model of the kept epoch and that of the last one."""
+
+    state: Path
+    model: Path
+    last: Path
+
+
+def chosen_row(history: Sequence[dict[str, float]], select: Select) -> dict[str, float]:
+    """Return the row of the epoch that is kept: the best by val top-1; of equals, the earlier one.
+
+    With `select` = last, it is the last one.
+    """
+    return history[-1] if select == "last" else max(history, key=lambda row: row["val_top1"])
+
+
+class ChosenAndLast(Checkpoint):
+    """Keeps the chosen and the last model, and the state to resume from after each epoch or signal.
 
     Lightning's ModelCheckpoint saves the state only after epochs that were the best so far, and
     forgets which was the best when the folder is moved.
     """
 
-    def __init__(self, last: Path, save_best: Callable[[], None], interrupt: Interrupt) -> None:
-        self.last, self.save_best, self.interrupt = last, save_best, interrupt
+    def __init__(self, files: Kept, save: Callable[[Path], None], interrupt: Interrupt) -> None:
+        self.files, self.save, self.interrupt = files, save, interrupt
         self.average: AveragedWeights | None = None
 
     def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
@@ -60,13 +79,19 @@ class BestAndLast(Checkpoint):
             self._leave_if_told(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
-        """Save the state, and the model if it is the best so far; then stop after a signal."""
+        """Save the state, and the model if it is the chosen one so far; then stop after a signal.
+
+        The models are first: a run that resumes from its last epoch's state computes nothing more.
+        """
         assert isinstance(classifier, TrainingModule)
-        best = max(classifier.history, key=lambda row: row["val_top1"])  # the earlier of equals
-        if best is classifier.history[-1] and trainer.is_global_zero:
+        history, settings = classifier.history, classifier.settings
+        if trainer.is_global_zero:
             with self.average.in_use(classifier) if self.average else nullcontext():
-                self.save_best()
-        trainer.save_checkpoint(self.last)
+                if chosen_row(history, settings.select) is history[-1]:
+                    self.save(self.files.model)
+                if trainer.should_stop or len(history) == settings.epochs:
+                    self.save(self.files.last)
+        trainer.save_checkpoint(self.files.state)
         if self.interrupt.came(trainer.strategy):
             raise self.interrupt.exit()
 
@@ -75,11 +100,11 @@ class BestAndLast(Checkpoint):
     ) -> None:
         """Save the state of a run that gets a signal during a validation."""
         if trainer.validating and isinstance(exception, SystemExit):
-            trainer.save_checkpoint(self.last)
+            trainer.save_checkpoint(self.files.state)
 
     def _leave_if_told(self, trainer: pl.Trainer) -> None:
         if self.interrupt.came(trainer.strategy):
-            trainer.save_checkpoint(self.last)
+            trainer.save_checkpoint(self.files.state)
             raise self.interrupt.exit()
 
 

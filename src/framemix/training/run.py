@@ -27,8 +27,10 @@ from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.callbacks import (
     AtomicCheckpointIO,
     AveragedWeights,
-    BestAndLast,
+    ChosenAndLast,
+    Kept,
     StopEarly,
+    chosen_row,
 )
 from framemix.training.data import ClipDataset, Example
 from framemix.training.frozen import split_frozen
@@ -49,7 +51,8 @@ warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", 
 
 MODEL = "model.safetensors"
 OUTPUTS = (MODEL, "history.csv", "timing.json")
-LAST = "last.ckpt"
+LAST_MODEL = "last.safetensors"
+STATE = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Machine:
 class Run:
     """A training run: a network with its first weights, and the clips it learns from.
 
-    `origin` identifies the first weights. Together with the other fields it identifies the run: an
+    Training validates on `val` after each epoch, which chooses the epoch that is kept. `origin`
+    identifies the first weights. Together with the other fields it identifies the run: an
     interrupted run resumes only if all of them are the same.
     """
 
@@ -93,9 +97,9 @@ class Run:
 def train(run: Run, machine: Machine) -> Path:
     """Train, or resume a training; return the folder with model, history and timing (OUTPUTS).
 
-    The model is the best by val top-1; of equals, the earlier one. SIGTERM and Ctrl-C save the
-    state and end the run with exit code 143 or 130; the next call resumes from there with the same
-    bits (on the CPU).
+    The model is that of the epoch which the settings' `select` means; the last epoch's model is
+    beside it (LAST_MODEL). SIGTERM and Ctrl-C save the state and end the run with exit code 143 or
+    130; the next call resumes from there with the same bits (on the CPU).
 
     Where several processes train together, only the first writes, and the others must not use the
     folder. Raises DatasetError without clips to train or validate on, ParamsError where processes
@@ -120,7 +124,7 @@ def train(run: Run, machine: Machine) -> Path:
             )
         return unit.assist(machine.scratch)
     done = unit.finish(machine.scratch)
-    (done / LAST).unlink(missing_ok=True)
+    (done / STATE).unlink(missing_ok=True)
     return done
 
 
@@ -137,7 +141,7 @@ def trained_model(run: Run) -> TrainedModel:
 
 
 def _has_outputs(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in OUTPUTS)
+    return all((folder / name).is_file() for name in (*OUTPUTS, LAST_MODEL))
 
 
 def _fit(run: Run, machine: Machine, folder: Path) -> None:
@@ -162,17 +166,20 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     classifier = TrainingModule(
         trained, run.settings, orders, run.seed, interrupt, model.normalisation
     )
-    save_best = partial(save_model, folder / MODEL, model)
-    trainer = _trainer(run.settings, machine, BestAndLast(folder / LAST, save_best, interrupt))
+    files = Kept(state=folder / STATE, model=folder / MODEL, last=folder / LAST_MODEL)
+    save = partial(save_model, trained=model)
+    trainer = _trainer(run.settings, machine, ChosenAndLast(files, save, interrupt))
     check_launched(trainer.strategy, num_nodes=machine.num_nodes, processes=machine.processes)
     with interrupt:
-        trainer.fit(classifier, data, ckpt_path=folder / LAST if (folder / LAST).exists() else None)
+        trainer.fit(classifier, data, ckpt_path=files.state if files.state.exists() else None)
     if trainer.is_global_zero:
-        write_csv(folder / "history.csv", list(classifier.history[0]), classifier.history)
+        kept = chosen_row(classifier.history, run.settings.select)
+        rows = [{**row, "kept": int(row is kept)} for row in classifier.history]
+        write_csv(folder / "history.csv", list(rows[0]), rows)
         write_json(folder / "timing.json", _timing(classifier.epoch_seconds, machine))
 
 
-def _trainer(settings: TrainingSettings, machine: Machine, keep: BestAndLast) -> pl.Trainer:
+def _trainer(settings: TrainingSettings, machine: Machine, keep: ChosenAndLast) -> pl.Trainer:
     callbacks: list[pl.Callback] = [keep]
     if can_draw(sys.stderr):
         callbacks.append(TrainingBar())

@@ -1,7 +1,7 @@
 """Repeats a training with several seeds."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from framemix.metrics.seeds import Metrics, over_seeds
 from framemix.models import TrainedModel, load_model, save_model
 from framemix.models.trained_on import TrainedOn
 from framemix.tables import write_json
+from framemix.training.held_out import learning_and_choosing
 from framemix.training.processes import process_rank
-from framemix.training.run import MODEL, OUTPUTS, Machine, Run, train
+from framemix.training.run import LAST_MODEL, MODEL, OUTPUTS, Machine, Run, train
 
 
 def train_seeds(
@@ -22,6 +23,7 @@ def train_seeds(
     seeds: Sequence[int],
     judge: Callable[[TrainedModel], Sequence[Judgement]],
     given: Metrics,
+    clusters: Mapping[str, str],
     target: Path,
     machine: Machine,
     record: TrainedOn | None = None,
@@ -33,21 +35,22 @@ def train_seeds(
 
     `judge` returns a model's metrics, those on the same clips together. metrics.json has those of
     the first seed, those over all seeds, and those that are the same for each seed: `given` and the
-    counts of parameters. Where several processes train together, only the first returns; the others
-    end here.
+    counts of parameters; `top1_last` is the last epoch's top-1. `clusters` has the cluster of each
+    clip, by name. Where several processes train together, only the first returns; the others end
+    here.
     """
     if process_rank():
         end_with_parent()  # without its parent, it would wait for the others for ever
     figures: list[Metrics] = []
     counts: Metrics = {}
     for seed in seeds:
-        run = start(seed)
+        run = _with_held_out(start(seed), clusters)
         done = train(run, machine)
         if process_rank():
             continue
         trained = load_model(done / MODEL)
-        judged = judge(trained)
-        figures.append({k: v for each in judged for k, v in each.figures.items()})
+        judged, last = judge(trained), judge(load_model(done / LAST_MODEL))
+        figures.append({**_metrics(judged), "top1_last": _metrics(last)["top1"]})
         if seed == seeds[0]:
             counts = parameter_counts(run.network)
             for name in OUTPUTS:
@@ -55,10 +58,21 @@ def train_seeds(
             if record is not None:
                 intervals = {k: v for each in judged for k, v in each.intervals.items()}
                 found = {"figures": figures[0], "intervals": intervals}
-                said = record.model_copy(update=found)
+                how = {"train_clips": len(run.train), "select": run.settings.select}
+                said = record.model_copy(update={**found, **how})
                 save_model(target / MODEL, replace(trained, trained_on=said))
     if process_rank():
         sys.exit()
     metrics = {**over_seeds(figures), **given, **counts}
     write_json(target / "metrics.json", metrics)
     return metrics
+
+
+def _with_held_out(run: Run, clusters: Mapping[str, str]) -> Run:
+    """Return the run; if train clips choose its epoch, without these in train."""
+    train, val = learning_and_choosing(run.train, run.val, run.settings.select, clusters)
+    return replace(run, train=train, val=val)
+
+
+def _metrics(judged: Sequence[Judgement]) -> dict[str, float | None]:
+    return {name: value for each in judged for name, value in each.figures.items()}

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from framemix.models.trained_on import Select
 from framemix.validation import Settings
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
@@ -33,6 +34,7 @@ class TrainingSettings(Settings):
 
     epochs: int = Field(ge=1, description="passes over the training clips")
     patience: int | None = Field(ge=1, description="epochs without a better one; null: any")
+    select: Select = Field(description="the epoch that is kept, and which clips choose it")
     batch_size: int = Field(ge=1, description="clips a step, on all devices together")
     accumulate: int = Field(ge=1, description="parts of a step that are computed in turn")
     sampling: Sampling = Field(description="whether clips or classes are equally likely")

@@ -53,19 +53,20 @@ def train(
     source = load_model(settings.start)
     _check(source, store, settings)
     weights = weights_digest(source.network)
+    clusters = clusters_by_name(split, "dataset")
     start = partial(
         _run, source=source, weights=weights, store=store, split=split, settings=settings
     )
     judge_val = partial(
         judge,
         examples=split_examples(store, split, "val"),
-        clusters=clusters_by_name(split, "dataset"),
+        clusters=clusters,
         batch_size=settings.batch_size,
         device=machine.device,
         views=views,
     )
     record = trained_on([Part(origin, split, "dataset")], store.settings, source.trained_on)
-    return train_seeds(start, settings.seeds, judge_val, {}, target, machine, record)
+    return train_seeds(start, settings.seeds, judge_val, {}, clusters, target, machine, record)
 
 
 def _run(
