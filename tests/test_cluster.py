@@ -18,11 +18,11 @@ from framemix.datasets.clips import Clip, class_labels
 from framemix.errors import ClusterError, VideoError
 from framemix.jobs.cluster import Cluster, map_tasks
 from framemix.jobs.execution import Execution
+from framemix.jobs.isolation import Limits
 from framemix.mixing import MixSettings
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.video.writing import video_writer
-from tests.listing import LIMITS
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 
@@ -222,7 +222,7 @@ def build(root: Path, folder: Path, cluster: Cluster) -> dict[str, bytes]:
             fit="squeeze",
             pixel_format="rgb24",
         ),
-        Execution(folder.absolute() / "scratch", cluster, LIMITS),
+        Execution(folder.absolute() / "scratch", cluster, Limits(seconds=60, memory_mb=1024)),
     )
     return {file.name: file.read_bytes() for file in (folder / "store").iterdir()}
 

@@ -11,7 +11,6 @@ from framemix.datasets import intake
 from framemix.datasets.clips import Clip, DriverClip, class_labels, clip_file, clip_name
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.frame_mixup.classes import with_reversals
-from framemix.jobs import scratch
 from framemix.mixing import mix_frames
 from framemix.mixing.files import mix_video
 from framemix.store import MixedStore
@@ -118,7 +117,7 @@ def test_a_video_is_decoded_once_however_many_stretches_it_has(
         return [function(task) for task in tasks]
 
     monkeypatch.setattr(intake, "isolated", seen)
-    monkeypatch.setattr(scratch, "map_tasks", here)
+    monkeypatch.setattr("framemix.jobs.execution.map_tasks", here)
     listed(root / "labels.csv", tmp_path, *LABELLED, min_frames=8)
     assert sorted(decoded) == ["long.mp4", "whole.mp4"]
 
