@@ -8,7 +8,7 @@ from framemix.project.stage import run_stage
 
 def main() -> None:
     params = load_params()
-    # Loaded only now: it takes seconds, and a wrong setting is reported at once.
+    # Imported here, because it takes seconds: a wrong setting is reported before.
     from framemix.devices import resolve_device
     from framemix.evaluation.page import Circumstances
     from framemix.evaluation.report import write_report

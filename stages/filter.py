@@ -1,4 +1,4 @@
-"""Lists UCF101's videos and keeps those of enough decoded frames."""
+"""Lists UCF101's videos and keeps those with enough decoded frames."""
 
 from collections import Counter
 

@@ -17,7 +17,7 @@ from framemix.project.stage import run_stage
 
 def main() -> None:
     params = load_params()
-    # Loaded only now: it takes seconds, and a wrong setting is reported at once.
+    # Imported here, because it takes seconds: a wrong setting is reported before.
     from framemix.finetuning.data import FinetuneData
     from framemix.finetuning.finetune import finetune
     from stages.machine import machine_for

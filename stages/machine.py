@@ -1,4 +1,4 @@
-"""What a stage trains on: as params.yaml's `runtime` says, which decides no output."""
+"""The hardware that a stage trains on, from params.yaml's `runtime`; it decides no output."""
 
 from framemix.devices import resolve_device
 from framemix.project.params import RuntimeSettings

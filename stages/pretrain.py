@@ -12,7 +12,7 @@ from framemix.tables import read_table
 
 def main() -> None:
     (model,), params = arguments(MODELS), load_params()
-    # Loaded only now: it takes seconds, and a wrong argument or setting is reported at once.
+    # Imported here, because it takes seconds: a wrong argument or setting is reported before.
     from framemix.pretraining.pretrain import pretrain
     from stages.machine import machine_for
 

@@ -26,8 +26,8 @@ def main() -> None:
         params.resize,
         params.runtime.execution("resize"),
     )
-    # The task is none of the stage's params: it decides no output, and is asked for here only so
-    # that a split which it cannot learn from is refused before mixing.
+    # The task is not among the stage's params, because it decides no output. It is used here so
+    # that a split that lacks clips for it is refused before mixing.
     split = split_drivers(clips, params.split, params.finetune.task)
     write_table(RLDD_TABLE, Clip, clips)
     write_table(RLDD_SPLIT, Clip, split)

@@ -1,4 +1,4 @@
-"""Mixes the study's videos as a cell says: `python -m stages.frame_mixup.mix short linear-all`."""
+"""Mixes the study's videos for a cell: `python -m stages.frame_mixup.mix short linear-all`."""
 
 from framemix.datasets.clips import Clip, class_labels
 from framemix.frame_mixup.cells import mix_settings

@@ -1,4 +1,4 @@
-"""Writes the study's table, plot and figures from all networks' answers."""
+"""Writes the study's table, plot and metrics from all networks' answers."""
 
 from collections import defaultdict
 

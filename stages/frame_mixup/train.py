@@ -1,4 +1,4 @@
-"""Trains a cell's network and asks it: `python -m stages.frame_mixup.train short linear-all 0`."""
+"""Trains and evaluates a network: `python -m stages.frame_mixup.train short linear-all 0`."""
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import read_origin
@@ -17,7 +17,7 @@ def main() -> None:
     cells = dict.fromkeys([*study.cells, *study.long_cells])
     seeds = [str(seed) for seed in study.seeds + study.more_seeds]
     videos, cell, seed = arguments(STUDY_VIDEOS, cells, seeds)
-    # Loaded only now: it takes seconds, and a wrong argument or setting is reported at once.
+    # Imported here, because it takes seconds: a wrong argument or setting is reported before.
     from framemix.frame_mixup.direction import evaluate_direction
     from framemix.models import load_model
     from framemix.pretraining.pretrain import pretrain

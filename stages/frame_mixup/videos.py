@@ -1,4 +1,4 @@
-"""Lists the study's labelled videos and checks that they can be decoded: short and long ones."""
+"""Lists the study's labelled videos, short and long, and checks that they can be decoded."""
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.intake import list_clips
@@ -29,7 +29,7 @@ def main() -> None:
             label=f"list {name} videos",
         )
         rows = split_the_rest(listed, study.videos.folds)
-        if cells[name]:  # else nothing is trained on them
+        if cells[name]:  # otherwise nothing is trained on them
             require_sides(rows, f"{key} = {root}")
         STUDY_VIDEOS[name].parent.mkdir(parents=True, exist_ok=True)
         write_table(STUDY_VIDEOS[name], Clip, rows)

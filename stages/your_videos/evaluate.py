@@ -1,4 +1,4 @@
-"""Judges the model of someone's own videos on held-out clips; writes its report and card."""
+"""Evaluates the model of users' own videos on held-out clips; writes its report and card."""
 
 from framemix.datasets.clips import Clip
 from framemix.jobs.terminal import say
@@ -11,7 +11,7 @@ from framemix.tables import read_table
 
 def main() -> None:
     params = load_params()
-    # Loaded only now: it takes seconds, and a wrong setting is reported at once.
+    # Imported here, because it takes seconds: a wrong setting is reported before.
     from framemix.devices import resolve_device
     from framemix.evaluation.tables import METRICS, interval, shown
     from framemix.your_videos.report import write_report

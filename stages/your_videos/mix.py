@@ -1,4 +1,4 @@
-"""Mixes someone's own clips into their store."""
+"""Mixes users' own clips into their store."""
 
 from framemix.datasets.clips import Clip, class_labels
 from framemix.jobs.terminal import say

@@ -1,4 +1,4 @@
-"""Divides someone's own clips into train, val and, where the dataset has one, test."""
+"""Divides users' own clips into train, val and, where the dataset has one, test."""
 
 from framemix.datasets.clips import Clip
 from framemix.jobs.terminal import say

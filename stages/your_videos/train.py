@@ -1,4 +1,4 @@
-"""Trains the chosen network on someone's own clips."""
+"""Trains the chosen network on users' own clips."""
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import read_origin
@@ -13,7 +13,7 @@ from framemix.tables import read_table
 def main() -> None:
     params = load_params()
     yours = params.your_videos
-    # Loaded only now: it takes seconds, and a wrong setting is reported at once.
+    # Imported here, because it takes seconds: a wrong setting is reported before.
     from framemix.your_videos.train import train
     from stages.machine import machine_for
 

@@ -1,4 +1,4 @@
-"""Lists someone's own labelled videos and checks that they can be decoded."""
+"""Lists users' own labelled videos and checks that they can be decoded."""
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.intake import list_clips

@@ -1,5 +1,5 @@
-"""Paper B's study: what mixing shows a network, and whether it shows the direction of time.
+"""Paper B's study: the effect of mixing on accuracy, and on seeing the direction of time.
 
-The cells of the study, what its networks are asked, and its report belong here. How frames
-are mixed does not (`mixing`), nor how a network is trained (`training`, `pretraining`).
+The cells of the study, the questions to its networks, and its report belong here. Mixing frames
+does not (`mixing`), nor training networks (`training`, `pretraining`).
 """

@@ -14,10 +14,10 @@ MaybeRight = Annotated[Right | None, BeforeValidator(lambda value: None if value
 class Answer(Row):
     """Whether a network was right about a video (1) or not (0).
 
-    `top1` and `top5` are of the video played forward; `top5` is None where there are at most five
-    classes. `forward` and `backward` are of its
-    direction when it is played so: which of the two classes that are each other's reversal scores
-    higher, whatever the others score. They are None where the video's class has no such partner.
+    `top1` and `top5` are of the video played forward; `top5` is None with at most five classes.
+    `forward` and `backward` are about the direction of the video when it is played so: whether, of
+    the two classes that are each other's reversal, the true one scores higher, whatever the other
+    classes score. They are None where the video's class has no such partner.
     """
 
     video: str

@@ -1,4 +1,4 @@
-"""The study's cells: ways to mix, which their names tell."""
+"""The study's cells: ways to mix, which are encoded in their names."""
 
 import re
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ Videos = Literal["short", "long"]
 
 
 class StudyMix(Settings):
-    """What all cells' mixing has in common; the rest of `MixSettings` is in the cells' names.
+    """The mix settings that all cells share; the others are in the cells' names.
 
-    `variants` are of the cell `random`, of which each is another draw; the others have one.
+    `variants` is for the cell `random`, each of whose variants is another draw; others have one.
     """
 
     segments: Segments
@@ -42,7 +42,7 @@ class StudyMix(Settings):
 
 
 def parse_cell(name: str) -> tuple[Method, Literal["all"] | int]:
-    """Return method and frames mixed a segment of a cell: none, linear-all, harmonic-5, ..."""
+    """Return method and frames per segment of a cell: none, linear-all, harmonic-5, ..."""
     methods = "|".join(get_args(Method))
     if not (match := re.fullmatch(rf"({methods})(?:-([1-9]\d{{,6}}|all))?", name)):
         raise PydanticCustomError("cell", f"<{methods}>[-<all or a number>]")
@@ -51,7 +51,7 @@ def parse_cell(name: str) -> tuple[Method, Literal["all"] | int]:
 
 
 def mix_settings(cell: str, common: StudyMix) -> MixSettings:
-    """Return how a cell is mixed."""
+    """Return the mix settings of a cell."""
     method, frames = parse_cell(cell)
     variants = common.variants if method == "random" else 1
     shared = {**common.model_dump(), "variants": variants}

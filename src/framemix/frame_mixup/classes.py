@@ -8,20 +8,20 @@ from framemix.datasets.clips import Clip, clip_name
 from framemix.errors import DatasetError
 from framemix.store.sources import Source
 
-# What the name of a clip ends in that is its video played backward.
+# The suffix of a clip's name if it is its video played backward.
 BACKWARD = " backward"
-NAMED = 10  # of many classes; the others are counted
+NAMED = 10  # classes that an error names; the others are counted
 
 
 def partners(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return what videos of a class show when they are played backward, where that is a class."""
+    """Return, for each class of a pair, the class that its videos show when played backward."""
     return dict(pairs) | {backward: forward for forward, backward in pairs}
 
 
 def require_pairs(pairs: Sequence[tuple[str, str]], classes: Collection[str], key: str) -> None:
-    """Raise DatasetError where the videos of `key` have one class of a pair and not the other.
+    """Raise DatasetError where the videos of `key` have one class of a pair but not the other.
 
-    Such a pair is a typo. One of which they have neither class is another dataset's.
+    Such a pair has a typo. A pair of which they have neither class is another dataset's.
     """
     for pair in pairs:
         missing = [name for name in pair if name not in classes]
@@ -33,16 +33,16 @@ def require_pairs(pairs: Sequence[tuple[str, str]], classes: Collection[str], ke
 
 
 def judged(clips: Sequence[Clip]) -> list[Clip]:
-    """Return the kept clips that networks are judged by: of test, or of val where none is."""
+    """Return the kept clips of the evaluation: those of test, or of val if there are none."""
     kept = [clip for clip in clips if clip.kept]
     return [c for c in kept if c.subset == "test"] or [c for c in kept if c.subset == "val"]
 
 
 def with_reversals(sources: Sequence[Source], partners: Mapping[str, str]) -> list[Source]:
-    """Return the sources, and after them the judged ones backward, where that shows a class.
+    """Return the sources, followed by those of the evaluation played backward.
 
-    `partners` names the class that videos of a class show when they are played backward. The
-    second clip, of that class, is called `<video>` and BACKWARD.
+    `partners` has the class that videos of a class show when they are played backward; videos of
+    other classes have no such clip. The name of the second clip is `<video>` with BACKWARD.
     """
     labels = {source.class_name: source.label for source in sources}
     asked = {clip_name(clip) for clip in judged([source.clip for source in sources])}
@@ -63,7 +63,7 @@ def with_reversals(sources: Sequence[Source], partners: Mapping[str, str]) -> li
 
 
 def _like(name: str, classes: Collection[str]) -> str:
-    """Return the classes, those first that are written the most like `name`."""
+    """Return the classes, ordered by the similarity of their names to `name`."""
     ordered = sorted(classes, key=lambda one: (-SequenceMatcher(None, name, one).ratio(), one))
     more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
     return f"{', '.join(ordered[:NAMED])}{more}"

@@ -1,4 +1,4 @@
-"""Asks a network about videos, and about the same videos played backward."""
+"""Evaluates a network on videos, and on the same videos played backward."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,9 +26,9 @@ def evaluate_direction(
     batch_size: int,
     device: torch.device,
 ) -> list[Answer]:
-    """Return what `model` answers on those of the videos that networks are judged by.
+    """Return the answers of `model` for the videos of the evaluation.
 
-    `partners` names the class that is a class's reversal.
+    `partners` has the class that is a class's reversal.
     """
     asked = judged(videos)
     directed = [video for video in asked if partners.get(video.class_name) in model.classes]
@@ -57,5 +57,5 @@ def evaluate_direction(
 
 
 def _better(classes: Sequence[str], scores: Tensor, pair: tuple[str, str]) -> str:
-    """Return the class of the pair that scores higher, the first by label where they are equal."""
+    """Return the class of the pair that scores higher; of equals, the first by label."""
     return max(sorted(pair), key=lambda name: float(scores[classes.index(name)]))

@@ -15,7 +15,7 @@ COLOURS = {"average": "0.5", "linear": "#4878a8", "harmonic": "#d1702a"}
 
 @dataclass(frozen=True)
 class Curve:
-    """Direction accuracy of a method by frames mixed a segment, the mean of all segments."""
+    """Direction accuracy of a method by frames mixed per segment, the mean over all segments."""
 
     method: str
     points: Sequence[tuple[float, Mean]]
@@ -32,7 +32,7 @@ class Panel:
 
 @mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
 def direction_plot(panels: Sequence[Panel], path: Path) -> None:
-    """Draw direction accuracy against frames mixed a segment, a panel a kind of videos."""
+    """Draw direction accuracy against frames mixed per segment, one panel per kind of videos."""
     figure = Figure(figsize=(3.8 * max(len(panels), 1), 3.2), layout="constrained")
     grid = figure.subplots(1, max(len(panels), 1), squeeze=False, sharey=True)[0]
     for axes, panel in zip(grid, panels, strict=False):

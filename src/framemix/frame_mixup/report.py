@@ -1,4 +1,4 @@
-"""The study's table (paper B, table 2), its plot, and its figures."""
+"""The study's table (paper B, table 2), its plot, and its metrics."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ PLOTTED = ("average", "linear", "harmonic")
 
 @dataclass(frozen=True)
 class CellAnswers:
-    """What the networks of a cell, one a seed, answered about the same videos."""
+    """The answers of a cell's networks, one per seed, for the same videos."""
 
     videos: Videos
     name: str
@@ -69,7 +69,7 @@ class CellAnswers:
 
     @property
     def rows(self) -> Sequence[Answer]:
-        """One row a video; what is not an answer is the same for all seeds."""
+        """One row per video, of the first seed; all columns but the answers are alike in all."""
         return next(iter(self.by_seed.values()))
 
     def values(self, *names: str) -> Floats:
@@ -83,7 +83,7 @@ class CellAnswers:
 
     @property
     def directed(self) -> NDArray[np.bool_]:
-        """Which videos have a direction, (N,)."""
+        """Whether each video has a direction, (N,)."""
         return np.array([answer.forward is not None for answer in self.rows])
 
     @property
@@ -93,24 +93,24 @@ class CellAnswers:
 
     @property
     def divisible(self) -> NDArray[np.bool_]:
-        """Which videos have segments of equal length, (N,)."""
+        """Whether each video has segments of equal length, (N,)."""
         divisible: NDArray[np.bool_] = self.lengths % self.segments == 0
         return divisible
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """How many frames of each video are in the window, (N,)."""
+        """The number of frames of each video in the window, (N,)."""
         fixed = None if self.window == "all" else self.window.frames
         return np.array([fixed or answer.frames for answer in self.rows])
 
     @property
     def direction(self) -> Floats:
-        """The share of a video and its reversal whose direction was told, (K, directed)."""
+        """The share of correct directions of a video and its reversal, (K, directed)."""
         return self.values("forward", "backward")[:, self.directed]
 
 
 def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
-    """Write table_b.md, direction.png and frame_mixup.json into `target`; return the figures."""
+    """Write table_b.md, direction.png and frame_mixup.json into `target`; return the metrics."""
     target.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = {
         "short": {cell.name: _figures(cell) for cell in cells if cell.videos == "short"},
@@ -124,7 +124,7 @@ def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
 
 
 def table_b(cells: Sequence[CellAnswers]) -> str:
-    """Return paper B's table 2 with our rows, and what was to be shown about the direction."""
+    """Return paper B's table 2 with our rows, and the checks of the direction."""
     short = [cell for cell in cells if cell.videos == "short"]
     base = next((cell for cell in short if cell.name == BASE), None)
     videos = {len(cell.rows) for cell in short}
@@ -144,10 +144,10 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
 
 
 def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
-    """Return what theory says of the direction and what training shall show, with our figures.
+    """Return checks of the direction, by theory and by expectation, with our metrics.
 
-    Where segments are equally long, averages of a reversed video are the mirror image of its
-    own, and a network that averages over segments gives the same answer to both.
+    Where segments are equally long, the averages of a reversed video are the mirror image of the
+    video's own, and a network that averages over segments gives the same answer to both.
     """
     found: dict[str, Any] = {}
     directed = [cell for cell in cells if cell.videos == "short" and cell.directed.any()]
@@ -183,7 +183,7 @@ def _check(values: Floats, level: float, holds: Callable[[Mean], bool]) -> dict[
 
 
 def _check_table(cells: Sequence[CellAnswers]) -> list[str]:
-    """Return what `checks` found in Markdown, nothing where there is nothing to check."""
+    """Return the table of `checks` in Markdown, nothing if there are none."""
     named = {
         "average_equal_segments": "average-all, equally long segments: 50 % by construction",
         "average_unequal_segments": "average-all, other videos: the interval holds 50 %",
@@ -204,14 +204,14 @@ def _check_table(cells: Sequence[CellAnswers]) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Table:
-    """Return the table of COLUMNS, without a top-5 that no row has."""
+    """Return the table of COLUMNS, without top-5 if no row has it."""
     filled = [name != TOP5 or any(cells) for name, *cells in zip(COLUMNS, *rows, strict=True)]
     head, *body = [list(compress(row, filled)) for row in (COLUMNS, *rows)]
     return Table(head, body)
 
 
 def _cells(cell: CellAnswers, base: CellAnswers | None) -> list[str]:
-    """Return a cell's row of the table, as in COLUMNS."""
+    """Return a cell's row of the table, in the order of COLUMNS."""
     top1 = cell.values("top1")
     over = _points(difference_of(top1, base.values("top1"))) if base and cell != base else ""
     direction = _percent(mean_of(cell.direction)) if cell.directed.any() else ""
@@ -265,9 +265,9 @@ def _plotted(method: str, cells: Sequence[CellAnswers]) -> Curve:
 
 
 def _ticks(cells: Sequence[CellAnswers]) -> dict[float, str]:
-    """Return what the places of the cells' points are called; all have a second row.
+    """Return the labels of the cells' places on the axis; cells that mix all frames get two lines.
 
-    Beside a number of nearly as many frames there would be no room.
+    There would be no room beside a label for nearly as many frames.
     """
     numbers: dict[float, list[str]] = defaultdict(list)
     below: dict[float, str] = {}
@@ -285,7 +285,7 @@ def _ticks(cells: Sequence[CellAnswers]) -> dict[float, str]:
 
 
 def _mixed(cell: CellAnswers) -> list[int]:
-    """Return the number of frames that are mixed, of all segments of all videos."""
+    """Return the number of mixed frames of each segment of each video."""
     method, kept = parse_cell(cell.name)
     how: dict[str, Any] = {"method": method, "frames_per_segment": kept}
     return [

@@ -1,7 +1,7 @@
-"""What the study compares (params.yaml: frame_mixup).
+"""The settings of the study (params.yaml: frame_mixup).
 
-Free of torch, so that stages that do not train can check params.yaml at no cost. Values only: what
-stages compute from them is in modules that they import, and so depend on.
+This module does not import torch, so that stages that do not train can check params.yaml quickly.
+It has values only: stages depend on the modules that compute with them.
 """
 
 from collections import Counter
@@ -27,14 +27,14 @@ CellName = Annotated[str, AfterValidator(_is_cell)]
 
 
 class StudyData(Settings):
-    """Where the short and the long videos are."""
+    """The folders of the short and of the long videos."""
 
     short: Folder = Field(description="folder of the short videos")
     long: Folder = Field(description="folder of the long videos")
 
 
 class StudyVideos(FilterSettings):
-    """Which videos are kept, and how those are divided that no subset is given for."""
+    """Which videos are kept, and how videos without a subset are divided."""
 
     folds: int = Field(ge=2, description="parts, one of which validates")
 
@@ -47,7 +47,7 @@ class StudySample(Settings):
 
 
 class FrameMixupSettings(Settings):
-    """The study: its videos, its grid of cells, and the recipe that all of them are trained by."""
+    """The study: its videos, its cells, and the recipe that trains all of them."""
 
     data: StudyData
     sample: StudySample

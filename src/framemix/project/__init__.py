@@ -1,5 +1,5 @@
-"""What knows a checkout of the project: its params.yaml, profiles, stages and experiments.
+"""Code that knows a checkout of the project: params.yaml, profiles, stages and experiments.
 
-`params` is the only reader of params.yaml. What computes does not belong here: the other
-rooms are given their settings and paths, and work without a checkout.
+`params` is the only reader of params.yaml. Computing does not belong here: the other rooms get
+their settings and paths as arguments, and work without a checkout.
 """

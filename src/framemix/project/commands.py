@@ -1,7 +1,7 @@
 """The commands that need a checkout: profile, use, pipeline, table2, folds, doctor.
 
-What computes is imported when a command runs: others need not wait for what reads DVC's
-experiments, or decodes.
+Modules that compute, decode or read DVC's experiments are imported when a command needs them, so
+that other commands start fast.
 """
 
 from pathlib import Path
@@ -33,9 +33,9 @@ def profile(
         str, typer.Argument(help="A name in profiles/, such as paper, or a YAML file.")
     ],
 ) -> None:
-    """Write a profile's values into params.yaml; its comments stay, and so do other values.
+    """Write a profile's values into params.yaml; its comments and all other values stay.
 
-    `dvc params diff` then shows what changed, `git checkout params.yaml` takes it back.
+    `dvc params diff` then shows the changes, and `git checkout params.yaml` undoes them.
     """
     changes = apply_profile(_profile_file(name))
     say("\n".join(changes) if changes else "params.yaml already has these values")
@@ -47,10 +47,10 @@ def use(
         bool, typer.Option("--decode", help="Read every frame, so that lengths are exact.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Run a few clips through every stage, and stop.")
+        bool, typer.Option("--check", help="Run a few clips through every stage.")
     ] = False,
 ) -> None:
-    """Look at your own labelled videos, and write the settings that suit them into params.yaml.
+    """Examine your own labelled videos, and write suitable settings into params.yaml.
 
     The next command then trains a model and writes its report.
     """
@@ -68,7 +68,7 @@ def use(
 def pipeline(
     name: Annotated[str, typer.Argument(help="A name in pipelines/, such as frame_mixup.")],
 ) -> None:
-    """Let DVC see a pipeline beside the main one.
+    """Activate a pipeline besides the main one.
 
     Makes NAME/dvc.yaml a link to pipelines/NAME.yaml and adds it to Git, which experiments need.
     """
@@ -81,14 +81,14 @@ def pipeline(
 def table2(
     task: Annotated[
         Task,
-        typer.Option(help="What was learnt; paper A: UCF101's classes and drowsy."),
+        typer.Option(help="The fine-tuning task; paper A: UCF101's classes and drowsy."),
     ] = "drowsy_class",
 ) -> None:
     """Fill paper A's table 2, the four fine-tuning modes, from DVC's experiments.
 
-    Takes the experiments, of any commit, whose code and other settings are
-    those here now. Prints them, with the commands for modes that have no
-    experiment, and writes reports/table2.md.
+    An experiment of any commit counts if its code, and all its settings but the
+    mode, are the current ones. Prints the table, with commands for modes
+    without an experiment, and writes reports/table2.md.
     """
     from framemix.project import experiments
 
@@ -98,9 +98,9 @@ def table2(
 def folds() -> None:
     """Pool DVC's experiments over UTA-RLDD's five folds: every subject validates once.
 
-    Takes the experiments, of any commit, whose code and other settings are
-    those here now. Prints them, with the commands for folds that have no
-    experiment, and writes reports/folds.md.
+    An experiment of any commit counts if its code, and all its settings but the
+    fold, are the current ones. Prints the table, with commands for folds
+    without an experiment, and writes reports/folds.md.
     """
     from framemix.project import experiments
 
@@ -115,7 +115,7 @@ def doctor(
         bool, typer.Option("--outputs", help="Compare every output with dvc.lock, byte by byte.")
     ] = False,
 ) -> None:
-    """Report what datasets, splits, weights and the disk lack, and what to do about it.
+    """Report problems of datasets, splits, weights and the disk, and how to solve them.
 
     The exit code is 0 when all is well, else 1.
     """
@@ -133,7 +133,7 @@ def doctor(
     )
     findings = list(examine(params, places, decode=decode))
     if outputs:
-        # Loaded only now: DVC takes its time.
+        # Imported here, because DVC takes seconds to load.
         from framemix.project.outputs import examine_outputs
 
         findings += examine_outputs(scratch)

@@ -1,7 +1,7 @@
-"""Reports what keeps the pipeline from running through, and what to do about it.
+"""Reports problems that would stop the pipeline, and how to solve them.
 
-Whether datasets are whole, splits possible, weights there and the disk large enough. UCF101's
-official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects in three states.
+It checks that datasets are complete, splits possible, weights present and the disk large enough.
+UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects in three states.
 """
 
 import shutil
@@ -42,15 +42,15 @@ from framemix.video.reading import examine as examine_video
 UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
 RLDD_PAGE = "https://sites.google.com/view/utarldd/home (111 GB)"
-NAMED = 10  # of many files; the others are counted
-RLDD_TIMES = 10  # the seconds of a limit, which are meant for a clip: the videos take ten minutes
-UCF101_VIDEOS, UCF101_KEPT = 13320, {150: 7688}  # those of so many frames or more
+NAMED = 10  # files that a finding names; the others are counted
+RLDD_TIMES = 10  # a limit's seconds are meant for a clip; the videos have ten minutes
+UCF101_VIDEOS, UCF101_KEPT = 13320, {150: 7688}  # all, and those of at least so many frames
 RLDD_SECONDS = 600  # of each video
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is well, and a line about it."""
+    """The result of one check: whether all is well, and a line about it."""
 
     well: bool
     line: str
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Count:
-    """How many clips a dataset gives to mix, and a line about what that rests on."""
+    """The number of clips that will be mixed of a dataset, and a line about its source."""
 
     clips: int
     line: str
@@ -66,7 +66,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a checkout has the sample, the tables of videos and of clips, and what takes room."""
+    """The paths, in a checkout, of the sample, the tables, the store, the cache and scratch."""
 
     sample: Path
     videos: Path
@@ -77,7 +77,7 @@ class Places:
 
 
 def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding]:
-    """Look at both datasets and the disk; with `decode` at every frame of the videos."""
+    """Check both datasets and the disk; with `decode`, every frame of the videos."""
     data = params.data
     limits = params.runtime.limits if decode else None
     official = params.split.strategy.startswith("official")
@@ -103,8 +103,8 @@ def examine_ucf101(
 ) -> Iterator[Finding]:
     """Compare the files below `root` with the official lists; decode each within `limits`.
 
-    Without `limits` only the first bytes of a file are read. Without lists, which is a fault where
-    they are needed, all videos are looked at; so are those of another dataset in UCF101's layout.
+    Without `limits`, only the first bytes of a file are read. Without lists, which is a problem if
+    they are needed, all videos are checked, and so are those of other datasets in UCF101's layout.
     """
     entries = _entries(root)
     there = _videos(entries)
@@ -136,9 +136,9 @@ def examine_ucf101(
 
 
 def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
-    """Report which of UTA-RLDD's subjects lack which states below `root`, and read each file.
+    """Report the subjects of UTA-RLDD that lack a state below `root`, and read each file.
 
-    `limits` are as for `examine_ucf101`.
+    `limits` are those of `examine_ucf101`.
     """
     entries = _entries(root)
     if not any(rldd.NAME.fullmatch(entry.path) for entry in entries):
@@ -166,14 +166,14 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
 
 
 def examine_splits(params: Params, places: Places) -> Iterator[Finding]:
-    """Report which splits cannot be made, or leave fine-tuning without what it needs.
+    """Report splits that are impossible, or that lack clips that fine-tuning needs.
 
-    They are tried on the tables of the clips; where those are yet to be made, on what files are
-    called, of which some may be rejected.
+    They are tried on the tables of clips or, before these exist, on the names of the files, some of
+    which may be rejected.
     """
     data, settings, task = params.data, params.split, params.finetune.task
     named = "; tried on the files' names, as {} has yet to run"
-    # Lists that are missing are a finding already.
+    # Missing lists have been reported already.
     if data.ucf101_lists.is_dir() or not settings.strategy.startswith("official"):
         rows = _listed(places.videos, data.ucf101)
         videos = rows or _named(ucf101.UCF101, data.ucf101)
@@ -187,7 +187,7 @@ def examine_splits(params: Params, places: Places) -> Iterator[Finding]:
 
 
 def examine_weights(params: Params) -> Iterator[Finding]:
-    """Report whether the files that networks start from are there; a URL is downloaded in time."""
+    """Report whether the files of first weights exist; a URL is downloaded when it is needed."""
     for section, model in (
         ("pretrain.nonlocal.model", params.pretrain.nonlocal_.model),
         ("frame_mixup.train.model", params.frame_mixup.train.model),
@@ -199,13 +199,13 @@ def examine_weights(params: Params) -> Iterator[Finding]:
 
 
 def count_videos(params: Params, places: Places) -> Count:
-    """Return how many videos of data.ucf101 will be mixed: by the filter's table, or a bound."""
+    """Return the number of videos of data.ucf101 to mix: from the filter's table, or a bound."""
     root, least, what = params.data.ucf101, params.filter.min_frames, "to mix of data.ucf101"
     if rows := _listed(places.videos, root):
         kept = sum(row.kept for row in rows)
         return Count(kept, f"{what}: {kept} videos, those kept in {places.videos}")
     if root.is_relative_to(places.sample):
-        # All videos of one action are too short.
+        # The videos of one action are all too short.
         rendered = (len(ACTIONS) - 1) * params.sample.groups * params.sample.clips_per_group
         return Count(rendered, f"{what}: about {rendered} videos, as the section sample says")
     found = sum(not video.reason for video in _videos(_entries(root))) or UCF101_VIDEOS
@@ -216,9 +216,9 @@ def count_videos(params: Params, places: Places) -> Count:
 
 
 def count_clips(params: Params, places: Places) -> Count:
-    """Return how many clips of data.rldd will be mixed: by the table of clips, or about how many.
+    """Return the number of clips of data.rldd to mix: from the table of clips, or an estimate.
 
-    Before clips are cut, each video is taken to be as long as UTA-RLDD's, or the sample's.
+    The estimate assumes that each video is as long as UTA-RLDD's, or the sample's.
     """
     root, resize, what = params.data.rldd, params.resize, "to mix of data.rldd"
     if rows := _listed(places.clips, root):
@@ -244,9 +244,9 @@ def count_clips(params: Params, places: Places) -> Count:
 
 
 def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path]) -> list[Finding]:
-    """Compare what `clips` mixed clips need with the free disk under the named `folders`.
+    """Compare the size of `clips` mixed clips with the free space under the named `folders`.
 
-    What is on one file system is one file by several names (hard links), so it counts once.
+    On one file system, a shard has several names (hard links) and takes its space once.
     """
     bytes_needed = clips * settings.variants * settings.segments * prod(settings.frame_shape)
     systems: dict[int, list[str]] = defaultdict(list)
@@ -269,7 +269,7 @@ def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path])
 
 
 def _examine_study_splits(params: Params, named: str) -> Iterator[Finding]:
-    """Look at the study's videos where there are any: not everyone runs it."""
+    """Check the study's videos, if there are any: not everyone runs the study."""
     study = params.frame_mixup
     cells = {"short": study.cells, "long": study.long_cells}
     for name, root in study.data:
@@ -286,7 +286,7 @@ def _examine_study_splits(params: Params, named: str) -> Iterator[Finding]:
 
 
 def _tried(divide: Callable[[], object], rows: Sequence[Clip], named: str) -> Iterator[Finding]:
-    """Yield what keeps a split from being made; nothing where no clip is there yet."""
+    """Yield the reason why a split is impossible; nothing while there are no clips."""
     if any(row.kept for row in rows):
         try:
             divide()
@@ -309,14 +309,14 @@ def _as_kept(found: Iterable[Found]) -> list[Clip]:
 
 
 def _named_clips(params: Params) -> list[Clip]:
-    """Return what UTA-RLDD's videos will be cut to, two clips of each: one is not always there."""
+    """Return the clips that UTA-RLDD's videos will give, two of each video."""
     states = [STATES[number] for number in params.resize.states]
     videos = _named(rldd.RLDD, params.data.rldd)
     return [video for video in videos if video.class_name in states for _ in range(2)]
 
 
 def _of_whole_videos(limits: Limits) -> Limits:
-    """Return what decoding a whole video of UTA-RLDD may take, from what a clip of it may."""
+    """Return the limits of decoding a whole video of UTA-RLDD, from the limits of a clip."""
     names = (f"{RLDD_TIMES} times {limits.names[0]}", limits.names[1])
     return replace(limits, seconds=RLDD_TIMES * limits.seconds, names=names)
 
@@ -326,7 +326,7 @@ def _rendered(name: str, root: Path) -> Finding:
 
 
 def _listed(table: Path, root: Path) -> list[Clip]:
-    """Return the rows of a table that lists just what is below `root` now, else none."""
+    """Return the rows of a table if it lists exactly the current files below `root`, else none."""
     rows = read_table(table, Clip) if table.is_file() else []
     there = {entry.path for entry in list_entries(root)} if root.is_dir() else set()
     return rows if {row.video for row in rows} == there else []
@@ -337,14 +337,14 @@ def _videos(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _in_layout(video: Entry) -> bool:
-    """Return whether a file lies where the pipeline looks for UCF101's: <Class>/v_*_gNN_cNN.avi."""
+    """Return whether a file has the layout of UCF101: <Class>/v_*_gNN_cNN.avi."""
     return ucf101.NAME.fullmatch(video.path) is not None
 
 
 def _files(
     root: Path, videos: Sequence[Entry], limits: Limits | None, what: str
 ) -> Iterator[Finding]:
-    """Yield whether all files can be read, and a finding for each that cannot."""
+    """Yield a finding about all files, and one for each that cannot be read."""
     bad = []
     for video in track(videos, total=len(videos), label="read") if limits else videos:
         path = root / video.path
@@ -363,18 +363,18 @@ def _files(
 
 
 def _entries(root: Path) -> list[Entry]:
-    """Return what is below `root`, without the project's note there and those that macOS makes."""
+    """Return the entries below `root`, without the project's README and macOS's metadata."""
     found = list_entries(root) if root.is_dir() else []
     return [e for e in found if e.path != "README.md" and not is_macos_note(Path(e.path).name)]
 
 
 def _some(names: Collection[str]) -> str:
-    """Return how many names there are, and the first of them."""
+    """Return the number of names, and the first of them."""
     return f"{len(names)}: {some_of(names, NAMED)}"
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or what is there of the way to it: a stage will make the rest."""
+    """Return the folder, or its nearest parent that exists: a stage will make the rest."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 

@@ -1,8 +1,8 @@
 """Tables over DVC's experiments: paper A's four modes, and UTA-RLDD's five folds pooled.
 
-An experiment of any commit counts when the code that decides outputs, and all its settings but
-the compared one, are those here now; `runtime`, and of `evaluate` all but `views`, change no
-figure. The workspace itself does not count: its settings may be newer than its figures.
+An experiment of any commit counts when the code that decides outputs, and all its settings but the
+compared one, are the current ones; `runtime`, and the settings of `evaluate` other than `views`,
+change no metric. The workspace itself does not count: its settings may be newer than its metrics.
 """
 
 import json
@@ -40,7 +40,7 @@ from framemix.project.paths import DRIVERS, ESTIMATES, METRICS_FILE, SAMPLE
 from framemix.tables import RowType, parse_table
 from framemix.text.markdown import Table
 
-# Paper A, table 2: val and drowsy accuracy in %; parameters that a 100-class head leaves to train.
+# Paper A, table 2: val and drowsy accuracy in %; trainable parameters with a head of 100 classes.
 PAPER_TABLE_2 = {
     "all": ("94.91", "98.6", "125,690,724"),
     "spatial_temporal_fc": ("94.84", "98.6", "75,702,372"),
@@ -49,7 +49,7 @@ PAPER_TABLE_2 = {
 }
 DRIVER_METRICS = [metric for metric in METRICS if metric not in OF_VAL]
 MODES = get_args(FinetuneMode)
-# Sections of params.yaml that no figure of a fine-tuned model depends on, but evaluate's views.
+# Sections of params.yaml that change no metric of a fine-tuned model, except evaluate.views.
 OF_NO_MODEL = ("runtime", "evaluate", "frame_mixup")
 KEPT_EPOCH = "Each model is its best epoch by its own val clips, which flatters a little."
 POOLED = (
@@ -57,7 +57,7 @@ POOLED = (
     "Where one model scores higher than another whatever the clip, that moves them, mostly down. "
     "Accuracies rank nothing."
 )
-# DVC's name for an experiment: the commit that it started from, then its own name.
+# DVC's reference of an experiment: the commit that it started from, then its name.
 REFERENCE = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/.+")
 # The code among the deps in dvc.yaml.
 CODE = re.compile(r"^ *- ((?:src|stages)/\S+)", re.M)
@@ -65,9 +65,9 @@ CODE = re.compile(r"^ *- ((?:src|stages)/\S+)", re.M)
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment of DVC; it has no figures until it has run, and `state` says why.
+    """An experiment of DVC; it has no metrics until it has run, and `state` says why.
 
-    `same_code` is whether the code that decides outputs was what it is here now.
+    `same_code` is whether the code that decides outputs is the current one.
     """
 
     name: str
@@ -80,14 +80,14 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Experiments:
-    """What DVC knows: the params of the workspace, and its experiments, the latest first."""
+    """The params of the workspace, and DVC's experiments, the latest first."""
 
     params: Mapping[str, Any]
     known: Sequence[Experiment]
 
     @classmethod
     def read(cls) -> "Experiments":
-        """Ask `dvc exp show` for those of all commits. Raises ExperimentsError where it fails."""
+        """Read the experiments of all commits from `dvc exp show`. Raises ExperimentsError."""
         references = _run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
         commits = {
             "".join(found.groups()) for found in map(REFERENCE.fullmatch, references) if found
@@ -101,9 +101,9 @@ class Experiments:
         )
 
     def by(self, section: str, key: str, **fixed: Any) -> dict[str, Experiment]:
-        """Return an experiment for each value of `section`.`key` that any has, all else as here.
+        """Return one experiment per value of `section`.`key`, with all other settings as here.
 
-        `fixed` replaces other keys of that section. Those that have figures go first.
+        `fixed` replaces other keys of that section. Experiments with metrics are preferred.
         """
         found: dict[str, Experiment] = {}
         for experiment in sorted(
@@ -114,7 +114,7 @@ class Experiments:
         return found
 
     def of_other_code(self, section: str, key: str, **fixed: Any) -> list[str]:
-        """Return the names of those that `by` leaves out for their code alone."""
+        """Return the names of experiments that `by` leaves out only because of their code."""
         alike = self._alike(section, key, fixed)
         return sorted(experiment.name for experiment in alike if not experiment.same_code)
 
@@ -128,7 +128,7 @@ class Experiments:
 def table2(experiments: Experiments, task: Task) -> str:
     """Return paper A's table 2 in Markdown: each mode's experiment above the paper's row.
 
-    A mode without figures is said to have none, and the commands that make them stand below.
+    For modes without metrics, the commands that run them follow.
     """
     found = experiments.by("finetune", "mode", task=task)
     table = Table(
@@ -170,10 +170,10 @@ def table2(experiments: Experiments, task: Task) -> str:
 
 
 def folds_table(experiments: Experiments) -> str:
-    """Return UTA-RLDD's own folds in Markdown, each validated once, and pooled.
+    """Return a table of UTA-RLDD's own folds in Markdown, and of all folds pooled.
 
-    Each fold's drivers are judged by a model that never saw them; pooled, every subject counts
-    once. Pooled AUROC and sensitivity rank scores of different models among each other.
+    The drivers of each fold are predicted by a model that never saw them; pooled, every subject
+    counts once. Pooled AUROC and sensitivity compare scores of different models.
     """
     found = {fold: e for fold, e in experiments.by("split", "rldd").items() if fold in FOLDS}
     drivers = {
@@ -262,7 +262,7 @@ def _how_to_fill(
     if not missing:
         return []
     stale = f"With other code than is here now: {', '.join(others)}. " if others else ""
-    # Each change on a line of its own, so that all can be read and copied on a narrow terminal.
+    # One change per line, so that all can be read and copied on a narrow terminal.
     run = " \\\n  ".join(["dvc exp run --queue", *(f"-S {change}" for change in changes)])
     commands = f"{run}\ndvc queue start"
     return [
@@ -274,7 +274,7 @@ def _how_to_fill(
 
 
 def _left_behind(data: Mapping[str, str]) -> str:
-    """Return which data will not come along; lists are of no use to most splits."""
+    """Return a sentence on data with relative paths; most splits do not use the lists."""
     relative = [
         f"data.{key} = {path}"
         for key, path in data.items()
@@ -286,7 +286,7 @@ def _left_behind(data: Mapping[str, str]) -> str:
 
 
 def _read(experiment: Experiment, file: Path, row_type: type[RowType]) -> list[RowType]:
-    """Return a table of the pipeline as the experiment left it."""
+    """Return a table of the pipeline in the version of the experiment."""
     text = dvc.api.read(str(file), rev=experiment.revision)
     return parse_table(StringIO(text), file, row_type)
 
@@ -294,7 +294,7 @@ def _read(experiment: Experiment, file: Path, row_type: type[RowType]) -> list[R
 def _experiment(entry: Mapping[str, Any]) -> Experiment:
     latest, executor = entry["revs"][0], entry["executor"]
     data, state = latest["data"] or {}, executor["state"] if executor else "success"
-    # DVC shows a running experiment with the figures of the commit that it started from.
+    # DVC shows a running experiment with the metrics of the commit that it started from.
     files = data.get("metrics", {}) if state == "success" else {}
     return Experiment(
         name=latest["name"] or latest["rev"][:7],
@@ -308,7 +308,7 @@ def _experiment(entry: Mapping[str, Any]) -> Experiment:
 
 def _same_code(revision: str) -> bool:
     """Return whether the code among the deps of dvc.yaml is the same here as in a revision."""
-    if revision == "workspace":  # what `dvc exp run` is at here, without a commit yet
+    if revision == "workspace":  # an experiment that `dvc exp run` is running here
         return True
     code = set(CODE.findall(Path("dvc.yaml").read_text(encoding="utf-8")))
     return not _run("git", "diff", "--name-only", revision, "--", *code)

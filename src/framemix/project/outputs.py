@@ -1,7 +1,7 @@
 """Compares the outputs of all pipelines with dvc.lock, byte by byte.
 
-DVC goes by size and date, and takes its cache for whole. So it does not see that a disk lost a bit,
-and `dvc checkout` brings the damage back: the cache holds the same file by another name.
+DVC compares size and date, and trusts its cache. So it does not notice that a disk lost a bit, and
+`dvc checkout` restores the damaged file, because the cache holds the same file under another name.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from framemix.project.doctor import Finding
 
 @dataclass(frozen=True)
 class Output:
-    """A file or folder that a stage wrote: its MD5, and where DVC's cache has it.
+    """A file or folder that a stage wrote: its MD5, and its place in DVC's cache.
 
-    For a folder, the MD5 is that of a list of its files in the cache.
+    The MD5 of a folder is that of a list of its files in the cache.
     """
 
     stage: str
@@ -36,10 +36,10 @@ class Output:
 
 
 def examine_outputs(scratch: Path) -> Iterator[Finding]:
-    """Report which outputs are damaged or missing, and for each the commands that mend it.
+    """Report damaged and missing outputs, with the commands that restore them.
 
-    Stages that have yet to run are left out. Unfinished work in `scratch` can be the
-    same file by another name. Raises ExperimentsError where DVC cannot read the pipelines.
+    Stages that have not run are left out. Finished work in `scratch` may be the same file under
+    another name. Raises ExperimentsError where DVC cannot read the pipelines.
     """
     outputs, cache = _locked()
     files, bad = [], []
@@ -59,9 +59,9 @@ def examine_outputs(scratch: Path) -> Iterator[Finding]:
 
 
 def _locked() -> tuple[list[Output], Path]:
-    """Return what stands in all lock files, and DVC's cache.
+    """Return the outputs in all lock files, and the folder of DVC's cache.
 
-    In the order of the stages: what was made of a damaged file can be mended only after that.
+    They are in the order of the stages: a file that depends on a damaged one is restored after it.
     """
     try:
         repo = Repo()
@@ -85,9 +85,9 @@ def _locked() -> tuple[list[Output], Path]:
 
 
 def _members(folder: Output) -> list[Output] | None:
-    """Return the files of a folder; None where they cannot be known, and not all are as they were.
+    """Return the files of a folder, from the list in the cache or, without it, from the folder.
 
-    They are listed in the cache, or seen to be those that the list had.
+    None where the list is missing and the folder's files do not match its MD5.
     """
     text = folder.cached.read_bytes() if folder.cached.is_file() else b""
     if hashlib.md5(text).hexdigest() != folder.md5:
@@ -107,7 +107,7 @@ def _members(folder: Output) -> list[Output] | None:
 
 
 def _list_of(folder: Path) -> bytes:
-    """Return the list of what is in a folder now, as DVC writes it."""
+    """Return the list of the current files of a folder, in DVC's format."""
     files = {file.relative_to(folder).as_posix(): file for file in _files_below(folder)}
     entries = [{"md5": _md5(files[name]), "relpath": name} for name in sorted(files)]
     return json.dumps(entries, sort_keys=True).encode()
@@ -126,10 +126,10 @@ def _md5(file: Path) -> str | None:
 
 
 def _damaged(file: Output, places: Sequence[Path]) -> Finding:
-    """Return what is wrong with a file, and what brings it back: the cache, or else its stage."""
+    """Return a finding about a wrong file, and how to restore it: from the cache or its stage."""
     there, cached = os.path.lexists(file.path), _md5(file.cached)
     spoilt = [file.path] if there else []
-    # Where the cache has the same file, one search finds both.
+    # If the cache has the same file, one search finds both.
     same = file.path.exists() and file.cached.exists() and file.path.samefile(file.cached)
     if cached not in (None, file.md5) and not same:
         spoilt.append(file.cached)
@@ -144,7 +144,7 @@ def _damaged(file: Output, places: Sequence[Path]) -> Finding:
 
 
 def _delete(path: Path, places: Sequence[Path]) -> str:
-    """Return the command that deletes a file by all its names: it would come back by another."""
+    """Return the command that deletes a file under all its names, or it would be restored."""
     follow = "-L " if path.is_symlink() else ""
     roots = " ".join(shlex.quote(str(place)) for place in places)
     return f"find {follow}{roots} -samefile {shlex.quote(str(path))} -delete"

@@ -42,7 +42,7 @@ from framemix.your_videos.settings import YourVideos
 
 PARAMS = Path("params.yaml")
 DAY = 24 * 60 * 60  # seconds
-# YAML 1.2, pure: DVC writes 1e-05, which is text in YAML 1.1.
+# YAML 1.2, because DVC writes 1e-05, which is text in YAML 1.1.
 PLAIN = YAML(typ="safe", pure=True)
 
 
@@ -55,9 +55,9 @@ class DataSettings(Settings):
 
 
 class RuntimeSettings(Settings):
-    """The machine. No stage lists these: they change how fast a result comes, not which.
+    """The machine. No stage lists these settings: they change the speed, but not the results.
 
-    (But for a file that the machine cannot cope with: it is rejected, with the limit named.)
+    (There is one exception: a file that exceeds a limit is rejected, with the limit as reason.)
     """
 
     workers: int = Field(ge=1, description="processes that decode, threads that read clips")
@@ -86,15 +86,15 @@ class RuntimeSettings(Settings):
 
     @property
     def limits(self) -> Limits:
-        """What decoding one file may take."""
+        """The limits of decoding one file."""
         return Limits(self.decode_timeout, self.decode_memory_mb)
 
     def scratch_of(self, stage: str) -> Path:
-        """Return the scratch folder of a stage, each by its own name, such as `mix@rldd`."""
+        """Return the scratch folder of a stage, which is named like `mix@rldd`."""
         return scratch_root(self.scratch) / stage
 
     def execution(self, stage: str) -> Execution:
-        """Return how a data stage works."""
+        """Return how a data stage runs."""
         return Execution(self.scratch_of(stage), self.cluster, self.limits)
 
     @model_validator(mode="after")
@@ -141,7 +141,7 @@ class Params(Settings):
         return self
 
     def _check_networks(self) -> None:
-        """The networks can be built, for clips as they are mixed."""
+        """Raise where a network cannot be built for clips with its mix settings."""
         study, yours = self.frame_mixup, self.your_videos
         chosen = f"your_videos.train.models.{yours.train.architecture}"
         for section, model, mixed, mix in (
@@ -154,7 +154,7 @@ class Params(Settings):
                 raise ValueError(named(line, partial(_key, section, mixed)))
 
     def _check_states(self) -> None:
-        """The fine-tuning task has the states that it tells apart."""
+        """Raise where the fine-tuning task lacks one of its states."""
         if len(set(self.resize.states)) < len(self.resize.states):
             raise ValueError(f"resize.states = {self.resize.states}: allowed: each one once")
         states = {STATE_NUMBERS[name] for name in TASK_STATES[self.finetune.task]}
@@ -165,7 +165,7 @@ class Params(Settings):
             )
 
     def _check_recipes(self) -> None:
-        """Each part of a step has clips, two where they are blended; the warm-up ends in time."""
+        """Raise where a part of a step has too few clips, or the warm-up more than all epochs."""
         for section, recipe in (
             ("pretrain.vivit", self.pretrain.vivit),
             ("pretrain.nonlocal", self.pretrain.nonlocal_),
@@ -188,7 +188,7 @@ class Params(Settings):
                     )
 
     def _check_mode(self) -> None:
-        """The encoder has the parts that fine-tuning trains, or draws again."""
+        """Raise where the encoder lacks the parts that fine-tuning trains or initialises again."""
         attention, mode = self.pretrain.vivit.model.attention, self.finetune.mode
         if attention != "factorised_encoder" and mode not in ("all", "fc"):
             raise ValueError(
@@ -205,7 +205,7 @@ class Params(Settings):
 def _misfit(
     model: ViViTSettings | NonLocalSettings | FrameNetSettings, mix: MixSettings | StudyMix
 ) -> str | None:
-    """Return why a network cannot be built for clips that are mixed like that, if it cannot."""
+    """Return why a network cannot be built for clips with these mix settings, else None."""
     if isinstance(model, ViViTSettings):
         return vivit_misfit(
             image_size=mix.size,
@@ -230,7 +230,7 @@ def _misfit(
 
 
 def _key(model: str, mix: str, argument: str) -> str:
-    """Return where params.yaml has an argument of a network: in its own section or its clips'."""
+    """Return the key of a network's argument: in the network's section or in its clips'."""
     clips = {"image_size": f"{mix}.size", "frames": f"{mix}.segments"}
     return clips.get(argument, f"{model}.{argument}")
 
@@ -243,16 +243,16 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def parse_params(content: Any, path: Path) -> Params:
-    """Return checked params; `path` is named in the ParamsError of the first thing wrong."""
+    """Return checked params. Raises ParamsError, which names `path`, for the first error."""
     try:
-        # As JSON, of which pydantic is strict without refusing lists for tuples: true is no 1.
+        # As JSON, so that pydantic can be strict (true is not 1) and still accept lists for tuples.
         return Params.model_validate_json(_json(content), strict=True)
     except ValidationError as error:
         raise ParamsError(f"{path}: {describe_error(error, Params)}") from None
 
 
 def read_yaml(reader: YAML, path: Path) -> Any:
-    """Return the mapping in `path`. Raises ParamsError in one line where there is none."""
+    """Return the mapping in `path`. Raises ParamsError in one line if there is none."""
     try:
         content = reader.load(path)
         _json(content)
@@ -272,12 +272,12 @@ def read_yaml(reader: YAML, path: Path) -> Any:
 
 
 def _json(content: Any) -> bytes:
-    """Return YAML's content as JSON: dates, whatever they are the key or value of, as text."""
+    """Return YAML's content as JSON, with dates as text, also in keys."""
     return to_json(content, fallback=str, inf_nan_mode="constants", bytes_mode="base64")
 
 
 def _twice(path: Path, error: DuplicateKeyError) -> str:
-    """Return which key stands twice in a mapping, and where it does so again."""
+    """Return the line about a repeated key of a mapping, with the line of its repetition."""
     key = re.search(r'duplicate key "(.*?)" with', error.problem)
     where = f"{path}:{error.problem_mark.line + 1}"
     return f"{where}: {key[1] if key else error.problem}: stands twice; allowed: every key once"

@@ -1,4 +1,4 @@
-"""Where stages read and write, and commands look: nothing else knows the project's folders."""
+"""The paths that stages and commands read and write; no other module knows these folders."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Pipelines beside the main one: kept in pipelines/, and shown to DVC when somebody wants one.
+"""Pipelines besides the main one: stored in pipelines/, and activated when they are wanted.
 
-DVC reads every dvc.yaml of the work tree, and one that never ran costs its users: `dvc exp run` and
-`dvc status` warn of each of its outputs, `dvc pull` fails. No ignore file keeps DVC from it.
+DVC reads every dvc.yaml of the work tree, and for a pipeline that never ran, `dvc exp run` and
+`dvc status` warn of each output, and `dvc pull` fails. No ignore file prevents this.
 """
 
 import subprocess
@@ -14,8 +14,8 @@ from framemix.project.paths import PIPELINES
 def activate(name: str) -> Path:
     """Make `name`/dvc.yaml a link to pipelines/`name`.yaml, add it to Git, and return it.
 
-    A link, so that it is never older than the pipeline. Raises ParamsError for an unknown name,
-    or where another file stands in its place.
+    It is a link, so that it never gets out of date. Raises ParamsError for an unknown name, or
+    where another file is in its place.
     """
     source, target = PIPELINES / f"{name}.yaml", Path(name, "dvc.yaml")
     if not source.is_file():
@@ -28,6 +28,6 @@ def activate(name: str) -> Path:
     if not target.samefile(source):
         raise ParamsError(f"{target}: is no link to {source}; move it away first")
     added = subprocess.run(["git", "add", target], capture_output=True, text=True)
-    if added.returncode:  # experiments have only what Git knows
+    if added.returncode:  # an experiment has only files that Git knows
         raise ParamsError(f"{target}: cannot be added to Git: {' '.join(added.stderr.split())}")
     return target

@@ -1,4 +1,4 @@
-"""Writes a profile, what differs from params.yaml, over params.yaml: its comments stay."""
+"""Writes the values of a profile into params.yaml, whose comments stay."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from framemix.project.params import PARAMS, PLAIN, parse_params, read_yaml
 
 
 def apply_profile(profile: Path, target: Path = PARAMS) -> list[str]:
-    """Write the values of `profile` into `target`; as `apply_values` does."""
+    """Write the values of `profile` into `target` (see `apply_values`)."""
     return apply_values(read_yaml(PLAIN, profile), target, profile)
 
 
@@ -29,7 +29,7 @@ def apply_values(values: Mapping[str, Any], target: Path, source: Path) -> list[
     editor.preserve_quotes = True
     editor.width = 100
     editor.indent(mapping=2, sequence=4, offset=2)
-    # ruamel would write null as nothing.
+    # Otherwise ruamel would write nothing for null.
     editor.representer.add_representer(
         type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
@@ -51,8 +51,8 @@ def _merge(base: Any, overlay: Mapping[str, Any], path: tuple[str, ...]) -> Iter
         elif key not in base or old != value:
             yield f"{'.'.join(map(str, (*path, key)))}: {_flat(old)} -> {_flat(value)}"
             if isinstance(value, list) and isinstance(old, list):
-                # In place, because the comment behind the key hangs on a list written in lines,
-                # as `dvc exp run -S` leaves it.
+                # In place: if the list has a line per value, as after `dvc exp run -S`, ruamel
+                # keeps the key's comment in the list.
                 old[:] = value
             else:
                 base[key] = _flow(value)

@@ -1,4 +1,4 @@
-"""What every pipeline stage does around its work."""
+"""Code that every pipeline stage runs around its work."""
 
 import multiprocessing.resource_tracker
 import os
@@ -23,10 +23,10 @@ RESOURCE_TRACKER = multiprocessing.resource_tracker.__name__
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage: a user's error is one line and exit code 1, so are Ctrl-C and SIGTERM.
+    """Run a stage; report a FramemixError, an OSError about a file or a full GPU in one line.
 
-    So is what the system says of a file, and a GPU whose memory is too small. The exit code of the
-    signals is 128 + theirs. The stage stops when the DVC process that started it dies.
+    The exit code is then 1. Ctrl-C and SIGTERM are one line too, with the exit code 128 + number.
+    The stage stops when the DVC process that started it dies.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -47,9 +47,9 @@ def run_stage(main: Callable[[], None]) -> None:
 
 
 def require_data(root: Path, key: str) -> None:
-    """Raise DatasetError where data below the checkout did not come along with its copy.
+    """Raise DatasetError where data below the checkout are missing in an experiment's copy.
 
-    `dvc exp run --queue` and `--temp` copy what Git and DVC track.
+    `dvc exp run --queue` and `--temp` copy only files that Git and DVC track.
     """
     if copied_from(Path.cwd()) is None or root.is_absolute():
         return
@@ -67,9 +67,9 @@ def _end_with(error: str) -> None:
 
 
 def arguments(*allowed: Collection[str]) -> list[str]:
-    """Return what the stage was told to work on.
+    """Return the stage's arguments.
 
-    Raises FramemixError unless those are as many as `allowed`, and each one of its own.
+    Raises FramemixError unless there is one of each of `allowed`.
     """
     said = sys.argv[1:]
     fits = len(said) == len(allowed) and all(map(contains, allowed, said))
@@ -89,13 +89,13 @@ def _stop(signum: int, frame: FrameType | None) -> None:
         f"stopped by {signal.Signals(signum).name}: finished work is kept, run again to resume",
         error=True,
     )
-    # What other threads say of the workers that they find gone is of no use.
+    # Other threads would report that the workers are gone.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    # Workers have only unfinished units, which are made again: nobody need wait for them.
+    # Workers have only unfinished units, which are made again, so they can be killed.
     for worker in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            # That which deletes their semaphores ends by itself when they are all gone.
+            # The resource tracker, which deletes their semaphores, ends after them by itself.
             if not any(RESOURCE_TRACKER in word for word in worker.cmdline()):
                 worker.kill()
-    # At once: pools wait for their tasks, and say at length that workers are gone.
+    # At once, because pools would wait for their tasks and report that workers are gone.
     os._exit(128 + signum)

@@ -1,4 +1,4 @@
-"""From a folder of videos to settings that suit it: `framemix use`."""
+"""From a folder of videos to suitable settings: `framemix use`."""
 
 import tempfile
 from collections import Counter, defaultdict
@@ -22,14 +22,14 @@ from framemix.your_videos.settings import YourVideos
 from framemix.your_videos.survey import Survey, described, survey
 
 PIPELINE = "your_videos"
-TRIED = 4  # clips of each class that go through all stages to try them
+TRIED = 4  # clips of each class that go through all stages
 
 
 def look(path: Path, params: Params, *, decode: bool) -> Survey:
-    """Look at all videos of a folder or list, and report what is in it.
+    """Examine all videos of a folder or list, and print a summary.
 
     Raises DatasetError where fewer than two classes have a video that can be opened, and where
-    your_videos.group_pattern, if it was set for these videos, finds no group of one.
+    your_videos.group_pattern, if it was set for these videos, finds no group for one of them.
     """
     found = find_videos(LABELLED, path, "framemix use")
     notices, pattern = list(found.notices), _group_pattern(path, params.your_videos)
@@ -37,8 +37,8 @@ def look(path: Path, params: Params, *, decode: bool) -> Survey:
         found[:] = with_groups(found, pattern, "your_videos.group_pattern")
     elif parts := looks_like_parts(found):
         notices.append(
-            f"{' and '.join(parts)} look like parts of one recording, which a split should not "
-            f"part: name groups, in a list or with your_videos.group_pattern."
+            f"{' and '.join(parts)} look like parts of one recording, which should be on one side "
+            f"of a split: name groups, in a list or with your_videos.group_pattern."
         )
     seen = survey(path, found, notices, pattern, decode=decode, limits=params.runtime.limits)
     classes = Counter(one.found.label for one in seen.usable)
@@ -54,27 +54,27 @@ def look(path: Path, params: Params, *, decode: bool) -> Survey:
 
 
 def write_settings(found: Survey) -> list[str]:
-    """Write the settings that suit, show the pipeline to DVC, and return what changed."""
+    """Write the suitable settings, activate the pipeline, and return the changes as lines."""
     changes = apply_values({PIPELINE: found.settings()}, PARAMS, Path("framemix use"))
     activate(PIPELINE)
     return [f"{PARAMS}: {line}" for line in changes] or [f"{PARAMS} has these settings already"]
 
 
 def try_out(found: Survey, params: Params) -> str:
-    """Take a few clips of each class through every stage, one epoch, in a scratch folder."""
+    """Run a few clips of each class through every stage, one epoch, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="framemix-") as name:
         clips = _run_through(found, params.your_videos, params.runtime, Path(name))
     return f"every stage ran through with {clips} clips"
 
 
 def _group_pattern(path: Path, yours: YourVideos) -> str | None:
-    """Return the pattern that params.yaml has for these videos; that of other videos is none."""
+    """Return the pattern that params.yaml has for these videos, None if it is for others."""
     return yours.group_pattern if yours.data.resolve() == path.resolve() else None
 
 
 def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, folder: Path) -> int:
-    """Do what the stages do, in `folder`; return how many clips there were."""
-    # Loaded only now: it takes seconds.
+    """Do the work of all stages in `folder`; return the number of clips."""
+    # Imported here, because it takes seconds.
     import torch
 
     from framemix.store import MixedStore

@@ -1,5 +1,5 @@
-"""Anyone's own labelled videos: how they are divided, what is trained on them, and its report.
+"""Users' own labelled videos: their split, the training on them, and its report.
 
-What is only about one's own videos belongs here. How files are found and decoded does not
-(`datasets`), nor how networks are trained (`training`) or judged (`metrics`).
+Code for users' own videos only belongs here. Finding and decoding files does not (`datasets`), nor
+training networks (`training`) or computing metrics (`metrics`).
 """

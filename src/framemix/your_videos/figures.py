@@ -12,9 +12,9 @@ from framemix.pictures.lettering import legible, save_picture
 
 @styled
 def roc_curve(scores: Floats, positive: Bools, class_name: str, path: Path) -> None:
-    """Draw how many clips of a class are found at how many false alarms, over all thresholds.
+    """Draw the share of a class's clips that are found against false alarms, for all thresholds.
 
-    Clips of equal score pass together: the curve is straight there.
+    Clips of equal score pass together, so that the curve is straight there.
     """
     ends = np.append(np.flatnonzero(np.diff(np.sort(-scores))), len(scores) - 1)
     ranked = positive[np.argsort(-scores, kind="stable")]

@@ -1,7 +1,7 @@
-"""What the model of someone's own videos is worth: tables, pictures, the page and its card.
+"""The report on a model of users' own videos: tables, pictures, the page and the model's card.
 
-All of it is about clips that the model was not trained on: the test clips where there are any, by
-which nothing was chosen; else the val clips, by which the kept epoch was.
+It is about clips that the model was not trained on: the test clips if there are any, which chose
+nothing; else the val clips, which chose the kept epoch.
 """
 
 import csv
@@ -50,7 +50,7 @@ PACKAGE = "framemix.your_videos"
 
 
 class PredictionRow(Row):
-    """What the model predicts for a held-out clip; `probability` is that of its own class."""
+    """The model's prediction for a held-out clip; `probability` is that of the true class."""
 
     clip: str
     group: str
@@ -69,7 +69,7 @@ class Judged:
 
     @property
     def classes(self) -> list[str]:
-        """The class names, a label is a name's place."""
+        """The class names in the order of their labels."""
         return self.evaluation.model.classes
 
     @cached_property
@@ -117,7 +117,7 @@ def write_report(
     target: Path,
     metrics: Path,
 ) -> list[Figure]:
-    """Evaluate the model in `folder`: a report to `target`, a card, `metrics` for DVC.
+    """Evaluate the model in `folder`; write a report to `target`, a card, and `metrics` for DVC.
 
     Returns the rows of estimates.csv.
     """
@@ -205,7 +205,7 @@ def _draw(judged: Judged, count: int, target: Path) -> None:
 
 
 def _wrong(judged: Judged, count: int) -> dict[str, Pixels]:
-    """Return the wrong predictions that the model is surest of, by what they show."""
+    """Return the most confident wrong predictions, by their captions."""
     told = judged.evaluation
     best, labels = told.probabilities.argmax(1), told.labels
     surest = told.probabilities.max(1).values.numpy()

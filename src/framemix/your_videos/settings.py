@@ -1,6 +1,6 @@
-"""What is done with someone's own videos (params.yaml: your_videos).
+"""The settings of users' own videos (params.yaml: your_videos).
 
-Free of torch, so that stages that do not train can check params.yaml at no cost.
+This module does not import torch, so that stages that do not train can check params.yaml quickly.
 """
 
 import re
@@ -22,7 +22,7 @@ Architecture = Literal["tsn", "tsm", "i3d", "vivit", "nonlocal"]
 
 
 class YourModels(Settings):
-    """A block for each network; `architecture` chooses the one that is trained."""
+    """One block per network; `architecture` chooses the one that is trained."""
 
     tsn: FrameNetSettings
     tsm: FrameNetSettings
@@ -39,7 +39,7 @@ class YourModels(Settings):
 
 
 class YourTraining(TrainingSettings):
-    """The recipe, the network, and what it starts from: random or image weights, or a model."""
+    """The recipe, the network, and its first weights: random, of images, or of a model."""
 
     seeds: tuple[Seed, ...] = Field(
         min_length=1, description="the network is trained once for each"
@@ -64,7 +64,7 @@ class YourTraining(TrainingSettings):
 
 
 class YourReport(Settings):
-    """How the model is judged and pictured."""
+    """How the model is evaluated, and pictures of it are drawn."""
 
     batch_size: int = Field(ge=1, description="clips at a time")
     views: int = Field(ge=1, description="variants of a clip that are averaged")
@@ -72,7 +72,7 @@ class YourReport(Settings):
 
 
 class YourVideos(Settings):
-    """One's own videos, from the folder or list that names them to the report."""
+    """Users' own videos, from their folder or list to the report."""
 
     data: Folder = Field(description="folder or list of labelled videos")
     folder: Folder = Field(description="folder with the videos, for DVC")
@@ -102,7 +102,7 @@ class YourVideos(Settings):
 
 
 def _groups_in(pattern: str) -> int:
-    """Return how many groups a regular expression has; 0 for what is none."""
+    """Return the number of groups in a regular expression; 0 for an invalid one."""
     try:
         return re.compile(pattern).groups
     except re.error:

@@ -1,4 +1,4 @@
-"""Divides someone's own clips into train, val and test."""
+"""Divides users' own clips into train, val and test."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -28,12 +28,12 @@ class YourSplit(Settings):
 
 
 def split_clips(clips: Sequence[Clip], settings: YourSplit) -> tuple[list[Clip], dict[str, Any]]:
-    """Return every kept clip with its subset, and what is to be known about the split.
+    """Return every kept clip with its subset, and statistics of the split.
 
-    Clips that the dataset calls test stay so, whatever divides the others: nothing is chosen by
-    them. Where subsets are given without a val one, a part of train validates, by group. A clip
-    without a group is a group of its own; where none has one, clips are divided at random within
-    each class. Raises DatasetError where a side would be empty.
+    Clips that the dataset calls test stay in test, which chooses nothing. Where subsets are given
+    without val, a part of train validates, by group. A clip without a group is a group of its own;
+    where no clip has a group, clips are divided at random within each class. Raises DatasetError
+    where a side would be empty.
     """
     kept = [clip for clip in clips if clip.kept]
     free = [place for place, clip in enumerate(kept) if _is_free(clip, kept, settings)]
@@ -51,7 +51,7 @@ def split_clips(clips: Sequence[Clip], settings: YourSplit) -> tuple[list[Clip],
 
 
 def _is_free(clip: Clip, kept: Sequence[Clip], settings: YourSplit) -> bool:
-    """Return whether the settings, and not the dataset, say on which side a clip is."""
+    """Return whether the settings choose a clip's side, and not the dataset."""
     if clip.subset == "test":
         return False
     has_val = any(other.subset == "val" for other in kept)

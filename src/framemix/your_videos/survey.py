@@ -1,6 +1,6 @@
-"""What is in a folder or list of labelled videos, and which settings suit it.
+"""The content of a folder or list of labelled videos, and suitable settings.
 
-By the files' headers, which is fast; or by decoding, which is exact.
+Headers of files are fast to read; decoding gives exact lengths.
 """
 
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ from framemix.text.names import printable
 from framemix.video.reading import describe, examine
 
 FEWEST_SEGMENTS, USUAL_SEGMENTS = 4, 8
-# This share of the videos may be too short for the usual segments before fewer are suggested.
+# If more than this share of the videos is too short for the usual segments, fewer are suggested.
 SHORT_SHARE = 0.1
 FOLDS = 5
 NAMED = 3  # reasons that are listed; the others are counted
@@ -44,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Survey:
-    """All files of a dataset, each opened; `group_pattern` found their groups, None without one."""
+    """All files of a dataset, each opened; `group_pattern` is the pattern that found the groups."""
 
     root: Path
     seen: Sequence[Seen]
@@ -58,19 +58,19 @@ class Survey:
 
     @property
     def segments(self) -> int:
-        """The segments that suit: as many as usual, fewer where many videos are very short."""
+        """The suitable number of segments: fewer than usual where many videos are very short."""
         short = sum(one.frames < USUAL_SEGMENTS for one in self.usable)
         return FEWEST_SEGMENTS if short > SHORT_SHARE * len(self.usable) else USUAL_SEGMENTS
 
     def _folder(self) -> Path:
-        """Return the folder that has all usable videos."""
+        """Return the folder that contains all usable videos."""
         if self.root.is_dir():
             return self.root.resolve()
         folder = folder_of(self.root).resolve()
         return Path(commonpath([(folder / one.found.video).parent for one in self.usable]))
 
     def settings(self) -> dict[str, Any]:
-        """Return what suits these videos, as a part of params.yaml's your_videos."""
+        """Return suitable settings, as a part of params.yaml's your_videos."""
         groups = {one.found.group for one in self.usable} - {""}
         subsets = {one.found.subset for one in self.usable} - {""}
         by = "given" if {"train", "val"} <= subsets else "group" if groups else "random"
@@ -85,7 +85,7 @@ class Survey:
 
 
 def _from_here(path: Path) -> str:
-    """Return a path in the checkout as relative, so that it holds in other clones too."""
+    """Return a path in the checkout as relative, so that it is valid in other clones too."""
     here = Path.cwd().resolve()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)
 
@@ -99,7 +99,7 @@ def survey(
     decode: bool,
     limits: Limits,
 ) -> Survey:
-    """Open each file that was found, or with `decode` read it to its end."""
+    """Open each file, or with `decode` read it to its end."""
     look = partial(_look, root=folder_of(root), decode=decode, limits=limits)
     with ThreadPoolExecutor() as threads:
         seen = list(track(threads.map(look, found), total=len(found), label="look at videos"))
@@ -120,7 +120,7 @@ def _look(found: Found, *, root: Path, decode: bool, limits: Limits) -> Seen:
 
 
 def described(survey: Survey, mix: MixSettings, *, decode: bool) -> str:
-    """Return what was found, in Markdown: a row for each class, what is unusable, what fits."""
+    """Return a survey in Markdown: a row per class, unusable files, and the clips that fit."""
     usable = survey.usable
     short = [one for one in usable if one.frames < mix.segments]
     size = len(usable) * mix.segments * prod(mix.frame_shape) * mix.variants
@@ -134,7 +134,7 @@ def described(survey: Survey, mix: MixSettings, *, decode: bool) -> str:
         f"{size / 1e6:.0f} MB.",
         "Lengths are exact."
         if decode
-        else "Lengths are those that the headers say; --decode reads every frame.",
+        else "Lengths are those in the headers; --decode reads every frame.",
     ]
     return "\n\n".join(paragraphs)
 

@@ -1,4 +1,4 @@
-"""Trains the chosen network on someone's own clips, from its first weights or from a model."""
+"""Trains the chosen network on users' own clips, from first weights or from a model."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +24,7 @@ from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
 from framemix.your_videos.settings import YourTraining
 
-# The last layer of a ViViT, and of a ResNet: it knows other classes.
+# The last layers of a ViViT and of a ResNet, whose classes are others.
 HEADS = ("head.", "fc.")
 
 
@@ -38,7 +38,7 @@ def train(
     machine: Machine,
     views: int,
 ) -> Metrics:
-    """Train the network, once a seed; write to `target` and return its metrics on the val clips."""
+    """Train the network once per seed; write to `target` and return its metrics on val clips."""
     if settings.start is None:
         return pretrain(
             store,
@@ -78,7 +78,7 @@ def _run(
     split: Sequence[Clip],
     settings: YourTraining,
 ) -> Run:
-    """Return the run of a seed: from `source`, whose weights have the digest `weights`."""
+    """Return the run of a seed, from `source`, whose weights have the digest `weights`."""
     classes = class_names(store)
     config = source.config.model_copy(update={"num_classes": len(classes)})
     torch.manual_seed(seed)
@@ -98,7 +98,7 @@ def _run(
 
 
 def _check(source: TrainedModel, store: MixedStore, settings: YourTraining) -> None:
-    """Raise ModelError unless the model to start from is of the architecture and the mixing."""
+    """Raise ModelError unless the model to start from has this architecture and mix settings."""
     if source.config.architecture != settings.architecture:
         raise ModelError(
             f"your_videos.train.start = {settings.start}: is of architecture "
@@ -115,14 +115,14 @@ def _check(source: TrainedModel, store: MixedStore, settings: YourTraining) -> N
 
 
 def _take_weights(network: nn.Module, source: nn.Module) -> None:
-    """Give a network the weights of another of its kind, all but those of the last layer."""
+    """Copy all weights of another network of the same kind, except those of the last layer."""
     known = source.state_dict().items()
     kept = {name: weight for name, weight in known if not name.startswith(HEADS)}
     network.load_state_dict({**network.state_dict(), **kept})
 
 
 def _freeze(network: nn.Module, settings: YourTraining) -> None:
-    """Make just the parts trainable that `mode` says."""
+    """Freeze all parts except those that `mode` trains."""
     if isinstance(network, ViViT):
         network.freeze_for(settings.mode)
     elif settings.mode == "fc":
