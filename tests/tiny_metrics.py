@@ -7,15 +7,15 @@ from torch import Tensor
 from framemix.metrics.accuracy import class_measures
 from framemix.metrics.drivers import judge_drivers
 from framemix.metrics.intervals import Judgement
-from framemix.metrics.seeds import Figures
+from framemix.metrics.seeds import Metrics
 
 
-def accuracies(probabilities: Tensor, labels: Tensor) -> Figures:
+def accuracies(probabilities: Tensor, labels: Tensor) -> Metrics:
     """Return top-1, top-5 and mean-class accuracy of clips that are all of one group."""
     return Judgement(class_measures(probabilities, labels), ["one"] * len(labels)).figures
 
 
-def of_drivers(probabilities: Tensor, states: Sequence[str], drowsy_class: int) -> Figures:
+def of_drivers(probabilities: Tensor, states: Sequence[str], drowsy_class: int) -> Metrics:
     """Return the metrics of driver clips that are all of one subject."""
     judged = judge_drivers(probabilities, states, drowsy_class, ["one"] * len(states))
     return {name: value for each in judged for name, value in each.figures.items()}
