@@ -1,4 +1,4 @@
-"""Evaluates all trained models; writes tables, pictures and a page to reports/, and model cards."""
+"""Evaluates the fine-tuned model beside the pretrained ones; writes reports/ and the model card."""
 
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params

@@ -1,16 +1,19 @@
 """Cuts UTA-RLDD's videos into clips of 320x240 and divides them into train and val."""
 
+from pathlib import Path
+
 from framemix.datasets.clips import Clip
 from framemix.datasets.cutting import cut_clips
 from framemix.datasets.files import require_hashable
-from framemix.datasets.layouts.layout import find_videos
+from framemix.datasets.layouts.layout import FoundVideos, find_videos
 from framemix.datasets.layouts.rldd import RLDD
 from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import split_drivers, without_drowsy_val
+from framemix.errors import NoVideosError
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
 from framemix.project.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
-from framemix.project.stage import require_data, run_stage
+from framemix.project.stage import WITHOUT_DRIVERS, require_data, run_stage
 from framemix.tables import write_json, write_table
 
 
@@ -20,7 +23,7 @@ def main() -> None:
     require_data(root, key)
     require_hashable(root, key)
     clips = cut_clips(
-        find_videos([RLDD], root, key),
+        _find_drivers(root, key),
         root,
         RLDD_CLIPS,
         params.resize,
@@ -36,6 +39,13 @@ def main() -> None:
     say(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
     if unjudged := without_drowsy_val(clips, params.split):
         say(f"warning: {unjudged}")
+
+
+def _find_drivers(root: Path, key: str) -> FoundVideos:
+    try:
+        return find_videos([RLDD], root, key)
+    except NoVideosError as error:
+        raise NoVideosError(f"{error}; {WITHOUT_DRIVERS}") from None
 
 
 if __name__ == "__main__":

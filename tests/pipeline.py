@@ -161,7 +161,7 @@ class Project:
             out["path"]: out["md5"]
             for stage in lock["stages"].values()
             for out in stage["outs"]
-            if not out["path"].endswith(("timing.json", "table1.md", "index.html"))
+            if not out["path"].endswith(("timing.json", "table1.md", ".html"))
         }
 
 

@@ -6,18 +6,28 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from framemix.datasets.origin import Origin
-from framemix.evaluation.judging import Evaluator
-from framemix.evaluation.page import write_card, write_page
-from framemix.evaluation.report import table1_rows
+from framemix.evaluation.findings import Findings
+from framemix.evaluation.page import Table1, settings_of, write_card, write_page
+from framemix.evaluation.tables import Table
 from framemix.finetuning.data import FinetuneData
-from tests.test_report import CIRCUMSTANCES, MODELS, ROOT, VIEWS, data, models, reports
+from tests.test_report import (
+    FINETUNED,
+    JUDGE,
+    MODELS,
+    PRETRAINED,
+    ROOT,
+    data,
+    judged,
+    models,
+    reports,
+)
 
 __all__ = ["data", "models", "reports"]  # fixtures
 
+TABLE1 = Table1(Table(["network"], [["ViViT"]]), "A note.")
 VOID = {"meta", "img", "br", "link"}
 
 
@@ -51,23 +61,37 @@ class Reader(HTMLParser):
         self.text += text
 
 
+@pytest.fixture(scope="module", params=["index", "pretraining"])
+def any_page(reports: Path, request: pytest.FixtureRequest) -> str:
+    return (reports / f"{request.param}.html").read_text()
+
+
 @pytest.fixture(scope="module")
 def page(reports: Path) -> str:
     return (reports / "index.html").read_text()
 
 
-def test_page_nests_and_is_whole(page: str) -> None:
-    reader = Reader(page)
-    assert reader.open == []
-    assert page.lstrip().startswith("<!doctype html>")
-    assert reader.seen.count("img") == 9
-    assert all(reader.alternatives)
+def test_pages_nest_and_are_whole(reports: Path) -> None:
+    for name, pictures in (("index", 9), ("pretraining", 4)):
+        page = (reports / f"{name}.html").read_text()
+        reader = Reader(page)
+        assert reader.open == []
+        assert page.lstrip().startswith("<!doctype html>")
+        assert reader.seen.count("img") == pictures
+        assert all(reader.alternatives)
 
 
-def test_page_asks_for_nothing_outside_itself(page: str) -> None:
-    reader = Reader(page)
+def test_the_page_of_pretraining_says_nothing_of_drivers(reports: Path) -> None:
+    text = Reader((reports / "pretraining.html").read_text()).text
+    assert "Table 1: pretraining" in text
+    for words in ("rowsy", "river", "face", "RLDD", "split.rldd", "finetune"):
+        assert words not in text
+
+
+def test_pages_ask_for_nothing_outside_themselves(any_page: str) -> None:
+    reader = Reader(any_page)
     assert all(source.startswith("data:image/png;base64,") for source in reader.sources)
-    without_pictures = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+    without_pictures = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", any_page)
     assert not re.search(r"https?:|@import|url\(|<script|<link", without_pictures)
 
 
@@ -89,20 +113,26 @@ def test_page_shows_the_figures_and_the_settings(page: str, reports: Path) -> No
 def test_names_of_classes_cannot_break_the_page(
     data: FinetuneData, models: Path, reports: Path, tmp_path: Path
 ) -> None:
-    judge = Evaluator(data, "class", 4, torch.device("cpu"), VIEWS)
-    pretrained = {name: judge.pretrained(models / name) for name in MODELS}
-    tuned = judge.finetuned(models / "finetuned")
+    tuned = judged(models, data, "finetuned")
     wild = replace(tuned.model, classes=[*tuned.model.classes[:-2], "<b>&", "drowsy"])
     for picture in reports.glob("*.png"):
         (tmp_path / picture.name).write_bytes(picture.read_bytes())
-    evaluations = {**pretrained, "finetuned": replace(tuned, model=wild)}
-    write_page(evaluations, table1_rows(pretrained), "A note.", CIRCUMSTANCES, tmp_path)
+    findings = {"finetuned": Findings.of("finetuned", replace(tuned, model=wild))}
+    write_page(tmp_path / "index.html", findings, TABLE1, settings_of(tuned, FINETUNED))
     page = (tmp_path / "index.html").read_text()
     assert Reader(page).open == []
     assert "&lt;b&gt;&amp;" in page
 
 
-@pytest.mark.parametrize("name", ["reports/index.html", "finetuned/README.md", "vivit/README.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "reports/index.html",
+        "reports/pretraining.html",
+        "finetuned/README.md",
+        "vivit/README.md",
+    ],
+)
 def test_settings_of_mixing_stand_as_in_params_yaml(name: str, models: Path, reports: Path) -> None:
     text = (reports.parent / name if name.startswith("reports") else models / name).read_text()
     shown = dict(re.findall(r"mix\.(\w+)(?: \| |</dt><dd>)(.+?)(?: \||</dd>)", text))
@@ -152,12 +182,7 @@ def test_each_model_tells_of_its_own_videos_whether_they_are_drawn(
     reports: Path,
     tmp_path: Path,
 ) -> None:
-    judge = Evaluator(data, "class", 4, torch.device("cpu"), VIEWS)
-    evaluations = {
-        "vivit": judge.pretrained(models / "vivit"),
-        "nonlocal": judge.pretrained(models / "nonlocal"),
-        "finetuned": judge.finetuned(models / "finetuned"),
-    }
+    evaluations = {name: judged(models, data, name) for name in (*MODELS, "finetuned")}
     of_actions, of_drivers = (
         Origin(name=name, drawn=d) for name, d in zip("ab", drawn, strict=True)
     )
@@ -168,15 +193,15 @@ def test_each_model_tells_of_its_own_videos_whether_they_are_drawn(
     first = first.model_copy(update={"videos": (of_actions,)})
     tuned = tuned.model_copy(update={"videos": (of_drivers,), "start": first})
     cards = []
-    for name, record in (("vivit", first), ("finetuned", tuned)):
+    for name, record, how in (("vivit", first, PRETRAINED), ("finetuned", tuned, FINETUNED)):
         model = replace(evaluations[name].model, trained_on=record)
         evaluations[name] = replace(evaluations[name], model=model)
-        write_card(name, evaluations[name], CIRCUMSTANCES, tmp_path / "README.md")
+        write_card(name, evaluations[name], how, tmp_path / "README.md")
         cards.append((tmp_path / "README.md").read_text())
     for picture in reports.glob("*.png"):
         (tmp_path / picture.name).hardlink_to(picture)
-    pretrained = {name: evaluations[name] for name in MODELS}
-    write_page(evaluations, table1_rows(pretrained), "A note.", CIRCUMSTANCES, tmp_path)
+    findings = {name: Findings.of(name, each) for name, each in evaluations.items()}
+    write_page(tmp_path / "index.html", findings, TABLE1, {})
     page = Reader((tmp_path / "index.html").read_text()).text
     assert tuple("a model of the rendered sample" in card for card in cards) == of_sample
     assert ("first weights were learnt on the rendered sample (a)" in cards[1]) == of_start
@@ -189,9 +214,8 @@ def test_card_of_a_fine_tuned_model_without_val_drivers_still_is_one(
     data: FinetuneData, models: Path, tmp_path: Path
 ) -> None:
     clips = [clip.model_copy(update={"subset": "train"}) for clip in data.rldd_split]
-    judge = Evaluator(replace(data, rldd_split=clips), "class", 4, torch.device("cpu"), VIEWS)
-    evaluation = judge.finetuned(models / "finetuned")
-    write_card("finetuned", evaluation, CIRCUMSTANCES, tmp_path / "README.md")
+    evaluation = JUDGE.finetuned(models / "finetuned", replace(data, rldd_split=clips))
+    write_card("finetuned", evaluation, FINETUNED, tmp_path / "README.md")
     card = (tmp_path / "README.md").read_text()
     assert "Not a safety device" in card
     assert "Subjects that validate: 0." in card

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ STAGES = [
     "mix@rldd",
     "pretrain@vivit",
     "pretrain@nonlocal",
+    "report_pretraining",
     "finetune",
     "evaluate",
 ]
+DRIVERS_STAGES = ["resize", "mix@rldd", "finetune", "evaluate"]
 STAGE = "PYTHONPATH=src python -m stages"
 
 
@@ -123,6 +126,26 @@ def test_runtime_settings_rerun_nothing(finished: Project, tmp_path: Path) -> No
     assert stages_run(project.run("dvc repro --dry")) == []
 
 
+def test_without_drivers_pretraining_is_reported_and_the_whole_pipeline_says_so(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.set(data__rldd="data/raw/rldd", evaluate__batch_size=5)
+    for path in ("data/rldd", "data/mixed/rldd", "models/finetuned", "reports"):
+        shutil.rmtree(project.folder / path)
+    needed = stages_run(project.run("dvc repro --dry --force report_pretraining"))
+    assert needed == [name for name in STAGES if name not in DRIVERS_STAGES]
+    assert stages_run(project.run("dvc repro report_pretraining")) == ["report_pretraining"]
+    for name in ("table1.md", "predictions_vivit.csv", "confusion_nonlocal.png"):
+        path = f"reports/{name}"
+        assert (project.folder / path).read_bytes() == (finished.folder / path).read_bytes()
+    assert (project.folder / "reports/pretraining.html").is_file()
+    *_, stage, dvc = project.run("dvc repro", fails=True).strip().splitlines()
+    assert stage.startswith("error: data.rldd = data/raw/rldd: no video")
+    assert stage.endswith("; without drivers: dvc repro report_pretraining")
+    assert "resize" in dvc
+
+
 def test_paper_profile_lists_the_papers_pipeline(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
     project.run("git checkout -q params.yaml && framemix profile paper")
@@ -152,7 +175,7 @@ def test_paper_profile_lists_the_papers_pipeline(finished: Project, tmp_path: Pa
         (
             {"data__rldd": "data/raw/rldd"},
             f"{STAGE}.resize",
-            ["data.rldd", "data/raw/rldd", "allowed"],
+            ["data.rldd", "data/raw/rldd", "allowed", "dvc repro report_pretraining"],
         ),
         ({"finetune__moed": "all"}, f"{STAGE}.finetune", ["finetune.moed", "allowed", "mode"]),
         ({"mix__segments": 5}, f"{STAGE}.mix rldd", ["mix.segments", "5", "frame_patch_size = 2"]),

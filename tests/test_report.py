@@ -16,15 +16,22 @@ import yaml
 from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.origin import Origin
 from framemix.datasets.splits import SplitSettings
+from framemix.errors import DatasetError
 from framemix.evaluation.figures import (
     confusion_matrix,
     loss_curves,
     mixed_frames,
     reliability_plot,
 )
+from framemix.evaluation.findings import Findings, Pretraining
 from framemix.evaluation.judging import Evaluation, Evaluator
 from framemix.evaluation.page import Circumstances
-from framemix.evaluation.report import picture_clips, table1_rows, write_report
+from framemix.evaluation.report import (
+    picture_clips,
+    report_pretraining,
+    table1_of,
+    write_report,
+)
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     NAMES,
@@ -63,14 +70,14 @@ from tests.tiny_store import (
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 VIEWS = 2
+JUDGE = Evaluator("class", 4, CPU, VIEWS)
 MODELS = ("vivit", "nonlocal")
 VAL_CLIPS = {"vivit": 6, "nonlocal": 6, "finetuned": 8}
-CIRCUMSTANCES = Circumstances(
-    split=SplitSettings(
-        strategy="random", group_scope="class", folds=3, fold=0, seed=0, rldd="random"
-    ),
-    mode="temporal_fc",
+PRETRAINED = Circumstances(
+    SplitSettings(strategy="random", group_scope="class", folds=3, fold=0, seed=0, rldd="random")
 )
+FINETUNED = replace(PRETRAINED, mode="temporal_fc")
+SETTINGS = EvaluateSettings(batch_size=4, views=VIEWS, pictured_clips=2)
 ORIGINS = (Origin(name="UCF-101", drawn=False), Origin(name="UTA-RLDD", drawn=False))
 PNGS = [
     "loss_curves.png",
@@ -128,12 +135,29 @@ def reports(models: Path, data: FinetuneData, tmp_path_factory: pytest.TempPathF
 
 
 def write(models: Path, data: FinetuneData, target: Path) -> list[Figure]:
+    write_pretraining(models, data, target)
+    return write_evaluation(models, data, target)
+
+
+def write_pretraining(models: Path, data: FinetuneData, target: Path) -> list[Figure]:
+    return report_pretraining(
+        {name: models / name for name in MODELS},
+        data.ucf101,
+        data.ucf101_split,
+        PRETRAINED,
+        SETTINGS,
+        device=CPU,
+        target=target,
+    )
+
+
+def write_evaluation(models: Path, data: FinetuneData, target: Path) -> list[Figure]:
     return write_report(
         {name: models / name for name in MODELS},
         models / "finetuned",
         data,
-        CIRCUMSTANCES,
-        EvaluateSettings(batch_size=4, views=VIEWS, pictured_clips=2),
+        FINETUNED,
+        SETTINGS,
         device=CPU,
         target=target,
     )
@@ -145,10 +169,12 @@ def metrics_of(folder: Path) -> dict[str, float]:
 
 
 def test_writes_just_the_files_that_the_pipeline_expects(reports: Path, models: Path) -> None:
-    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["evaluate"]
-    expected = {Path(out) for out in stage["outs"] + stage["metrics"]}
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    pretraining, stage = stages["report_pretraining"], stages["evaluate"]
+    outs = [*pretraining["outs"], *stage["outs"], *stage["metrics"]]
     cards = {Path("models") / file.relative_to(models) for file in models.glob("*/README.md")}
-    assert {Path("reports") / file.name for file in reports.iterdir()} | cards == expected
+    written = {Path("reports") / file.name for file in reports.iterdir()} | cards
+    assert sorted(map(str, written)) == sorted(outs)
 
 
 def test_dvc_has_few_metrics_to_show(reports: Path, models: Path) -> None:
@@ -227,6 +253,25 @@ def test_leak_shares_are_of_groups_and_subjects_on_both_sides(
     write(models, data, tmp_path)  # the cards are the models' own again
 
 
+def test_pretrained_models_are_judged_once_and_reported_again_from_what_was_found(
+    reports: Path, models: Path, data: FinetuneData, tmp_path: Path
+) -> None:
+    there = Path(shutil.copytree(models, tmp_path / "models"))
+    target = Path(shutil.copytree(reports, tmp_path / "reports"))
+    for name in MODELS:
+        (there / name / "model.safetensors").unlink()
+    write_evaluation(there, data, target)
+    for file in reports.iterdir():
+        assert (target / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_a_report_without_that_of_pretraining_before_it_says_what_is_missing(
+    models: Path, data: FinetuneData, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=r"pretraining\.json: no such file; run the stage"):
+        write_evaluation(models, data, tmp_path)
+
+
 def test_says_which_pretrained_model_is_better(reports: Path, models: Path) -> None:
     top1 = {name: metrics_of(models / name)["top1"] for name in MODELS}
     best = [name for name, value in top1.items() if value == max(top1.values())]
@@ -282,12 +327,17 @@ def test_pictures_do_not_depend_on_where_their_clips_lie_in_the_index(
     assert (tmp_path / name).read_bytes() == (reports / name).read_bytes()
 
 
+def judged(models: Path, data: FinetuneData, name: str) -> Evaluation:
+    if name == "finetuned":
+        return JUDGE.finetuned(models / name, data)
+    return JUDGE.pretrained(models / name, data.ucf101, data.ucf101_split)
+
+
 @pytest.mark.parametrize("name", list(VAL_CLIPS))
 def test_the_clip_that_is_explained_is_the_one_whose_class_is_likeliest(
     data: FinetuneData, models: Path, name: str
 ) -> None:
-    judge = Evaluator(data, "class", 4, CPU, VIEWS)
-    evaluation = (judge.finetuned if name == "finetuned" else judge.pretrained)(models / name)
+    evaluation = judged(models, data, name)
     own = [
         float(probabilities[example.label])
         for example, probabilities in zip(
@@ -305,8 +355,9 @@ def test_groups_are_counted_by_their_scope_and_subjects_apart_from_them(
 ) -> None:
     """The tiny store has the same group in each of three classes, and one subject."""
     clips = [clip.model_copy(update={"group": "g01"}) for clip in data.rldd_split]
-    judge = Evaluator(replace(data, rldd_split=clips), scope, 4, CPU, VIEWS)
-    assert judge.finetuned(models / "finetuned").top1.clusters == clusters
+    judge = Evaluator(scope, 4, CPU, VIEWS)
+    told = judge.finetuned(models / "finetuned", replace(data, rldd_split=clips))
+    assert told.top1.clusters == clusters
 
 
 def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
@@ -316,26 +367,26 @@ def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
     turned = {"train": "val", "val": "train"}
     split = [v.model_copy(update={"subset": turned[v.subset]}) for v in data.ucf101_split]
     write_table(folder / "split.csv", Clip, split)
-    judged = Evaluator(data, "class", 4, CPU, VIEWS).finetuned(folder)
-    videos = {e.row.clip for e in judged.examples if e.store is data.ucf101}
+    examples = JUDGE.finetuned(folder, data).examples
+    videos = {e.row.clip for e in examples if e.store is data.ucf101}
     assert videos == {video.video for video in split if video.subset == "val"}
 
 
 def test_drivers_are_judged_by_as_many_views_as_other_clips(
     data: FinetuneData, models: Path
 ) -> None:
-    judged = Evaluator(data, "class", 4, CPU, VIEWS).finetuned(models / "finetuned")
-    said = predict(judged.model, data.drivers("val"), batch_size=4, device=CPU, views=VIEWS)
-    assert judged.drivers is not None
-    assert [driver.p_drowsy for driver in judged.drivers] == pytest.approx(said[:, -1].tolist())
+    told = judged(models, data, "finetuned")
+    said = predict(told.model, data.drivers("val"), batch_size=4, device=CPU, views=VIEWS)
+    assert told.drivers is not None
+    assert [driver.p_drowsy for driver in told.drivers] == pytest.approx(said[:, -1].tolist())
 
 
 def row(top1: float, device: str = "CPU") -> TrainedRow:
-    estimate = Estimate(
-        metric="top1", value=top1, low=0.1, high=0.9, interval="x", clips=10, clusters=4
+    figure = Figure(
+        model="x", metric="top1", value=top1, low=0.1, high=0.9, interval="x", clips=10, clusters=4
     )
     return TrainedRow(
-        top1=estimate, leak_share=0.25, epochs=20, minutes=0.5, parameters=1_234_567, device=device
+        top1=figure, leak_share=0.25, epochs=20, minutes=0.5, parameters=1_234_567, device=device
     )
 
 
@@ -377,7 +428,9 @@ def test_table1_says_whether_its_clips_tell_the_networks_apart(
     low: float, high: float, told: bool
 ) -> None:
     rows = {"vivit": row(0.6), "nonlocal": row(0.5)}
-    lead = row(0.1).top1.model_copy(update={"low": low, "high": high})
+    lead = Estimate(
+        metric="top1_lead", value=0.1, low=low, high=high, interval="x", clips=10, clusters=4
+    )
     note = table1_note(rows, lead)
     assert f"+10.0 points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})" in note
     assert ("do not tell which is better" in note) != told
@@ -386,8 +439,7 @@ def test_table1_says_whether_its_clips_tell_the_networks_apart(
 def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
     data: FinetuneData, models: Path
 ) -> None:
-    judge = Evaluator(data, "class", 4, CPU, VIEWS)
-    vivit, network = (judge.pretrained(models / name) for name in MODELS)
+    vivit, network = (judged(models, data, name) for name in MODELS)
     own = np.eye(3)[[0, 1, 2, 0, 1, 2]]
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
 
@@ -411,11 +463,14 @@ def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
     assert (same.value, same.low, same.high) == (0, None, None)
 
 
-def test_minutes_an_epoch_are_those_of_the_usual_epoch(data: FinetuneData, models: Path) -> None:
-    judged = Evaluator(data, "class", 4, CPU, VIEWS).pretrained(models / "vivit")
+def test_minutes_an_epoch_are_those_of_the_usual_epoch(
+    data: FinetuneData, models: Path, tmp_path: Path
+) -> None:
     timing = {"device": "CPU", "epochs": 20, "seconds_an_epoch": 90.0, "seconds": 1900.0}
-    rows = table1_rows({"vivit": replace(judged, timing=timing)})
-    assert (rows["vivit"].minutes, rows["vivit"].epochs) == (1.5, 20)
+    (tmp_path / "timing.json").write_text(json.dumps(timing))
+    network = Findings.of("vivit", judged(models, data, "vivit"))
+    table = table1_of(Pretraining(networks={"vivit": network}, lead=None), {"vivit": tmp_path})
+    assert table.table.rows[0][5:7] == ["20", "1.50"]
 
 
 def test_each_figure_is_in_its_unit_beside_the_leak_share_of_its_clips() -> None:

@@ -22,6 +22,10 @@ class DatasetError(FramemixError):
     """A dataset folder, one of its lists, or a split of it."""
 
 
+class NoVideosError(DatasetError):
+    """A dataset that is not there, or has none of its videos."""
+
+
 class VideoError(FramemixError):
     """A video that cannot be read or written: its `path` (of a stream its URL) and the `reason`."""
 

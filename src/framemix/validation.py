@@ -8,11 +8,15 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticKnownError
+
+from framemix.errors import DatasetError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 # Parts of pydantic's location that name a type of a union, not a key.
 UNION_BRANCH = re.compile(r"literal\[|constrained|function-|bool$|int$|float$|str$|none$|[A-Z]")
@@ -93,6 +97,16 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     same = [first, *(other for other in others if _key(other, model) == key)]
     allowed = dict.fromkeys(_allowed(detail, model) for detail in same)
     return f"{key or 'content'} = {shown(first['input'])}: allowed: {' or '.join(allowed)}"
+
+
+def read_json(path: Path, model: type[Model]) -> Model:
+    """Return what a stage wrote to `path`. Raises DatasetError, naming the file."""
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; run the stage that writes it")
+    try:
+        return model.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise DatasetError(f"{path}: {describe_error(error, model)}") from None
 
 
 def shown(value: Any) -> str:

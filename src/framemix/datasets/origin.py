@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from framemix.errors import DatasetError
 from framemix.jobs.atomic import write_text
-from framemix.validation import describe_error
+from framemix.validation import read_json
 
 # A file of this name marks a dataset's folder as drawn, wherever the folder is copied or linked.
 DRAWN = "DRAWN_BY_FRAMEMIX"
@@ -36,9 +35,4 @@ def mark_drawn(root: Path) -> None:
 
 def read_origin(path: Path) -> Origin:
     """Return the origin that a stage wrote. Raises DatasetError, naming the file."""
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such file; run the stage that writes it")
-    try:
-        return Origin.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise DatasetError(f"{path}: {describe_error(error, Origin)}") from None
+    return read_json(path, Origin)

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framemix.datasets.clips import Clip, Subset, clip_name
-from framemix.datasets.groups import Scope, leak_share
+from framemix.datasets.clips import Clip, clip_name
+from framemix.datasets.groups import Scope, clusters_by_name, leak_share
 from framemix.evaluation.figures import History
 from framemix.evaluation.tables import Figure, figures_of
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
@@ -24,6 +24,7 @@ from framemix.metrics.intervals import Estimate, estimate
 from framemix.metrics.measures import Measure, share
 from framemix.metrics.seeds import SeedFigure, by_figure
 from framemix.models import TrainedModel, load_model
+from framemix.store import MixedStore
 from framemix.tables import read_table
 from framemix.training.data import Example, labels_of, split_examples
 from framemix.training.prediction import predict
@@ -46,8 +47,6 @@ class Evaluation:
     leak_share: float | None
     drivers: list[DriverPrediction] | None
     drivers_leak_share: float | None
-    history: History
-    timing: Mapping[str, Any]
     own_metrics: Mapping[str, SeedFigure]
 
     def lead(self, other: "Evaluation") -> Estimate | None:
@@ -102,29 +101,32 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Judges models on the val clips of `data`; `scope` tells which clips are one group's."""
+    """Judges models on their val clips; `scope` tells which clips are one group's."""
 
-    data: FinetuneData
     scope: Scope
     batch_size: int
     device: torch.device
     views: int
 
-    def pretrained(self, folder: Path) -> Evaluation:
-        """Return what the model in `folder` says of UCF101's val clips."""
-        data = self.data
-        train, val = (
-            split_examples(data.ucf101, data.ucf101_split, subset) for subset in ("train", "val")
-        )
-        return self._evaluate(load_model(folder / "model.safetensors"), folder, train, val)
-
-    def finetuned(self, folder: Path) -> Evaluation:
-        """Return what the model in `folder` says of its task's val clips, and of val drivers."""
+    def pretrained(self, folder: Path, store: MixedStore, split: Sequence[Clip]) -> Evaluation:
+        """Return what the model in `folder` predicts for the val clips of its store."""
+        train, val = (split_examples(store, split, subset) for subset in ("train", "val"))
         model = load_model(folder / "model.safetensors")
-        split = read_table(folder / "split.csv", Clip)
-        data, task = replace(self.data, ucf101_split=split), task_of(model.classes)
-        train, val = (data.examples(task, subset) for subset in ("train", "val"))
-        return self._evaluate(model, folder, train, val, drivers=True)
+        return self._evaluate(model, folder, train, val, self._clusters(split))
+
+    def finetuned(self, folder: Path, data: FinetuneData) -> Evaluation:
+        """Return what the model in `folder` predicts for its task's val clips, and val drivers."""
+        model = load_model(folder / "model.safetensors")
+        own = replace(data, ucf101_split=read_table(folder / "split.csv", Clip))
+        task = task_of(model.classes)
+        train, val = (own.examples(task, subset) for subset in ("train", "val"))
+        clusters = self._clusters(data.ucf101_split, data.rldd_split)
+        evaluation = self._evaluate(model, folder, train, val, clusters)
+        return replace(
+            evaluation,
+            drivers=self._drivers(model, data),
+            drivers_leak_share=_leak(data.drivers("train"), data.drivers("val"), clusters),
+        )
 
     def _evaluate(
         self,
@@ -132,24 +134,19 @@ class Evaluator:
         folder: Path,
         train: Sequence[Example],
         val: Sequence[Example],
-        *,
-        drivers: bool = False,
+        clusters: Mapping[str, str],
     ) -> Evaluation:
-        with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-            history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
         return Evaluation(
             model=model,
             views=self.views,
             examples=val,
             probabilities=self._predict(model, val),
             labels=labels_of(val),
-            clusters=[self._cluster(example) for example in val],
-            leak_share=self._leak(train, val),
-            drivers=self._drivers(model) if drivers else None,
-            drivers_leak_share=self._drivers_leak() if drivers else None,
-            history=history,
-            timing=_read(folder / "timing.json"),
-            own_metrics=by_figure(_read(folder / "metrics.json")),
+            clusters=[clusters[example.row.clip] for example in val],
+            leak_share=_leak(train, val, clusters),
+            drivers=None,
+            drivers_leak_share=None,
+            own_metrics=by_figure(read_figures(folder / "metrics.json")),
         )
 
     def _predict(self, model: TrainedModel, examples: Sequence[Example]) -> Tensor:
@@ -157,10 +154,10 @@ class Evaluator:
             model, examples, batch_size=self.batch_size, device=self.device, views=self.views
         )
 
-    def _drivers(self, model: TrainedModel) -> list[DriverPrediction]:
-        examples = self.data.drivers("val")
+    def _drivers(self, model: TrainedModel, data: FinetuneData) -> list[DriverPrediction]:
+        examples = data.drivers("val")
         said = self._predict(model, examples)
-        rows = {clip_name(row): row for row in self.data.rldd_split}
+        rows = {clip_name(row): row for row in data.rldd_split}
         return [
             DriverPrediction(
                 clip=example.row.clip,
@@ -173,30 +170,28 @@ class Evaluator:
             for example, probabilities in zip(examples, said, strict=True)
         ]
 
-    def _drivers_leak(self) -> float | None:
-        return self._leak(self.data.drivers("train"), self.data.drivers("val"))
-
-    @cached_property
-    def _origins(self) -> dict[str, tuple[str, str]]:
-        """The class and group of each UCF101 clip; of a driver's clip no class and the subject."""
-        return {
-            **{clip_name(clip): (clip.class_name, clip.group) for clip in self.data.ucf101_split},
-            **{clip_name(clip): ("", clip.group) for clip in self.data.rldd_split},
-        }
-
-    def _cluster(self, example: Example) -> str:
-        class_name, group = self._origins[example.row.clip]
-        # With the scope of the dataset a group's name is the same person in every class.
-        return group if self.scope == "dataset" and class_name else f"{class_name}/{group}"
-
-    def _leak(self, train: Sequence[Example], val: Sequence[Example]) -> float | None:
-        clusters = [self._cluster(example) for example in (*train, *val)]
-        subsets: list[Subset] = ["train" for _ in train]
-        subsets += ["val" for _ in val]
-        share = leak_share(clusters, subsets)
-        return None if share is None else round(share, 6)
+    def _clusters(self, actions: Sequence[Clip], drivers: Sequence[Clip] = ()) -> dict[str, str]:
+        """Return the group of each clip by its name; of a driver's clip, the subject."""
+        subjects = {clip_name(clip): f"/{clip.group}" for clip in drivers}
+        return {**clusters_by_name(actions, self.scope), **subjects}
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_history(folder: Path) -> History:
+    """Return what a training wrote into `folder` of its epochs."""
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def read_figures(file: Path) -> dict[str, Any]:
+    """Return what a training wrote of its metrics, or of its times."""
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
+
+
+def _leak(
+    train: Sequence[Example], val: Sequence[Example], clusters: Mapping[str, str]
+) -> float | None:
+    """Return the share of val clips whose cluster is in train too."""
+    members = [clusters[example.row.clip] for example in (*train, *val)]
+    share = leak_share(members, ["train"] * len(train) + ["val"] * len(val))
+    return None if share is None else round(share, 6)

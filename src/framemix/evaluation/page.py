@@ -1,4 +1,4 @@
-"""The report as one page without outside requests, and the card of each model."""
+"""The report as pages without outside requests, and the card of each model."""
 
 import base64
 import math
@@ -11,73 +11,103 @@ import yaml
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from framemix.datasets.splits import SplitSettings
+from framemix.evaluation.findings import Findings
 from framemix.evaluation.judging import Evaluation
 from framemix.evaluation.tables import (
     NAMES,
     NONE,
-    TrainedRow,
+    Table,
     by_metric,
-    class_rows,
     classes_table,
     estimates_table,
     percent,
-    subjects_table,
-    table1,
 )
 from framemix.finetuning.data import task_of
 from framemix.jobs.atomic import write_text
-from framemix.metrics.drowsiness import by_subject
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
-from framemix.models.trained_on import TrainedOn, caveat
+from framemix.models.trained_on import TrainedOn
 from framemix.text.names import literal, printable
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """Under what the figures came about: splits and fine-tuning mode."""
+    """Under what the figures came about: splits, and the mode of a model that was fine-tuned."""
 
     split: SplitSettings
-    mode: FinetuneMode
+    mode: FinetuneMode | None = None
+
+
+@dataclass(frozen=True)
+class Table1:
+    """Paper A's table 1 with our rows, and what it must be read with."""
+
+    table: Table
+    note: str
 
 
 def write_page(
-    evaluations: Mapping[str, Evaluation],
-    pretrained: Mapping[str, TrainedRow],
-    note: str,
-    circumstances: Circumstances,
-    target: Path,
+    path: Path,
+    findings: Mapping[str, Findings],
+    table1: Table1,
+    settings: Mapping[str, str],
+    *,
+    subjects: Table | None = None,
 ) -> None:
-    """Write `target`/index.html: the tables, and the pictures that lie in `target`, inside it.
+    """Write a page of `findings` by model, with the pictures that lie beside it inside it.
 
-    `note` is table 1's.
+    `subjects` are those of the fine-tuned model; a page of pretraining alone has none.
     """
-    tuned = evaluations["finetuned"]
     write_filled(
-        target / "index.html",
+        path,
         "page.html.jinja",
-        parts=[_part(name, evaluation) for name, evaluation in evaluations.items()],
-        table1=table1(pretrained),
-        table1_note=note,
-        subjects=subjects_table(by_subject(tuned.drivers or [])),
-        settings=_settings(tuned, circumstances),
-        pictures=pictures_of(target),
+        parts=[_part(name, found) for name, found in findings.items()],
+        table1=table1,
+        subjects=subjects,
+        settings=settings,
+        pictures=pictures_of(path.parent),
     )
 
 
 def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, path: Path) -> None:
     """Write the model's card in Markdown: data, figures, intended use and limits."""
+    found = Findings.of(name, evaluation)
     write_filled(
         path,
         "card.md.jinja",
-        part=_part(name, evaluation),
+        part=_part(name, found),
         finetuned=evaluation.drivers is not None,
-        settings=_settings(evaluation, circumstances),
-        circumstances=circumstances,
-        figures=by_metric(evaluation.figures(name), name),
+        settings=settings_of(evaluation, circumstances),
+        figures=by_metric(found.figures, name),
         config=evaluation.model.config.model_dump(),
         subjects=len({driver.subject for driver in evaluation.drivers or []}),
     )
+
+
+def settings_of(evaluation: Evaluation, circumstances: Circumstances) -> dict[str, str]:
+    """Return the run's settings by the names of params.yaml."""
+    split, mix = circumstances.split, MixSettings.model_validate(evaluation.model.mix)
+    settings = {
+        **described(evaluation.model.trained_on),
+        **{f"mix.{key}": as_yaml(value) for key, value in mix.model_dump().items()},
+        "evaluate.views": str(evaluation.views),
+        "split.strategy": split.strategy,
+        "split.group_scope": split.group_scope,
+        "split.fold": f"{split.fold} of {split.folds}",
+        "leak share": _share(evaluation.leak_share),
+    }
+    if circumstances.mode is None:
+        return settings
+    return {
+        **settings,
+        "split.rldd": split.rldd,
+        "val clips seen in pretraining": _share(
+            evaluation.own_metrics["val_seen_in_pretraining"].value
+        ),
+        "leak share, drivers": _share(evaluation.drivers_leak_share),
+        "finetune.task": task_of(evaluation.model.classes),
+        "finetune.mode": circumstances.mode,
+    }
 
 
 def as_yaml(value: Any) -> str:
@@ -103,42 +133,15 @@ def write_filled(
     write_text(path, environment.get_template(template).render(content))
 
 
-def _part(name: str, evaluation: Evaluation) -> dict[str, Any]:
-    """Return what page and card tell of one model."""
-    rows = class_rows(name, evaluation.confusion, evaluation.model.classes)
+def _part(name: str, found: Findings) -> dict[str, Any]:
+    """Return what page and card show of one model."""
     return {
         "name": name,
         "title": NAMES[name],
-        "caveat": caveat(evaluation.model.trained_on),
-        "estimates": estimates_table(by_metric(evaluation.figures(name), name)),
-        "classes": classes_table(rows),
-        "without_val": [row.class_name for row in rows if not row.clips],
-    }
-
-
-def _settings(evaluation: Evaluation, circumstances: Circumstances) -> dict[str, str]:
-    """Return the run's settings by the names of params.yaml."""
-    split, mix = circumstances.split, MixSettings.model_validate(evaluation.model.mix)
-    settings = {
-        **described(evaluation.model.trained_on),
-        **{f"mix.{key}": as_yaml(value) for key, value in mix.model_dump().items()},
-        "evaluate.views": str(evaluation.views),
-        "split.strategy": split.strategy,
-        "split.group_scope": split.group_scope,
-        "split.fold": f"{split.fold} of {split.folds}",
-        "leak share": _share(evaluation.leak_share),
-    }
-    if evaluation.drivers is None:
-        return settings
-    return {
-        **settings,
-        "split.rldd": split.rldd,
-        "val clips seen in pretraining": _share(
-            evaluation.own_metrics["val_seen_in_pretraining"].value
-        ),
-        "leak share, drivers": _share(evaluation.drivers_leak_share),
-        "finetune.task": task_of(evaluation.model.classes),
-        "finetune.mode": circumstances.mode,
+        "caveat": found.caveat,
+        "estimates": estimates_table(by_metric(found.figures, name)),
+        "classes": classes_table(found.classes),
+        "without_val": [row.class_name for row in found.classes if not row.clips],
     }
 
 

@@ -1,10 +1,12 @@
-"""Writes what the trained models are worth: tables, pictures, the page and the model cards."""
+"""Writes what the trained models are worth: tables, pictures, the pages and the model cards."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
 
+from framemix.datasets.clips import Clip
 from framemix.evaluation.figures import (
     confusion_matrix,
     explained,
@@ -12,29 +14,80 @@ from framemix.evaluation.figures import (
     mixed_frames,
     reliability_plot,
 )
-from framemix.evaluation.judging import Evaluation, Evaluator
-from framemix.evaluation.page import Circumstances, as_yaml, write_card, write_page
+from framemix.evaluation.findings import Findings, Pretraining
+from framemix.evaluation.judging import Evaluation, Evaluator, read_figures, read_history
+from framemix.evaluation.page import (
+    Circumstances,
+    Table1,
+    as_yaml,
+    settings_of,
+    write_card,
+    write_page,
+)
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     NAMES,
     ClassRow,
     Figure,
+    Figures,
     TrainedRow,
-    class_rows,
+    by_metric,
     headline,
     percent,
+    subjects_table,
     table1,
     table1_note,
+    value_of,
 )
 from framemix.explain.explanation import explain_clip
 from framemix.finetuning.data import FinetuneData
 from framemix.jobs.atomic import write_text
-from framemix.metrics.accuracy import parameter_counts
 from framemix.metrics.drowsiness import DriverPrediction, SubjectRow, by_subject, reliability
 from framemix.mixing import MixSettings, Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_csv, write_json, write_table
+from framemix.validation import read_json
+
+# What is found of the pretrained networks, from one report to the next.
+FOUND = "pretraining.json"
+
+
+def report_pretraining(
+    folders: Mapping[str, Path],
+    store: MixedStore,
+    split: Sequence[Clip],
+    circumstances: Circumstances,
+    settings: EvaluateSettings,
+    *,
+    device: torch.device,
+    target: Path,
+) -> list[Figure]:
+    """Evaluate the pretrained models in `folders`, ViViT first; write to `target`.
+
+    Writes table1.md, of each model its predictions, confusion matrix and explanation,
+    pretraining.html with all of it, pretraining.json for `write_report`, and into each model's
+    folder its card, README.md. Returns all figures.
+    """
+    scope = circumstances.split.group_scope
+    judge = Evaluator(scope, settings.batch_size, device, settings.views)
+    evaluations = {n: judge.pretrained(folder, store, split) for n, folder in folders.items()}
+    first, second = evaluations.values()
+    found = Pretraining(
+        networks={name: Findings.of(name, each) for name, each in evaluations.items()},
+        lead=first.lead(second),
+    )
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / FOUND, found.model_dump(mode="json", by_alias=True))
+    table = table1_of(found, folders)
+    text = f"# Table 1: pretraining\n\n{table.table.markdown()}\n\n{table.note}\n"
+    write_text(target / "table1.md", text)
+    for name, evaluation in evaluations.items():
+        _write_predictions(name, evaluation, target)
+        write_card(name, evaluation, circumstances, folders[name] / "README.md")
+    shown = settings_of(first, circumstances)
+    write_page(target / "pretraining.html", found.networks, table, shown)
+    return _figures(found.networks)
 
 
 def write_report(
@@ -47,75 +100,76 @@ def write_report(
     device: torch.device,
     target: Path,
 ) -> list[Figure]:
-    """Evaluate the pretrained models in `folders` and the fine-tuned one; write to `target`.
+    """Evaluate the fine-tuned model beside the pretrained ones in `folders`; write to `target`.
 
-    Writes estimates.csv (all figures of all models), metrics.json (those few that DVC shows), the
-    tables of classes, of drivers and of subjects, table1.md, pictures, index.html with all of it,
-    and into each model's folder its card, README.md. Returns the rows of estimates.csv.
+    What `report_pretraining` found of those is read from `target`. Writes estimates.csv (all
+    figures of all models), metrics.json (those few that DVC shows), the tables of classes, of
+    drivers and of subjects, pictures, index.html with all of it, and the fine-tuned model's card,
+    README.md. Returns the rows of estimates.csv.
     """
-    judge = Evaluator(
-        data, circumstances.split.group_scope, settings.batch_size, device, settings.views
+    scope = circumstances.split.group_scope
+    judge = Evaluator(scope, settings.batch_size, device, settings.views)
+    pretraining = read_json(target / FOUND, Pretraining)
+    evaluation = judge.finetuned(finetuned, data)
+    findings = {**pretraining.networks, "finetuned": Findings.of("finetuned", evaluation)}
+    drivers = evaluation.drivers or []
+    _write_tables(findings, drivers, target)
+    _write_predictions("finetuned", evaluation, target)
+    trained = {**folders, "finetuned": finetuned}
+    histories = {NAMES[name]: read_history(folder) for name, folder in trained.items()}
+    loss_curves(histories, target / "loss_curves.png")
+    reliability_plot(reliability(drivers), target / "reliability.png")
+    picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
+    write_card("finetuned", evaluation, circumstances, finetuned / "README.md")
+    write_page(
+        target / "index.html",
+        findings,
+        table1_of(pretraining, folders),
+        settings_of(evaluation, circumstances),
+        subjects=subjects_table(by_subject(drivers)),
     )
-    pretrained = {name: judge.pretrained(folder) for name, folder in folders.items()}
-    evaluations = {**pretrained, "finetuned": judge.finetuned(finetuned)}
-    target.mkdir(parents=True, exist_ok=True)
-    figures = [row for name, each in evaluations.items() for row in each.figures(name)]
+    return _figures(findings)
+
+
+def _figures(findings: Mapping[str, Findings]) -> list[Figure]:
+    return [*chain.from_iterable(found.figures for found in findings.values())]
+
+
+def _write_tables(
+    findings: Mapping[str, Findings], drivers: Sequence[DriverPrediction], target: Path
+) -> None:
+    figures = _figures(findings)
     write_table(target / "estimates.csv", Figure, figures)
     write_json(target / "metrics.json", headline(figures))
-    _write_tables(evaluations, target)
-    rows = table1_rows(pretrained)
-    note = table1_note(rows, pretrained["vivit"].lead(pretrained["nonlocal"]))
-    _write_table1(rows, note, target / "table1.md")
-    for name, evaluation in evaluations.items():
-        _write_confusion(name, evaluation, target)
-        _picture_explanation(evaluation, target / f"explained_{name}.png")
-    loss_curves({NAMES[n]: e.history for n, e in evaluations.items()}, target / "loss_curves.png")
-    reliability_plot(
-        reliability(evaluations["finetuned"].drivers or []), target / "reliability.png"
-    )
-    picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
-    for name, folder in {**folders, "finetuned": finetuned}.items():
-        write_card(name, evaluations[name], circumstances, folder / "README.md")
-    write_page(evaluations, rows, note, circumstances, target)
-    return figures
-
-
-def _write_tables(evaluations: Mapping[str, Evaluation], target: Path) -> None:
-    write_table(
-        target / "classes.csv",
-        ClassRow,
-        [
-            row
-            for name, evaluation in evaluations.items()
-            for row in class_rows(name, evaluation.confusion, evaluation.model.classes)
-        ],
-    )
-    drivers = evaluations["finetuned"].drivers or []
+    classes = chain.from_iterable(found.classes for found in findings.values())
+    write_table(target / "classes.csv", ClassRow, classes)
     write_table(target / "drivers.csv", DriverPrediction, drivers)
     write_table(target / "subjects.csv", SubjectRow, by_subject(drivers))
 
 
-def _write_table1(rows: Mapping[str, TrainedRow], note: str, path: Path) -> None:
-    write_text(path, f"# Table 1: pretraining\n\n{table1(rows).markdown()}\n\n{note}\n")
-
-
-def table1_rows(pretrained: Mapping[str, Evaluation]) -> dict[str, TrainedRow]:
-    """Return what table 1 tells of each pretrained model."""
-    return {
-        name: TrainedRow(
-            top1=evaluation.top1,
-            leak_share=evaluation.leak_share,
-            epochs=evaluation.timing["epochs"],
-            minutes=evaluation.timing["seconds_an_epoch"] / 60,
-            parameters=parameter_counts(evaluation.model.network)["parameters"],
-            device=evaluation.timing["device"],
-        )
-        for name, evaluation in pretrained.items()
+def table1_of(found: Pretraining, folders: Mapping[str, Path]) -> Table1:
+    """Return paper A's table 1 of the pretrained models, with the times that are in `folders`."""
+    rows = {
+        name: _trained_row(by_metric(network.figures, name), folders[name])
+        for name, network in found.networks.items()
     }
+    return Table1(table1(rows), table1_note(rows, found.lead))
 
 
-def _write_confusion(name: str, evaluation: Evaluation, target: Path) -> None:
-    """Write the matrix as a picture, and one row per clip for `dvc plots`."""
+def _trained_row(figures: Figures, folder: Path) -> TrainedRow:
+    timing = read_figures(folder / "timing.json")
+    return TrainedRow(
+        top1=figures["top1"],
+        leak_share=value_of(figures, "leak_share"),
+        epochs=timing["epochs"],
+        minutes=timing["seconds_an_epoch"] / 60,
+        parameters=int(figures["parameters"].value),
+        device=timing["device"],
+    )
+
+
+def _write_predictions(name: str, evaluation: Evaluation, target: Path) -> None:
+    """Write one row per clip, for `dvc plots`, and pictures of all and of the surest one."""
     classes, top1 = evaluation.model.classes, evaluation.top1
     title = f"{NAMES[name]}: top-1 {percent(top1.value)} % of {top1.clips} val clips"
     confusion_matrix(evaluation.confusion, classes, title, target / f"confusion_{name}.png")
@@ -128,6 +182,7 @@ def _write_confusion(name: str, evaluation: Evaluation, target: Path) -> None:
             for one, other in zip(labels, best, strict=True)
         ],
     )
+    _picture_explanation(evaluation, target / f"explained_{name}.png")
 
 
 def _picture_explanation(evaluation: Evaluation, path: Path) -> None:

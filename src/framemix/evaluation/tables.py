@@ -86,7 +86,7 @@ Figures = Mapping[str, Figure]  # of a model, by metric
 class TrainedRow:
     """A trained model in table 1: minutes an epoch, leak share as a fraction."""
 
-    top1: Estimate
+    top1: Figure
     leak_share: float | None
     epochs: int
     minutes: float
@@ -169,10 +169,10 @@ def value_of(figures: Figures, metric: str) -> float | None:
 def summary(rows: Sequence[Figure]) -> str:
     """Return the result of each model, one line for each."""
     lines = []
-    for name, title in NAMES.items():
+    for name in dict.fromkeys(row.model for row in rows):
         figures = by_metric(rows, name)
         top1, auroc = figures["top1"], value_of(figures, "drowsy_vs_alert_auroc")
-        line = f"{title}: top-1 {percent(top1.value)} % (95 % interval {interval(top1)})"
+        line = f"{NAMES[name]}: top-1 {percent(top1.value)} % (95 % interval {interval(top1)})"
         lines.append(
             line if auroc is None else f"{line}, AUROC of drowsy against alert {auroc:.3f}"
         )

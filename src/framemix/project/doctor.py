@@ -35,6 +35,7 @@ from framemix.jobs.progress import track
 from framemix.mixing import MixSettings
 from framemix.models.config import ImageWeights
 from framemix.project.params import Params
+from framemix.project.stage import WITHOUT_DRIVERS
 from framemix.tables import read_table
 from framemix.video.containers import is_macos_note, require_video_file
 from framemix.video.reading import examine as examine_video
@@ -142,7 +143,9 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
     """
     entries = _entries(root)
     if not any(rldd.NAME.fullmatch(entry.path) for entry in entries):
-        yield Finding(False, f"data.rldd = {root}: nothing there; get it at {RLDD_PAGE}")
+        yield Finding(
+            False, f"data.rldd = {root}: nothing there; get it at {RLDD_PAGE}; {WITHOUT_DRIVERS}"
+        )
         return
     there: dict[int, set[int]] = defaultdict(set)
     videos = []

@@ -20,6 +20,8 @@ from framemix.jobs.scratch import copied_from
 from framemix.jobs.terminal import leave_line, say, say_error
 
 RESOURCE_TRACKER = multiprocessing.resource_tracker.__name__
+# What an error says, and `framemix doctor`, where data.rldd has no videos.
+WITHOUT_DRIVERS = "without drivers: dvc repro report_pretraining"
 
 
 def run_stage(main: Callable[[], None]) -> None:

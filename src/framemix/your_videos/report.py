@@ -4,8 +4,6 @@ It is about clips that the model was not trained on: the test clips if there are
 nothing; else the val clips, which chose the kept epoch.
 """
 
-import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +15,8 @@ import torch
 
 from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.groups import leak_share
-from framemix.evaluation.figures import confusion_matrix, loss_curves, mixed_frames
-from framemix.evaluation.judging import Evaluation
+from framemix.evaluation.figures import History, confusion_matrix, loss_curves, mixed_frames
+from framemix.evaluation.judging import Evaluation, read_figures, read_history
 from framemix.evaluation.page import described, pictures_of, write_filled
 from framemix.evaluation.tables import (
     ClassRow,
@@ -127,7 +125,7 @@ def write_report(
     write_table(target / "estimates.csv", Figure, judged.figures)
     write_table(target / "classes.csv", ClassRow, rows)
     write_table(target / "predictions.csv", PredictionRow, judged.rows)
-    _draw(judged, settings.pictured_clips, target)
+    _draw(judged, read_history(folder), settings.pictured_clips, target)
     figures = by_metric(judged.figures, MODEL)
     shown = {key: value_of(figures, key) for key in ("top1", "mean_class_accuracy", "auroc")}
     write_json(metrics, {**shown, "leak": value_of(figures, "leak_share")})
@@ -150,8 +148,6 @@ def _judge(
     clips = [clip for clip in split if clip.subset == subset]
     examples = examples_of(store, [clip_name(clip) for clip in clips])
     model = load_model(folder / "model.safetensors")
-    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     evaluation = Evaluation(
         model=model,
         views=settings.views,
@@ -162,9 +158,7 @@ def _judge(
         leak_share=_leak(split, subset),
         drivers=None,
         drivers_leak_share=None,
-        history=history,
-        timing=json.loads((folder / "timing.json").read_text(encoding="utf-8")),
-        own_metrics=by_figure(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))),
+        own_metrics=by_figure(read_figures(folder / "metrics.json")),
     )
     return Judged(evaluation, subset, {clip_name(clip): clip for clip in split})
 
@@ -186,12 +180,12 @@ def _leak(split: Sequence[Clip], subset: str) -> float | None:
     return None if share is None else round(share, 6)
 
 
-def _draw(judged: Judged, count: int, target: Path) -> None:
+def _draw(judged: Judged, history: History, count: int, target: Path) -> None:
     evaluation, classes = judged.evaluation, judged.classes
     top1 = evaluation.top1
     title = f"top-1 {percent(top1.value)} % of {top1.clips} {judged.subset} clips"
     confusion_matrix(evaluation.confusion, classes, title, target / "confusion.png")
-    loss_curves({"your videos": evaluation.history}, target / "loss_curves.png")
+    loss_curves({"your videos": history}, target / "loss_curves.png")
     firsts = {example.label: example for example in reversed(evaluation.examples)}
     clips = {classes[label]: _rgb(firsts[label]) for label in sorted(firsts)[:count]}
     mixed_frames(clips, "one clip of each class, as the network sees it", target / "mixed.png")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from framemix.datasets.clips import folder_of
 from framemix.datasets.files import list_entries
-from framemix.errors import DatasetError
+from framemix.errors import NoVideosError
 from framemix.video.containers import SUFFIXES
 
 # Datasets' names for the sides of their split, in any letter case.
@@ -65,20 +65,22 @@ def find_videos(layouts: Sequence[Layout], root: Path, key: str) -> FoundVideos:
     """Return the videos that the first layout that fits finds in `root`, the value of `key`.
 
     Where no layout fits a folder, the last one is used. A video that is listed twice counts once; a
-    file without a label gets a reason. Raises DatasetError when there is no such folder or file, or
-    no video with a class in it.
+    file without a label gets a reason. Raises NoVideosError when there is no such folder or file,
+    or no video with a class in it.
     """
     what = f"{key} = {root}"
     allowed = f"allowed: {', or '.join(layout.looks for layout in layouts)}"
     if not root.exists():
-        raise DatasetError(f"{what}: no such folder or file; {allowed}")
+        raise NoVideosError(f"{what}: no such folder or file; {allowed}")
     layout = next((layout for layout in layouts if layout.fits(root)), None)
     if layout is None and not root.is_dir():
-        raise DatasetError(f"{what}: a file that is no list of videos; {allowed}")
+        raise NoVideosError(f"{what}: a file that is no list of videos; {allowed}")
     layout = layout or layouts[-1]
     found = sorted(_checked(layout.find(root)), key=lambda one: (one.video, one.start or 0.0))
     if not any(one.label for one in found):
-        raise DatasetError(f"{what}: no video of a class in it, but {_what_is_in(root)}; {allowed}")
+        raise NoVideosError(
+            f"{what}: no video of a class in it, but {_what_is_in(root)}; {allowed}"
+        )
     return FoundVideos(found, layout.notices(root, found))
 
 

@@ -1,0 +1,40 @@
+"""What was found of trained models: the stage report_pretraining writes it, evaluate reads it."""
+
+from pydantic import BaseModel, ConfigDict
+
+from framemix.evaluation.judging import Evaluation
+from framemix.evaluation.tables import ClassRow, Figure, class_rows
+from framemix.metrics.intervals import Estimate
+from framemix.models.trained_on import caveat
+
+
+class Findings(BaseModel):
+    """What tables and pages show of one model; `caveat` says so where it has seen drawings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    figures: list[Figure]
+    classes: list[ClassRow]
+    caveat: str | None
+
+    @classmethod
+    def of(cls, name: str, evaluation: Evaluation) -> "Findings":
+        """Sum up the evaluation of the model that is called `name`."""
+        model = evaluation.model
+        return cls(
+            figures=evaluation.figures(name),
+            classes=class_rows(name, evaluation.confusion, model.classes),
+            caveat=caveat(model.trained_on),
+        )
+
+
+class Pretraining(BaseModel):
+    """What was found of the pretrained networks, ViViT and the Non-local one, by their names.
+
+    `lead` is how much higher ViViT's top-1 is, None where that is not defined.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    networks: dict[str, Findings]
+    lead: Estimate | None
