@@ -23,7 +23,7 @@ PARAMS: dict[str, Any] = {
     "seed": 0,
     "data": {"ucf101": "data/sample/ucf101", "rldd": "/somewhere/rldd", "ucf101_lists": "lists"},
     "split": {"rldd": "subject", "seed": 0},
-    "finetune": {"mode": "all", "task": "alert_drowsy", "epochs": 2},
+    "finetune": {"mode": "all", "task": "alert_drowsy", "epochs": 2, "select": "best"},
     "evaluate": {"batch_size": 4},
     "runtime": {"workers": 2},
 }
@@ -179,7 +179,7 @@ def test_folds_are_pooled_so_that_every_subject_counts_once(
     assert rows["pooled, 2 of 5", "2"][2] == "4"
     assert rows["pooled, 2 of 5", "2"][5].startswith("0.500")
     assert "rank clips of different folds by scores of different models" in text
-    assert "best epoch by its own val clips" in text
+    assert "The kept epoch is the best by these val clips" in text
     assert "Not run to their end: fold3." in text
     assert "'split.rldd=fold4,fold5'" in text
 

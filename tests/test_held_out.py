@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from framemix.datasets.groups import clusters_by_name
 from framemix.datasets.origin import Origin
 from framemix.errors import DatasetError
 from framemix.models import load_model
+from framemix.models.trained_on import kept_by
 from framemix.pretraining.pretrain import pretrain
 from framemix.pretraining.settings import PretrainViViT
 from framemix.store import IndexRow, MixedStore
@@ -128,3 +130,21 @@ def test_the_last_epochs_top1_stands_beside_that_of_the_kept_one(
     trained(store, tmp_path, "last")
     last = json.loads((tmp_path / "last/metrics.json").read_text())
     assert last["top1"] == last["top1_last"] == best["top1_last"]
+
+
+@pytest.mark.parametrize(
+    ("select", "subset", "flatters"),
+    [
+        ("best", "val", True),
+        ("best", "test", False),
+        ("last", "val", False),
+        ("held_out", "val", False),
+    ],
+)
+def test_cards_say_whether_the_clips_of_the_metrics_chose_the_epoch(
+    select: Any, subset: str, flatters: bool
+) -> None:
+    said = kept_by(select, subset)
+    assert said.startswith("The kept epoch is ")
+    assert ("flatters" in said) == flatters
+    assert (f"the {subset} clips chose nothing" in said) != flatters

@@ -206,7 +206,7 @@ def test_estimates_have_all_figures_of_all_models_with_limits(reports: Path, mod
     for row in rows:
         assert (row.low is None) == (row.interval == "")
     with_clips = [row for row in rows if row.clips is not None and row.model == "vivit"]
-    assert {row.metric for row in with_clips} == {"top1", "mean_class_accuracy"}
+    assert {row.metric for row in with_clips} == {"top1", "top1_last", "mean_class_accuracy"}
     assert {row.clips for row in with_clips} == {6}
     assert "top-5" not in (reports / "index.html").read_text()
 
@@ -587,7 +587,7 @@ def test_confusion_matrix_of_a_hundred_classes_is_drawn(tmp_path: Path) -> None:
 
 
 def test_loss_curves_of_a_single_epoch_are_drawn(tmp_path: Path) -> None:
-    history = [{"epoch": 0.0, "train_loss": 1.0, "val_loss": 2.0, "val_top1": 0.5}]
+    history = [{"epoch": 0.0, "train_loss": 1.0, "val_loss": 2.0, "val_top1": 0.5, "kept": 1.0}]
     loss_curves({"vivit": history}, tmp_path / "one.png")
     pixels = matplotlib.image.imread(tmp_path / "one.png")[..., :3]
     red, blue = pixels[..., 0], pixels[..., 2]
@@ -600,7 +600,13 @@ def test_one_loss_far_off_does_not_flatten_the_curves(tmp_path: Path) -> None:
     def height(worst: float) -> int:
         """Of the train curve, which falls from 2 to 1, in pixels."""
         history = [
-            {"epoch": i, "train_loss": 2 - i / 9, "val_loss": 1.5, "val_top1": 0.5}
+            {
+                "epoch": i,
+                "train_loss": 2 - i / 9,
+                "val_loss": 1.5,
+                "val_top1": 0.5,
+                "kept": float(i == 0),
+            }
             for i in range(10)
         ]
         history[3]["val_loss"] = worst

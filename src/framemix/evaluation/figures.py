@@ -37,10 +37,10 @@ def loss_curves(histories: Mapping[str, History], path: Path) -> None:
         for subset, colour in (("train", TRAIN), ("val", VAL)):
             losses = [row[f"{subset}_loss"] for row in history]
             axes.plot(epochs, losses, marker=".", color=colour, label=subset)
-        best = max(history, key=lambda row: row["val_top1"])
-        axes.axvline(best["epoch"] + 1, color="0.7", lw=0.8, ls=":")
+        kept = next(row for row in history if row["kept"])
+        axes.axvline(kept["epoch"] + 1, color="0.7", lw=0.8, ls=":")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set(title=f"{name}: best val top-1 {100 * best['val_top1']:.1f} %", xlabel="epoch")
+        axes.set(title=f"{name}: val top-1 {100 * kept['val_top1']:.1f} %", xlabel="epoch")
         _limit(axes, history)
         axes.legend(frameon=False)
     figure.supylabel("loss", fontsize=9)

@@ -5,17 +5,21 @@ from pydantic import BaseModel, ConfigDict
 from framemix.evaluation.judging import Evaluation
 from framemix.evaluation.tables import ClassRow, Figure, class_rows
 from framemix.metrics.intervals import Estimate
-from framemix.models.trained_on import caveat
+from framemix.models.trained_on import caveat, kept_epoch
 
 
 class Findings(BaseModel):
-    """What tables and pages show of one model; `caveat` says so where it has seen drawings."""
+    """What tables and pages show of one model.
+
+    `caveat` is a warning if it was trained on drawings, `kept` how its epoch was chosen.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     figures: list[Figure]
     classes: list[ClassRow]
     caveat: str | None
+    kept: str
 
     @classmethod
     def of(cls, name: str, evaluation: Evaluation) -> "Findings":
@@ -25,6 +29,7 @@ class Findings(BaseModel):
             figures=evaluation.figures(name),
             classes=class_rows(name, evaluation.confusion, model.classes),
             caveat=caveat(model.trained_on),
+            kept=kept_epoch(model.trained_on),
         )
 
 

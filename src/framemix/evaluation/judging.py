@@ -65,7 +65,18 @@ class Evaluation:
             for measure in class_measures(self.probabilities, self.labels)
             if measure.metric not in self._idle
         ]
-        return [*filter(None, found), *drowsiness_estimates(self.drivers or [])]
+        top1, *others = filter(None, found)
+        return [top1, *self._last_epoch, *others, *drowsiness_estimates(self.drivers or [])]
+
+    @property
+    def _last_epoch(self) -> list[Estimate]:
+        """Top-1 of the last epoch's weights on the val clips, as the model's own stage found it."""
+        own = self.own_metrics.get("top1_last")
+        if own is None or own.value is None:
+            return []
+        none = {"low": None, "high": None, "interval": ""}
+        counts = {"clips": len(self.examples), "clusters": len(set(self.clusters))}
+        return [Estimate(metric="top1_last", value=own.value, **none, **counts)]
 
     @property
     def _idle(self) -> set[str]:

@@ -139,6 +139,7 @@ def _part(name: str, found: Findings) -> dict[str, Any]:
         "name": name,
         "title": NAMES[name],
         "caveat": found.caveat,
+        "kept": found.kept,
         "estimates": estimates_table(by_metric(found.figures, name)),
         "classes": classes_table(found.classes),
         "without_val": [row.class_name for row in found.classes if not row.clips],

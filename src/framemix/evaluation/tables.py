@@ -24,6 +24,7 @@ PAPER_LEAK = "95"
 NAMES = {"vivit": "ViViT", "nonlocal": "Non-local", "finetuned": "Fine-tuned ViViT"}
 METRICS = {
     "top1": "top-1, %",
+    "top1_last": "top-1 of the last epoch, %",
     "top5": "top-5, %",
     "mean_class_accuracy": "mean-class accuracy, %",
     "auroc": "AUROC",
@@ -35,6 +36,7 @@ METRICS = {
 }
 OF_VAL = (
     "top1",
+    "top1_last",
     "top5",
     "mean_class_accuracy",
     "auroc",

@@ -36,6 +36,7 @@ from framemix.finetuning.settings import Task
 from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
+from framemix.models.trained_on import kept_by
 from framemix.project.paths import DRIVERS, ESTIMATES, METRICS_FILE, SAMPLE
 from framemix.tables import RowType, parse_table
 from framemix.text.markdown import Table
@@ -51,7 +52,6 @@ DRIVER_METRICS = [metric for metric in METRICS if metric not in OF_VAL]
 MODES = get_args(FinetuneMode)
 # Sections of params.yaml that change no metric of a fine-tuned model, except evaluate.views.
 OF_NO_MODEL = ("runtime", "evaluate", "frame_mixup")
-KEPT_EPOCH = "Each model is its best epoch by its own val clips, which flatters a little."
 POOLED = (
     "Pooled AUROC and sensitivity rank clips of different folds by scores of different models. "
     "Where one model scores higher than another whatever the clip, that moves them, mostly down. "
@@ -158,7 +158,7 @@ def table2(experiments: Experiments, task: Task) -> str:
         "Its val accuracy is what a random split drawn again before fine-tuning would give: with "
         "four fifths of the val clips learnt in pretraining, 0.8 x 100 % + 0.2 x 77.8 % are "
         "95.6 %. Drowsy accuracy counts no false alarm; the AUROC beside it weighs drowsy clips "
-        f"against alert ones. {KEPT_EPOCH}",
+        f"against alert ones. {kept_by(experiments.params['finetune']['select'])}",
         *_how_to_fill(
             [f"finetune.task={task}", f"'finetune.mode={','.join(missing)}'"],
             missing,
@@ -199,7 +199,7 @@ def folds_table(experiments: Experiments) -> str:
         f"# UTA-RLDD's folds, task {experiments.params['finetune']['task']}, "
         f"mode {experiments.params['finetune']['mode']}",
         table.markdown() if pooled else "No fold has figures yet.",
-        *([KEPT_EPOCH] if pooled else []),
+        *([kept_by(experiments.params["finetune"]["select"])] if pooled else []),
         *([POOLED] if len(drivers) > 1 else []),
         *([f"Not run to their end: {', '.join(sorted(waiting))}."] if waiting else []),
         *_how_to_fill(

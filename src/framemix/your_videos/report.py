@@ -35,7 +35,7 @@ from framemix.metrics.seeds import SeedFigure, by_figure
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel, load_model
 from framemix.models.input import to_rgb
-from framemix.models.trained_on import caveat
+from framemix.models.trained_on import caveat, kept_epoch
 from framemix.store import MixedStore
 from framemix.tables import Row, write_json, write_table
 from framemix.training.data import Example, examples_of, labels_of
@@ -74,8 +74,6 @@ class Judged:
     def figures(self) -> list[Figure]:
         """All metrics with their intervals, and the leak share."""
         own = dict(self.evaluation.own_metrics)
-        if self.subset == "test":  # those of its own stage are of val
-            own = {key: own[key] for key in ("parameters", "trainable_parameters")}
         own.pop("top5", None)
         others = {**own, "leak_share": SeedFigure(self.evaluation.leak_share)}
         return figures_of(MODEL, [*self.evaluation.estimates, *self._auroc()], others)
@@ -158,9 +156,17 @@ def _judge(
         leak_share=_leak(split, subset),
         drivers=None,
         drivers_leak_share=None,
-        own_metrics=by_figure(read_figures(folder / "metrics.json")),
+        own_metrics=_own_metrics(folder, subset),
     )
     return Judged(evaluation, subset, {clip_name(clip): clip for clip in split})
+
+
+def _own_metrics(folder: Path, subset: str) -> dict[str, SeedFigure]:
+    """Return what the model's own stage found; only what is not of the val clips for `test`."""
+    metrics = by_figure(read_figures(folder / "metrics.json"))
+    if subset == "test":
+        return {name: metrics[name] for name in ("parameters", "trainable_parameters")}
+    return metrics
 
 
 def _predict(
@@ -225,6 +231,7 @@ def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) ->
     figures = by_metric(judged.figures, MODEL)
     return {
         "caveat": caveat(model.trained_on),
+        "kept": kept_epoch(model.trained_on, judged.subset),
         "subset": judged.subset,
         "estimates": estimates_table(figures),
         "classes": classes_table(rows),
