@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.reversals import partners
 from framemix.errors import DatasetError, ParamsError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import mix_settings as cell_mix
 from framemix.frame_mixup.cells import parse_cell, training_runs
-from framemix.frame_mixup.classes import judged, partners, require_pairs, with_reversals
+from framemix.frame_mixup.classes import judged, require_pairs, with_reversals
 from framemix.frame_mixup.direction import evaluate_direction
 from framemix.frame_mixup.figures import Curve, Panel, _draw
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from framemix.metrics.accuracy import confusion, parameter_counts
+from framemix.metrics.direction import judge_direction
 from tests.tiny_metrics import accuracies, of_drivers
 
 # Six clips of seven classes. True class ranked: 1st, 2nd, 5th, 6th, 1st, 1st.
@@ -105,3 +106,35 @@ def test_only_parameters_that_are_trained_count_as_trainable() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     network[0].requires_grad_(False)
     assert parameter_counts(network) == {"parameters": 34, "trainable_parameters": 18}
+
+
+# Clips of Left, Left, Right, Up and Still: two pairs, of which one has both classes.
+PAIRS = {"Left": "Right", "Right": "Left", "Up": "Down", "Down": "Up"}
+DIRECTIONS = torch.tensor(
+    [
+        [0.6, 0.3, 0.1, 0.0],  # the pair and the direction
+        [0.3, 0.6, 0.1, 0.0],  # the pair alone
+        [0.1, 0.2, 0.7, 0.0],  # the direction alone
+        [0.7, 0.2, 0.1, 0.0],  # without a partner among the classes
+        [0.1, 0.1, 0.1, 0.7],
+    ]
+)
+
+
+def test_pair_and_direction_are_counted_apart_where_both_classes_are_known() -> None:
+    labels = torch.tensor([0, 0, 1, 2, 3])
+    judged = judge_direction(
+        DIRECTIONS, labels, ["Left", "Right", "Up", "Still"], PAIRS, ["a", "b", "c", "d", "e"]
+    )
+    assert judged.figures == {
+        "pair_top1": pytest.approx(2 / 3, abs=1e-6),
+        "direction": pytest.approx(2 / 3, abs=1e-6),
+    }
+    assert list(judged.clusters) == ["a", "b", "c"]
+
+
+def test_without_reversed_classes_there_is_no_direction() -> None:
+    judged = judge_direction(
+        DIRECTIONS, torch.tensor([0, 0, 1, 2, 3]), list("abcd"), PAIRS, "abcde"
+    )
+    assert judged.figures == {"pair_top1": None, "direction": None}

@@ -1,8 +1,9 @@
 """Mixes the study's videos for a cell: `python -m stages.frame_mixup.mix short linear-all`."""
 
 from framemix.datasets.clips import Clip, class_labels
+from framemix.datasets.reversals import partners
 from framemix.frame_mixup.cells import mix_settings
-from framemix.frame_mixup.classes import partners, require_pairs, with_reversals
+from framemix.frame_mixup.classes import require_pairs, with_reversals
 from framemix.project.params import load_params
 from framemix.project.paths import STUDY_MIXED, STUDY_VIDEOS
 from framemix.project.stage import arguments, run_stage

@@ -2,8 +2,8 @@
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import read_origin
+from framemix.datasets.reversals import partners
 from framemix.frame_mixup.answers import Answer
-from framemix.frame_mixup.classes import partners
 from framemix.project.params import load_params
 from framemix.project.paths import STUDY_MIXED, STUDY_MODELS, STUDY_ORIGINS, STUDY_VIDEOS
 from framemix.project.stage import arguments, run_stage

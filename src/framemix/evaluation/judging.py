@@ -15,10 +15,12 @@ from torch import Tensor
 
 from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.groups import Scope, clusters_by_name, leak_share
+from framemix.datasets.reversals import Pairs, partners
 from framemix.evaluation.figures import History
 from framemix.evaluation.tables import Figure, figures_of
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.metrics.accuracy import RANKS, class_measures, confusion, ranked_hits
+from framemix.metrics.direction import judge_direction
 from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate, estimate
 from framemix.metrics.measures import Measure, share
@@ -48,6 +50,7 @@ class Evaluation:
     drivers: list[DriverPrediction] | None
     drivers_leak_share: float | None
     own_metrics: Mapping[str, SeedFigure]
+    reversed_classes: Pairs = ()
 
     def lead(self, other: "Evaluation") -> Estimate | None:
         """How much higher top-1 is than another's on the same clips, whose difference is drawn."""
@@ -66,7 +69,20 @@ class Evaluation:
             if measure.metric not in self._idle
         ]
         top1, *others = filter(None, found)
-        return [top1, *self._last_epoch, *others, *drowsiness_estimates(self.drivers or [])]
+        drivers = drowsiness_estimates(self.drivers or [])
+        return [top1, *self._last_epoch, *others, *self._direction, *drivers]
+
+    @property
+    def _direction(self) -> list[Estimate]:
+        """How often the pair is right, and the direction; nothing without reversed classes."""
+        judged = judge_direction(
+            self.probabilities,
+            self.labels,
+            self.model.classes,
+            partners(self.reversed_classes),
+            self.clusters,
+        )
+        return [*filter(None, (estimate(each, judged.clusters) for each in judged.measures))]
 
     @property
     def _last_epoch(self) -> list[Estimate]:
@@ -112,12 +128,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Judges models on their val clips; `scope` tells which clips are one group's."""
+    """Judges models on their val clips; `scope` tells which clips are one group's.
+
+    The direction is judged of the `reversed_classes` that a model knows.
+    """
 
     scope: Scope
     batch_size: int
     device: torch.device
     views: int
+    reversed_classes: Pairs = ()
 
     def pretrained(self, folder: Path, store: MixedStore, split: Sequence[Clip]) -> Evaluation:
         """Return what the model in `folder` predicts for the val clips of its store."""
@@ -158,6 +178,7 @@ class Evaluator:
             drivers=None,
             drivers_leak_share=None,
             own_metrics=by_figure(read_figures(folder / "metrics.json")),
+            reversed_classes=self.reversed_classes,
         )
 
     def _predict(self, model: TrainedModel, examples: Sequence[Example]) -> Tensor:

@@ -69,8 +69,7 @@ def report_pretraining(
     pretraining.html with all of it, pretraining.json for `write_report`, and into each model's
     folder its card, README.md. Returns all figures.
     """
-    scope = circumstances.split.group_scope
-    judge = Evaluator(scope, settings.batch_size, device, settings.views)
+    judge = _evaluator(circumstances, settings, device)
     evaluations = {n: judge.pretrained(folder, store, split) for n, folder in folders.items()}
     first, second = evaluations.values()
     found = Pretraining(
@@ -107,8 +106,7 @@ def write_report(
     drivers and of subjects, pictures, index.html with all of it, and the fine-tuned model's card,
     README.md. Returns the rows of estimates.csv.
     """
-    scope = circumstances.split.group_scope
-    judge = Evaluator(scope, settings.batch_size, device, settings.views)
+    judge = _evaluator(circumstances, settings, device)
     pretraining = read_json(target / FOUND, Pretraining)
     evaluation = judge.finetuned(finetuned, data)
     findings = {**pretraining.networks, "finetuned": Findings.of("finetuned", evaluation)}
@@ -129,6 +127,19 @@ def write_report(
         subjects=subjects_table(by_subject(drivers)),
     )
     return _figures(findings)
+
+
+def _evaluator(
+    circumstances: Circumstances, settings: EvaluateSettings, device: torch.device
+) -> Evaluator:
+    """Return what judges models as the settings say."""
+    return Evaluator(
+        circumstances.split.group_scope,
+        settings.batch_size,
+        device,
+        settings.views,
+        settings.reversed_classes,
+    )
 
 
 def _figures(findings: Mapping[str, Findings]) -> list[Figure]:

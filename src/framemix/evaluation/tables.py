@@ -27,6 +27,8 @@ METRICS = {
     "top1_last": "top-1 of the last epoch, %",
     "top5": "top-5, %",
     "mean_class_accuracy": "mean-class accuracy, %",
+    "pair_top1": "pair of reversed classes right, %",
+    "direction": "direction within the pair right, %",
     "auroc": "AUROC",
     "drowsy_accuracy": "drowsy accuracy (paper A), %",
     "drowsy_vs_alert_accuracy": "drowsy or alert: accuracy, %",
@@ -39,6 +41,8 @@ OF_VAL = (
     "top1_last",
     "top5",
     "mean_class_accuracy",
+    "pair_top1",
+    "direction",
     "auroc",
 )  # of the task's val clips, the others of drivers
 NONE = "–"

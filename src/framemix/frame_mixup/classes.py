@@ -13,11 +13,6 @@ BACKWARD = " backward"
 NAMED = 10  # classes that an error names; the others are counted
 
 
-def partners(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return, for each class of a pair, the class that its videos show when played backward."""
-    return dict(pairs) | {backward: forward for forward, backward in pairs}
-
-
 def require_pairs(pairs: Sequence[tuple[str, str]], classes: Collection[str], key: str) -> None:
     """Raise DatasetError where the videos of `key` have one class of a pair but not the other.
 

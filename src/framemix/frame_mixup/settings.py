@@ -4,12 +4,12 @@ This module does not import torch, so that stages that do not train can check pa
 It has values only: stages depend on the modules that compute with them.
 """
 
-from collections import Counter
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from framemix.datasets.intake import FilterSettings
+from framemix.datasets.reversals import check_reversals
 from framemix.datasets.sample.arrow import ArrowSettings
 from framemix.frame_mixup.cells import StudyMix, parse_cell
 from framemix.mixing.frames import check_lengths
@@ -70,17 +70,7 @@ class FrameMixupSettings(Settings):
             if len(set(values)) < len(values):
                 shown = ", ".join(map(str, values))
                 raise misfit(f"{{{key}}} = [{shown}]: allowed: each one once")
-        for forward, backward in self.reversed_classes:
-            if forward == backward:
-                raise misfit(
-                    f"{{reversed_classes}} = [{forward}, {backward}]: allowed: pairs of two classes"
-                )
-        names = Counter(name for pair in self.reversed_classes for name in pair)
-        if again := [name for name, pairs in names.items() if pairs > 1]:
-            raise misfit(
-                f"{{reversed_classes}}: {again[0]} stands in several pairs; "
-                f"allowed: every class once"
-            )
+        check_reversals(self.reversed_classes)
         if repeated := set(self.seeds) & set(self.more_seeds):
             raise misfit(f"{{more_seeds}} = {min(repeated)}: allowed: seeds not in {{seeds}}")
         fewest = {"videos.min_frames": self.videos.min_frames}
