@@ -22,7 +22,7 @@ def check_fit(misfit: str | None) -> None:
 
 
 def check_answers(answers: Tensor) -> None:
-    """Raise ModelError for answers of a network, logits or probabilities, that are not finite."""
+    """Raise ModelError for outputs of a network, logits or probabilities, that are not finite."""
     if not answers.isfinite().all():
         wrong = answers[~answers.isfinite()][0].item()
         raise ModelError(f"the network answers {wrong}; allowed: weights whose answers are finite")

@@ -1,4 +1,4 @@
-"""I3D: a ResNet some of whose kernels were inflated to see several frames.
+"""I3D: a ResNet with some kernels inflated to several frames.
 
 Carreira & Zisserman, "Quo Vadis, Action Recognition?" (CVPR 2017), section 2.4, as a ResNet: Wang
 et al., "Non-local Neural Networks" (CVPR 2018), section 4, I3D with 3 x 1 x 1 kernels.
@@ -20,9 +20,9 @@ STEM_FRAMES, BLOCK_FRAMES = 5, 3
 class I3D(ResNet):
     """Clips of any length and size (B, 3, T, H, W) -> class logits (B, classes).
 
-    The stem sees 5 frames at a time, and the first kernel of every second residual block 3. Time is
-    not strided: it is meant for clips of few, mixed frames. Fresh weights are a 2D network's,
-    inflated: a still video gives what `TSN` gives with the same seed.
+    The stem's kernel has 5 frames, and the first kernel of every second residual block 3. There is
+    no stride over time, because clips have few, mixed frames. Fresh weights are those of a 2D
+    network, inflated: for a still video the output equals that of `TSN` with the same seed.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class I3D(ResNet):
 
 
 class InflatedConv(nn.Module):
-    """A (1, k, k) convolution made to see `frames` frames, an odd number: keeps T.
+    """A (1, k, k) convolution inflated to `frames` frames, an odd number: keeps T.
 
-    At either end the clip goes on as a still, not as black: else a still video would not be one to
-    the network, and of 8 segments many are near an end.
+    Clips are padded by repeating their first and last frames. With black frames, a still video
+    would change for the network, and many of 8 segments are near an end.
     """
 
     def __init__(self, flat: nn.Module, frames: int) -> None:
@@ -59,6 +59,6 @@ class InflatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) -> (B, out, T, H/stride, W/stride)."""
-        # Not F.pad: on GPUs its gradient differs from run to run.
+        # Not F.pad, whose gradient on GPUs differs from run to run.
         x = torch.cat([x[:, :, :1]] * self.ends + [x] + [x[:, :, -1:]] * self.ends, dim=2)
         return F.conv3d(x, self.weight, stride=self.stride, padding=self.padding)

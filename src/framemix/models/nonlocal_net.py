@@ -4,7 +4,7 @@ Wang et al., "Non-local Neural Networks" (CVPR 2018), sections 3 and 4.
 """
 
 # B clips, C channels, T frames, H x W pixels
-# N = T * H * W positions that look, M positions looked at (N, or N / 4 when subsampled)
+# N = T * H * W queries, M keys (N, or N / 4 when subsampled)
 # I = C / 2 inner channels
 
 from typing import get_args
@@ -21,7 +21,7 @@ from framemix.models.resnet import Residual, ResNet, max_pool
 INIT_STD = 0.01
 # The paper's networks stride over time from 32 frames on; shorter clips keep every frame.
 STRIDED_FRAMES = 32
-# Residual stage -> how many of five non-local blocks it has, at even distances (section 4).
+# Residual stage -> its number of the five non-local blocks, at even distances (section 4).
 FIVE = {"layer2": 2, "layer3": 3}
 
 
@@ -80,7 +80,7 @@ class NonLocalNet(ResNet):
         if video.shape[2] < STRIDED_FRAMES:
             x: Tensor = self.layer1(max_pool(self.stem(video), (1, 3, 3)))
             return x
-        # conv1 sees single frames, so that a stride over time is to leave out every other frame.
+        # conv1 has one frame, so a stride over time means leaving out every other frame.
         x = max_pool(self.stem(video[:, :, ::2]), (3, 3, 3))
         return max_pool(self.layer1(x), (3, 1, 1))
 
@@ -150,13 +150,13 @@ class NonLocalBlock(nn.Module):
         return z
 
     def embedded(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What f compares: theta (B, N, I) and phi (B, M, I), of gaussian x itself (C channels)."""
+        """The inputs of f: theta (B, N, I) and phi (B, M, I); x itself (C channels) of gaussian."""
         if self.pairwise == "gaussian":
             return _positions(x), self.looked_at(x)
         return _positions(self.theta(x)), self._seen(self.phi, x)
 
     def looked_at(self, x: Tensor) -> Tensor:
-        """The positions that are looked at, (B, C, T, H, W) -> (B, M, C)."""
+        """The keys' positions, (B, C, T, H, W) -> (B, M, C)."""
         return _positions(self._pooled(x))
 
     def _pooled(self, x: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class NonLocalBlock(nn.Module):
     def _gather(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
         """y_i = sum_j f(x_i, x_j) g(x_j) / C(x), equation 1, with f of section 3.2: (B, N, I)."""
         if self.pairwise == "dot_product":
-            # Without a softmax the product may be bracketed from the right: no N x M matrix.
+            # Without a softmax, the right product can be computed first: there is no N x M matrix.
             return theta @ (rearrange(phi, "b m i -> b i m") @ g) / phi.shape[1]
         if self.pairwise == "concatenation":
             return self.concatenated(theta, phi) @ g / phi.shape[1]

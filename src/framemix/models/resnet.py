@@ -1,4 +1,4 @@
-"""ResNet over video: every kernel sees one frame (C2D), unless a subclass inflates it.
+"""ResNet over video: every kernel has one frame (C2D), unless a subclass inflates it.
 
 He et al., "Deep Residual Learning for Image Recognition" (CVPR 2016), as a video network: Wang et
 al., "Non-local Neural Networks" (CVPR 2018), section 4. Parameter names are torchvision's, so that
@@ -48,15 +48,15 @@ class ResNet(nn.Module):
 
     def stem(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, width, T, H/2, W/2), before any pooling."""
-        # Channels last: small networks train several times as fast on the CPU.
+        # Channels last, with which small networks train several times as fast on the CPU.
         video = video.contiguous(memory_format=torch.channels_last_3d)
         return F.relu(self.bn1(self.conv1(video)), inplace=True)
 
 
 class Residual(nn.Module, ABC):
-    """What both kinds of block share: a shortcut beside the convolutions of `branch`.
+    """The common part of both kinds of block: a shortcut beside the convolutions of `branch`.
 
-    `before_branch` changes what the convolutions see and the shortcut does not.
+    `before_branch` changes the input of the convolutions, but not that of the shortcut.
     """
 
     expansion: ClassVar[int]
@@ -111,7 +111,7 @@ class Bottleneck(Residual):
         super().__init__(channels, inner, stride=stride)
         self.conv1 = conv(channels, inner, kernel=1)
         self.bn1 = nn.BatchNorm3d(inner)
-        # The stride is here and not in conv1 because torchvision's weights were trained so.
+        # The stride is here and not in conv1, as in the training of torchvision's weights.
         self.conv2 = conv(inner, inner, kernel=3, stride=stride)
         self.bn2 = nn.BatchNorm3d(inner)
         self.conv3 = conv(inner, inner * self.expansion, kernel=1)
@@ -125,8 +125,8 @@ class Bottleneck(Residual):
         return y
 
 
-# Depth -> the kind of block, and how many each stage has. 10 is not in the paper: ResNet-18 cut to
-# one block a stage, for CPUs.
+# Depth -> the kind of block, and the number in each stage. 10 is not in the paper: it is ResNet-18
+# with one block per stage, for CPUs.
 STAGES: dict[Depth, tuple[type[Residual], tuple[int, int, int, int]]] = {
     10: (BasicBlock, (1, 1, 1, 1)),
     50: (Bottleneck, (3, 4, 6, 3)),
@@ -151,17 +151,17 @@ def conv(channels: int, out: int, *, kernel: int, stride: int = 1) -> nn.Conv3d:
 def inflate(kernel: Tensor, frames: int) -> Tensor:
     """An image kernel (out, in, 1, k, k) repeated over time: (out, in, frames, k, k), of equal sum.
 
-    A still video then gives what its image gave (Carreira & Zisserman, section 2.2).
+    A still video then has the output of its image (Carreira & Zisserman, section 2.2).
     """
-    # Divided last: what einops repeats may share its memory, which no optimiser could write to.
+    # Divided last: einops may return repeats that share memory, which no optimiser can write to.
     return repeat(kernel, "o i 1 h w -> o i t h w", t=frames) / frames
 
 
 def max_pool(x: Tensor, kernel: tuple[int, int, int]) -> Tensor:
     """Stride 2 and padding 1 along each axis that the kernel, of ones and threes, spans.
 
-    Halves these axes of (B, C, T, H, W), rounded up. Space and time in turn, each by a pooling of
-    images: on a GPU, the gradient of `max_pool3d` adds up in an order of chance.
+    Halves these axes of (B, C, T, H, W), rounded up. Space and time are pooled in turn, each by a
+    pooling of images: on a GPU, the gradient of `max_pool3d` sums in a random order.
     """
     time, height, width = kernel
     batch, rows = x.shape[0], x.shape[3]

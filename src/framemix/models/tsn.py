@@ -1,4 +1,4 @@
-"""TSN and TSM: a ResNet sees the segments one by one, and their logits are averaged.
+"""TSN and TSM: a ResNet for single segments, whose logits are averaged.
 
 Wang et al., "Temporal Segment Networks" (ECCV 2016), section 3.1; Lin et al., "TSM: Temporal Shift
 Module for Efficient Video Understanding" (ICCV 2019).
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from framemix.models.config import Depth
 from framemix.models.resnet import ResNet
 
-# One share of the channels sees the next segment, one the segment before (TSM, section 3.2).
+# One share of the channels comes from the next segment, one from the segment before (TSM, 3.2).
 SHIFTED_SHARE = 8
 # With so many blocks in layer3, as a ResNet-101 has, every second block of each stage shifts. So it
 # is in the authors' code (mit-han-lab/temporal-shift-module, ops/temporal_shift.py).
@@ -58,9 +58,9 @@ class TSM(TSN):
 
 
 class TemporalShift(nn.Module):
-    """Moves an eighth of the channels one segment back, and the next eighth one on.
+    """Shifts an eighth of the channels by one segment back, and the next eighth by one forward.
 
-    Keeps (B, C, S, H, W); what comes from outside the clip is zero.
+    Keeps (B, C, S, H, W); values from outside the clip are zero.
     """
 
     def forward(self, x: Tensor) -> Tensor:

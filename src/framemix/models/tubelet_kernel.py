@@ -1,7 +1,7 @@
 """Bytes of clips to normalised tubelets in one pass over a GPU's memory: a Triton kernel.
 
 Triton comes with torch's CUDA builds, and compiles with the machine's C compiler and Python's
-headers. Where it cannot, ViViT makes the same in several passes.
+headers. Where it cannot, ViViT computes the same in several passes.
 """
 
 # M tubelets of K values: P x P pixels of F frames in 3 colours. A run is a row of one frame: P
@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Values that a program works on at a time, and each of its threads.
+# Values that a program computes at a time, and those of each of its threads.
 TILE, EACH = 8192, 32
 
 
@@ -30,9 +30,9 @@ def normed_tubelets(
 ) -> Tensor:
     """LayerNorm of the tubelets of clips uint8 (B, T, H, W, 3), on their device: (B, T', N, K).
 
-    `affine` has the scales and the shifts that make normalised colours of bytes. A tubelet has the
-    `frame_patch` frames that are the middle ones of `every`; its values are in the order of row,
-    frame, column and colour, which is that of memory but for frames that lie behind each other.
+    `affine` has the scales and shifts from bytes to normalised colours. A tubelet has the middle
+    `frame_patch` frames of every `every`; its values are in the order of row, frame, column and
+    colour. In memory, the order is frame, row, column and colour.
     """
     batch, frames, height, width, _ = pixels.shape
     steps, across = frames // (every * frame_patch), width // patch
@@ -84,10 +84,10 @@ def _kernel(  # type: ignore[no-untyped-def]
     runs: tl.constexpr,
     columns: tl.constexpr,
 ):
-    """One tubelet a program, some runs at a time: first for mean and deviation, then to write.
+    """One tubelet per program, some runs at a time: first for mean and deviation, then to write.
 
-    The second time its bytes come from the processor's cache. Mean and deviation are taken around
-    the first runs' mean: around 0, the variance would be a small difference of large numbers.
+    The second time, its bytes come from the processor's cache. Mean and deviation are computed
+    around the first runs' mean: around 0, the variance would be a difference of large numbers.
     """
     width: tl.constexpr = patch * 3
     count: tl.constexpr = patch * frames
@@ -135,7 +135,7 @@ def _read(  # type: ignore[no-untyped-def]
     count: tl.constexpr,
     width: tl.constexpr,
 ):
-    """Bytes of runs as floats, and which of them there are: a tubelet has `count` of `width`."""
+    """Bytes of runs as floats, and a mask of those that exist: `count` runs of `width` bytes."""
     here = (run < count) & (byte < width)
     places = pixels + run // frames * row_stride + run % frames * frame_stride + byte
     return tl.load(places, here, 0).to(tl.float32), here

@@ -23,15 +23,15 @@ from framemix.models.input import IMAGENET, Normalisation
 
 COLOURS = 3
 Affine = tuple[list[float], list[float]]  # scale and shift of each colour
-# Values worked on at a time: on the CPU what its cache holds, on a GPU what keeps all of it busy.
+# Values computed at a time: as many as fit a CPU's cache, or as keep all of a GPU busy.
 PIECE = {"cpu": 2**21, "cuda": 2**28}
 
 
 class TubeletEmbedding(nn.Module):
     """Cuts clips into tubelets and projects each: (B, C, T, H, W) -> (B, T', N, D).
 
-    With `uniform_frames` a token sees the middle frame of its frame patch alone, as in an image
-    ViT: T' frames sampled uniformly.
+    With `uniform_frames`, a token has only the middle frame of its frame patch, as in an image ViT:
+    T' frames are sampled uniformly.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class TubeletEmbedding(nn.Module):
         self.pixel_norm = nn.LayerNorm(pixels)
         self.projection = nn.Linear(pixels, dim)
         self.token_norm = nn.LayerNorm(dim)
-        # Unit variance, as the normalised patches have: ViT's 0.02 drowns in them, and training
-        # from scratch then stays at chance for many epochs.
+        # Unit variance, like the normalised patches: beside them, ViT's 0.02 would be negligible,
+        # and training from scratch would stay at chance for many epochs.
         self.positions = nn.Parameter(torch.randn(1, frames // frame_patch_size, patches, dim))
         self.kernel_works: dict[tuple[torch.device, torch.dtype], bool] = {}
 
@@ -107,10 +107,10 @@ class TubeletEmbedding(nn.Module):
         return self.kernel_works[place]
 
     def _try_kernel(self, pixels: Tensor, affine: Affine, dtype: torch.dtype) -> bool:
-        """Whether the kernel can be compiled and run here, and gives what the passes give.
+        """Whether the kernel can be compiled and run here, with the same values as the passes.
 
-        Triton needs a C compiler, Python's headers, and a driver and a GPU that suit it. A warning
-        says what it complains of.
+        Triton needs a C compiler, Python's headers, and a driver and a GPU that it supports. A
+        warning has its error.
         """
         few = pixels[:1, : 2 * self.every * self.frame_patch]  # two steps in time, where there are
         expected = self._by_row(self._normed(few, affine, None, None, dtype)).flatten(3)
@@ -118,7 +118,7 @@ class TubeletEmbedding(nn.Module):
             made = self._normed_by_kernel(few, affine, dtype)
             why = "its values are wrong"
             works = torch.allclose(made, expected, rtol=0.02, atol=0.05)  # some roundings of bf16
-        except Exception as error:  # a compiler's, a linker's, a driver's: there is no common base
+        except Exception as error:  # errors of compiler, linker and driver have no common base
             works, why = False, one_line(error)
         if not works:
             warnings.warn(
@@ -148,7 +148,7 @@ class TubeletEmbedding(nn.Module):
 
     def _normed_by_kernel(self, pixels: Tensor, affine: Affine, dtype: torch.dtype) -> Tensor:
         """Tubelets (B, T', N, K) normalised and normed, each in the order of `_by_row`."""
-        # Here: no other machine has Triton.
+        # Imported here, because not all machines have Triton.
         from framemix.models.tubelet_kernel import normed_tubelets
 
         return normed_tubelets(
@@ -200,21 +200,21 @@ class TubeletEmbedding(nn.Module):
 
 
 def _product_dtype(weight: Tensor) -> torch.dtype:
-    """The type of a product with a weight: autocast's where it is on."""
+    """The type of a product with a weight: autocast's if it is on."""
     kind = weight.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
 class NormedProjection(torch.autograd.Function):
-    """Gain and shift of a norm, and a projection, of what needs no gradient: (..., K) -> (..., D).
+    """Gain and shift of a norm, and a projection: (..., K) -> (..., D), without u's gradient.
 
-    With u what comes in, gain g and shift s are the weight's business: Y = u (W * g)^T + (b + W s).
-    So no pass over u applies them, and the backward pass has one product of matrices where
-    LayerNorm's own takes a second for all of u: with P = dY^T u, dW = P * g + db s^T,
+    For the input u, gain g and shift s are applied to the weight: Y = u (W * g)^T + (b + W s). So
+    no pass over u applies them, and the backward pass has one product of matrices, where
+    LayerNorm's own takes a second one for all of u: with P = dY^T u, dW = P * g + db s^T,
     dg = sum over rows of P * W, ds = W^T db.
 
-    `order` makes of the weight's or the gain's values (..., K) a view in the order of u's, where
-    that is another.
+    `order` returns a view of the weight's or the gain's values (..., K) in the order of u's, if the
+    two orders differ.
     """
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""ViViT, with its two ways to make tokens of a clip and its four encoders.
+"""ViViT, with its two tokenisers and its four encoders.
 
-Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), section 3.3. The factorised
-encoder (model 2) has layers and parameters as in vit-pytorch, so that weights trained with it fit.
+Arnab et al., "ViViT: A Video Vision Transformer" (ICCV 2021), section 3.3. The factorised encoder
+(model 2) has the layers and parameters of vit-pytorch, so that weights trained with that fit.
 """
 
 # B clips, C = 3 colours, T frames, H x W pixels
@@ -28,14 +28,14 @@ from framemix.models.tubelets import TubeletEmbedding
 class ViViT(nn.Module):
     """Video (B, C, T, H, W) -> class logits (B, classes).
 
-    A video may also come as a store holds it, uint8, and is then normalised on the way into
-    patches: that spares the passes over it, and its gradient.
+    Clips may also be uint8, as a store holds them. They are then normalised while they are cut into
+    patches, which saves passes over them, and their gradient.
 
     `attention` names the encoder of section 3.3: spatio_temporal (model 1), factorised_encoder
     (model 2), factorised_self_attention (model 3) or factorised_dot_product (model 4). Models 1 and
-    4 have `spatial_depth + temporal_depth` blocks; model 3 has both attentions in every block, and
-    so as many of one as of the other. Raises ModelError when the patches do not tile the clip, or
-    depths or heads do not fit the encoder.
+    4 have `spatial_depth + temporal_depth` blocks; model 3 has both attentions in every block, so
+    its two depths must be equal. Raises ModelError when the patches do not tile the clip, or depths
+    or heads do not fit the encoder.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ViViT(nn.Module):
     def steps(
         self, normalisation: Normalisation = IMAGENET
     ) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
-        """What is done to a clip in turn, each with the name of the part whose weights it takes."""
+        """The steps of a forward pass in order, each with the name of the part with its weights."""
         embed = partial(self.embed, normalisation=normalisation)
         if self.attention != "factorised_encoder":
             return [("embedding", embed), ("encoder", self.encoder), ("head", self.head)]
@@ -116,21 +116,21 @@ class ViViT(nn.Module):
         return tokens
 
     def encode_space(self, tokens: Tensor) -> Tensor:
-        """One vector a frame patch (B, T', D), from its tokens (B, T', N, D); model 2 only."""
+        """One vector per frame patch (B, T', D), from its tokens (B, T', N, D); model 2 only."""
         each = rearrange(tokens, "b t n d -> (b t) n d")  # (B*T', N, D)
         frames: Tensor = self.spatial(each)  # (B*T', D)
         # By T' and not by len(): an exported network takes any number of clips.
         return rearrange(frames, "(b t) d -> b t d", t=tokens.shape[1])  # (B, T', D)
 
     def encode_time(self, frames: Tensor) -> Tensor:
-        """One vector a clip (B, D), from its frame patches (B, T', D); model 2 only."""
+        """One vector per clip (B, D), from its frame patches (B, T', D); model 2 only."""
         clip: Tensor = self.temporal(frames)
         return clip
 
     def freeze_for(self, mode: FinetuneMode) -> None:
-        """Make just the parts that `mode` fine-tunes trainable (the four modes of paper A).
+        """Freeze all parts except those that `mode` fine-tunes (the four modes of paper A).
 
-        Raises ModelError for an unknown mode, and for those that tell space from time where the
+        Raises ModelError for an unknown mode, and for modes that separate space and time if the
         encoder does not.
         """
         trainable: dict[FinetuneMode, list[nn.Module]] = {"all": [self], "fc": [self.head]}
@@ -148,8 +148,8 @@ class ViViT(nn.Module):
 class Transformer(nn.Module):
     """Pre-norm encoder that sums up tokens in its own cls token: (B, L, D) -> (B, D).
 
-    It owns the token so that fine-tuning modes are lists of modules. There is no final norm: the
-    head has one, and the spatial summaries meet the temporal transformer's first.
+    It owns the token, so that fine-tuning modes are lists of modules. It has no final norm: the
+    head begins with one, and so does the temporal transformer, which gets the spatial summaries.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class JointEncoder(Transformer):
 class GridEncoder(nn.Module):
     """Blocks over the grid of tokens, and then their mean: (B, T', N, D) -> (B, D).
 
-    There is no cls token: it would be of no frame patch and of no place.
+    There is no cls token, which would belong to no frame patch and to no place.
     """
 
     def __init__(self, block: "type[Block]", depth: int, **sizes: Any) -> None:
@@ -191,7 +191,7 @@ class GridEncoder(nn.Module):
         self.blocks = nn.ModuleList(block(**sizes) for _ in range(depth))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """One vector a clip (B, D), from its tokens (B, T', N, D)."""
+        """One vector per clip (B, D), from its tokens (B, T', N, D)."""
         for block in self.blocks:
             tokens = block(tokens)
         return reduce(tokens, "b t n d -> b d", "mean")
@@ -207,8 +207,8 @@ class Attention(nn.Module):
         self.out = nn.Linear(heads * dim_head, dim)
 
     def forward(self, x: Tensor, queries: int | None = None) -> Tensor:
-        """(B, L, D) -> (B, L, D), or what the first `queries` tokens become (B, queries, D)."""
-        # In chunks, whose gradients are put together in one copy.
+        """(B, L, D) -> (B, L, D), or the output of the first `queries` tokens (B, queries, D)."""
+        # In chunks, whose gradients are joined in one copy.
         if queries is None:
             parts = self.qkv(x).chunk(3, dim=-1)
         else:
@@ -228,9 +228,9 @@ class Attention(nn.Module):
 
 
 class FactorisedAttention(Attention):
-    """Half of the heads look within a frame patch, half along time: keeps (B, T', N, D).
+    """Half of the heads attend within a frame patch, half along time: keeps (B, T', N, D).
 
-    The dot products of model 4, of an even number of heads.
+    These are the dot products of model 4; the number of heads is even.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
@@ -275,7 +275,7 @@ class Block(nn.Module):
         return y
 
     def first(self, x: Tensor) -> Tensor:
-        """The first token alone (B, D), of what `forward` makes of (B, L, D)."""
+        """The first token (B, D) of the output of `forward` for (B, L, D)."""
         cls = x[:, :1] + self.attention(self.attention_norm(x), 1)  # (B, 1, D)
         y: Tensor = cls + self.mlp(self.mlp_norm(cls))
         return y[:, 0]
@@ -288,7 +288,7 @@ class DotProductBlock(Block):
 
 
 class SpaceTimeBlock(Block):
-    """A block of model 3, with an attention over time between space's and the MLP.
+    """A block of model 3, with an attention over time between that over space and the MLP.
 
     Keeps (B, T', N, D), equations 4 to 6.
     """
@@ -384,7 +384,7 @@ def _vit_pytorch_name(name: str) -> str:
 
 
 def _left_out(model: ViViT) -> dict[str, Tensor]:
-    # vit-pytorch has no out projection where a single head is as wide as the model.
+    # vit-pytorch has no out projection if a single head is as wide as the model.
     identities: dict[str, Tensor] = {}
     for name, module in model.named_modules():
         if isinstance(module, Attention) and module.heads == 1:
