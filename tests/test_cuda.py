@@ -149,7 +149,7 @@ def test_the_kernel_makes_tubelets_here(tokeniser: str, dtype: torch.dtype) -> N
 
 
 @pytest.mark.parametrize("network", ["vivit", "nonlocal"])
-def test_an_interrupted_training_goes_on_to_the_same_model(
+def test_an_interrupted_training_resumes_to_the_same_model(
     store: MixedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
 ) -> None:
     whole = trained(new_run(store, network), tmp_path / "whole")
@@ -186,7 +186,7 @@ def test_auto_is_a_gpu_and_a_number_behind_the_last_is_one_clear_error() -> None
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_predict_says_there_what_it_says_on_the_cpu(tmp_path: Path, network: str) -> None:
+def test_predictions_there_are_those_of_the_cpu(tmp_path: Path, network: str) -> None:
     model, video = tmp_path / "model.safetensors", tmp_path / "video.mp4"
     write_model(model, parse_config(NETWORKS[network]))
     write_video(video)

@@ -85,7 +85,7 @@ def test_a_loader_reads_a_few_batches_ahead_and_none_that_nobody_wants() -> None
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_cannot_be_read_is_told_in_its_turn(workers: int) -> None:
+def test_what_cannot_be_read_is_reported_in_its_turn(workers: int) -> None:
     batches = iter(BatchLoader(Counted(broken=1), [[0], [1], [2]], workers))
     assert next(batches)[0].tolist() == [0]
     with pytest.raises(StoreError, match="has changed"):

@@ -311,7 +311,7 @@ def test_a_page_for_the_network_is_answered_under_addresses_and_the_machines_nam
     [("0.0.0.0", True), ("::", True), ("192.168.0.1", True), ("box.lan", True)]
     + [(host, False) for host in ("127.0.0.1", "::1", "localhost", "127.1.2.3")],
 )
-def test_an_address_that_others_can_reach_is_told_from_this_machines(
+def test_an_address_that_others_can_reach_is_distinguished_from_this_machines(
     host: str, expected: bool
 ) -> None:
     assert is_open(host) == expected
@@ -343,13 +343,15 @@ def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
     assert message.startswith("**a.mp4**, 1 window; below, 0.0 to 8.0 s, where drowsy is")
 
 
-def test_a_video_that_is_too_long_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_that_is_too_long_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("framemix.inference.demo.LONGEST_VIDEO", 5.0)
     message, *_ = Analyser(folder / "model.safetensors", 4.0)(folder / "long.mp4")
     assert "8 s long; allowed: at most 5 s" in message
 
 
-def test_a_port_that_is_taken_is_told(folder: Path) -> None:
+def test_a_port_that_is_taken_is_reported(folder: Path) -> None:
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -217,7 +217,7 @@ def test_two_processes_whose_training_diverges_end_without_a_model(folder: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_two_processes_told_to_stop_go_on_to_the_same_end(folder: Path, rank: int) -> None:
+def test_two_processes_that_were_stopped_resume_to_the_same_end(folder: Path, rank: int) -> None:
     whole, cut = f"whole {rank}", f"cut {rank}"
     everything: dict[str, Any] = {
         "dropout": 0.1,

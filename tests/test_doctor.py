@@ -154,7 +154,7 @@ def test_without_the_lists_it_says_where_to_get_them(ucf101, tmp_path):
     assert "no lists to compare with; get https://" in line
 
 
-def test_a_file_that_no_table_can_name_is_told_with_its_reason(ucf101, tmp_path):
+def test_a_file_that_no_table_can_name_is_reported_with_its_reason(ucf101, tmp_path):
     (ucf101 / VIDEOS[0]).rename(ucf101 / "Archery/v_new\nline_g01_c01.avi")
     findings = examine_ucf101(ucf101, tmp_path / "none", None, lists_needed=False)
     assert bad_lines(list(findings))[1:] == [
@@ -341,7 +341,7 @@ def bad_splits(folder: Path, **changes: Any) -> list[str]:
     return bad_lines(list(examine_splits(parse_params(content, Path("params.yaml")), places)))
 
 
-def test_a_split_that_cannot_be_made_is_told_before_anything_runs(tmp_path):
+def test_a_split_that_cannot_be_made_is_reported_before_anything_runs(tmp_path):
     fill(tmp_path / "ucf101", *(f"A/v_A_g{group:02}_c01.avi" for group in range(5)))
     fill(
         tmp_path / "rldd", *(f"Fold1_part1/{n:02}/{state}.mov" for n in (1, 2) for state in (0, 10))
@@ -360,7 +360,7 @@ def test_a_split_that_cannot_be_made_is_told_before_anything_runs(tmp_path):
     assert drivers.endswith("; tried on the files' names, as resize has yet to run")
 
 
-def test_official_lists_of_one_side_alone_are_told(tmp_path):
+def test_official_lists_of_one_side_alone_are_reported(tmp_path):
     fill(tmp_path / "ucf101", "A/v_A_g01_c01.avi", "A/v_A_g02_c01.avi")
     (tmp_path / "ucf101_lists").mkdir()
     (tmp_path / "ucf101_lists/trainlist01.txt").write_text(
@@ -395,7 +395,7 @@ def test_splits_are_tried_on_the_tables_where_those_list_what_is_there(tmp_path)
     assert line.startswith("split.rldd = fold2: no drowsy val clip: drowsy_accuracy will be null;")
 
 
-def test_a_file_of_image_weights_that_is_missing_is_told_before_hours_of_mixing(tmp_path):
+def test_a_file_of_image_weights_that_is_missing_is_reported_before_hours_of_mixing(tmp_path):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     weights = tmp_path / "resnet10.pth"
     params["pretrain"]["nonlocal"]["model"]["weights"] = str(weights)

@@ -127,7 +127,7 @@ def test_an_experiment_of_other_code_does_not_count_and_is_named() -> None:
     assert "With other code than is here now: stale. To run them:" in text
 
 
-def test_what_cannot_change_the_figures_may_differ() -> None:
+def test_what_cannot_change_the_metrics_may_differ() -> None:
     known = [of_paper_task("same", "all", runtime__workers=9, evaluate__batch_size=1)]
     known[0].params["frame_mixup"] = {"seeds": [9]}
     assert ("all", "same") in lines(table2(Experiments(PARAMS, known), "drowsy_class"))
@@ -140,7 +140,7 @@ def test_a_queued_experiment_is_said_to_be_queued_and_not_run_twice() -> None:
     assert "finetune.mode=all,spatial_temporal_fc,temporal_fc'" in text
 
 
-def test_one_with_figures_goes_before_a_later_one_without() -> None:
+def test_one_with_metrics_goes_before_a_later_one_without() -> None:
     known = [of_paper_task("later", "fc", state="failed"), of_paper_task("earlier", "fc")]
     assert ("fc", "earlier") in lines(table2(Experiments(PARAMS, known), "drowsy_class"))
 
@@ -200,7 +200,7 @@ def test_without_any_fold_the_table_says_how_to_run_them() -> None:
         ("abc", {"state": "failed"}, False, "failed"),
     ],
 )
-def test_only_an_experiment_that_ended_well_has_figures(
+def test_only_an_experiment_that_ended_well_has_metrics(
     revision: str,
     executor: dict[str, str] | None,
     counts: bool,

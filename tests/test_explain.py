@@ -440,7 +440,7 @@ def test_shares_in_the_picture_sum_to_the_whole(tmp_path: Path) -> None:
     assert np.sum(shares) == pytest.approx(100, abs=SEGMENTS)
 
 
-def test_a_bad_video_is_told(tmp_path: Path) -> None:
+def test_a_bad_video_is_reported(tmp_path: Path) -> None:
     write_model(tmp_path / "model.safetensors")
     (tmp_path / "a.avi").write_text("no video")
     done = run(tmp_path / "model.safetensors", tmp_path / "a.avi")

@@ -41,7 +41,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_says_what_pytorch_says_for_any_number_of_clips(exported: Path, batch: int) -> None:
+def test_predicts_the_same_as_pytorch_for_any_number_of_clips(exported: Path, batch: int) -> None:
     ours = load_classifier(exported / "model.safetensors", "cpu")
     theirs = load_classifier(exported / "model.onnx")
     assert (theirs.classes, theirs.mix) == (ours.classes, ours.mix)
@@ -84,7 +84,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert [file.name for file in small_disk.iterdir()] == ["rest"]
 
 
-def test_an_onnx_file_that_is_not_ours_is_told(tmp_path: Path) -> None:
+def test_an_onnx_file_that_is_not_ours_is_reported(tmp_path: Path) -> None:
     (tmp_path / "text.ONNX").write_text("no model")
     with pytest.raises(ModelError, match=r"text\.ONNX: not a readable ONNX file"):
         load_classifier(tmp_path / "text.ONNX")
@@ -264,7 +264,7 @@ def test_answers_that_are_no_probabilities_end_the_command(
         raise done.exception
 
 
-def test_a_missing_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -288,7 +288,7 @@ def test_mix_settings_survive(exported: Path) -> None:
         ("folder.onnx", "cannot be written: Is a directory"),
     ],
 )
-def test_what_cannot_be_the_output_is_told_and_left_as_it_is(
+def test_what_cannot_be_the_output_is_reported_and_left_as_it_is(
     name: str, message: str, tmp_path: Path
 ) -> None:
     write_model(tmp_path / "model.safetensors")

@@ -165,7 +165,7 @@ def test_other_encoders_are_fine_tuned_as_a_whole_or_by_their_head(
         run(joint, data, tmp_path, settings("temporal_fc"))
 
 
-def test_an_extended_head_says_of_the_pretrained_classes_what_it_said(source: Path) -> None:
+def test_an_extended_head_keeps_its_predictions_for_the_pretrained_classes(source: Path) -> None:
     trained = load_model(source)
     network = starting_network(trained, 4, head="extend", temporal="keep").eval()
     clips = torch.randn(2, 3, 4, 16, 24)
@@ -173,7 +173,7 @@ def test_an_extended_head_says_of_the_pretrained_classes_what_it_said(source: Pa
     assert network.head[1].weight[3].abs().sum() > 0
 
 
-def test_temporal_layers_may_start_anew_and_all_of_them_do(source: Path) -> None:
+def test_temporal_layers_may_start_from_random_weights_and_all_of_them_do(source: Path) -> None:
     trained = load_model(source)
     for weight in trained.network.parameters():
         weight.data += 1  # fresh norms and biases are as the source's were
@@ -205,7 +205,7 @@ def test_settings_that_cannot_go_together_are_named(changes: dict[str, str], mes
         settings(**changes)
 
 
-def test_a_redrawn_split_is_4_to_1_anew_and_says_how_much_of_val_was_pretrained_on(
+def test_a_redrawn_split_is_4_to_1_again_and_says_how_much_of_val_was_pretrained_on(
     source: Path, tmp_path: Path
 ) -> None:
     data = finetune_data(tmp_path / "data")
@@ -255,7 +255,7 @@ def test_figures_are_from_as_many_views_as_are_asked_for(
         finetune(source, data, chosen, seeds=[0], target=target, machine=here, views=2)
 
 
-def test_every_seed_is_trained_and_the_figures_are_over_all_of_them(
+def test_every_seed_is_trained_and_the_metrics_are_over_all_of_them(
     data: FinetuneData, source: Path, tmp_path: Path
 ) -> None:
     chosen, here = settings("fc", epochs=1, learning_rate=0.1), machine(tmp_path / "scratch")

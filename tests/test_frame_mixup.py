@@ -104,7 +104,7 @@ def test_tsn_answers_alike_about_a_video_and_its_reversal(how: dict[str, Any], f
         ("tsm", "average", 56),  # it sees the order of the segments
     ],
 )
-def test_order_in_the_weights_or_in_the_network_tells_a_video_from_its_reversal(
+def test_order_in_the_weights_or_in_the_network_distinguishes_a_video_from_its_reversal(
     architecture: str, method: Any, frames: int
 ) -> None:
     net, video, how = network(architecture), noise(frames), {"frames_per_segment": "all"}
@@ -480,7 +480,7 @@ def told(name: str, *answers: tuple[int, int] | None, frames: int = 57) -> CellA
 
 
 @pytest.mark.parametrize("right", [0, 1])
-def test_averages_that_tell_the_direction_one_way_or_the_other_do_not_hold_50_percent(
+def test_averages_that_show_a_direction_do_not_contain_50_percent(
     right: int,
 ) -> None:
     found = checks([told("average-all", *[(right, right)] * 20)])
@@ -494,7 +494,7 @@ def test_70_percent_of_few_videos_are_not_enough() -> None:
     assert checks([told("linear-all", *few * 40)])["linear"]["holds"]
 
 
-def test_videos_without_a_direction_count_neither_as_told_nor_as_not() -> None:
+def test_videos_without_a_direction_count_neither_as_right_nor_as_wrong() -> None:
     some = told("linear-all", (1, 1), None, (1, 0), None)
     assert some.direction.tolist() == [[1, 0.5]]
 

@@ -61,7 +61,7 @@ def test_another_cell_runs_that_cell_alone(finished: Project, tmp_path: Path) ->
     assert "train@short-average-all-0' didn't change" in output
 
 
-def test_the_recipe_trains_anew_and_mixes_nothing(finished: Project, tmp_path: Path) -> None:
+def test_the_recipe_trains_again_and_mixes_nothing(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
     project.set(frame_mixup__train__learning_rate=0.001)
     stages = ran(project, f"{REPRO} --dry")

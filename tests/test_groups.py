@@ -101,7 +101,7 @@ def test_parts_are_looked_for_within_a_class_and_a_folder_of_unknown_groups() ->
 @pytest.mark.parametrize(
     ("name", "parts"), [("UCF-101", True), ("Weizmann", True), ("fights", False)]
 )
-def test_real_names_are_told(name: str, parts: bool, shared: Path) -> None:
+def test_parts_are_recognised_by_real_names(name: str, parts: bool, shared: Path) -> None:
     """Fights were cut out of recordings, too, but their names do not say so."""
     found = find_videos([FOLDERS], shared / "data" / name, "data")
     assert (looks_like_parts(found) is not None) == parts

@@ -202,7 +202,7 @@ def test_what_starts_while_another_downloads_the_same_file_gets_it_too(
     assert found == [sha256] * 2
 
 
-def test_a_cached_file_of_another_content_is_downloaded_anew(
+def test_a_cached_file_of_another_content_is_downloaded_again(
     save: Save, server: ThreadingHTTPServer
 ) -> None:
     address = url(server, save(STATE).name)
@@ -240,7 +240,7 @@ def test_a_server_that_stops_sending_is_one_line_after_a_while(
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
-def test_a_disk_that_is_full_is_told_and_not_taken_for_an_address_that_is_not_reached(
+def test_a_disk_that_is_full_is_reported_and_not_as_an_address_that_is_not_reached(
     save: Save, server: ThreadingHTTPServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(small_disk))

@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("full", ["scratch", "store"])
-def test_mixing_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
+def test_mixing_on_a_full_disk_reports_it_and_resumes_once_there_is_room(
     videos, small_disk, tmp_path, full
 ):
     folders = {"scratch": tmp_path / "scratch", "store": tmp_path / "store"}
@@ -129,7 +129,7 @@ def killed(rendered: Project, folder: Path, after: float, *, group: bool) -> Pro
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_moments_the_data_stages_go_on_to_the_same_bytes(tmp_path):
+def test_killed_at_twenty_moments_the_data_stages_resume_to_the_same_bytes(tmp_path):
     rendered = Project.fresh(tmp_path / "rendered")
     rendered.run("dvc repro sample")
     unbroken = rendered.copy(tmp_path / "unbroken")

@@ -190,7 +190,7 @@ def test_bootstrap_of_clusters_of_one_clip_agrees_with_wilson(
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.06)
 
 
-def test_alike_clips_of_a_cluster_tell_no_more_than_one_of_them() -> None:
+def test_alike_clips_of_a_cluster_count_no_more_than_one_of_them() -> None:
     generator = np.random.default_rng(0)
     right = generator.random(60) < 0.6
     once = estimate(share_measure("top1", right), [str(i) for i in range(60)])

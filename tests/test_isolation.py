@@ -155,7 +155,7 @@ def test_no_file_is_blamed_for_the_memory_that_a_shell_denies():
 
 
 @pytest.mark.parametrize("what", ["hang", "hoard"])
-def test_what_breaks_a_limit_is_gone_when_that_is_told(what):
+def test_what_breaks_a_limit_is_gone_when_the_error_is_raised(what):
     others = set(psutil.Process().children())
     with pytest.raises(VideoError, match="decoding "):
         isolated(misbehave, Path(f"{what}.avi"), Limits(0.5, 128))

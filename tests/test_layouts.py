@@ -90,7 +90,9 @@ def test_the_first_layout_that_fits_a_folder_is_taken(root: Path, tmp_path: Path
     assert "notes.txt" in {found.video for found in find_videos(by_folder, root, "data")}
 
 
-def test_a_folder_that_is_not_there_is_told_with_all_layouts_that_could_be(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported_with_all_layouts_that_could_be(
+    tmp_path: Path,
+) -> None:
     layouts = [PERSONS, *LABELLED]
     with pytest.raises(DatasetError) as caught:
         find_videos(layouts, tmp_path / "none", "data")

@@ -101,7 +101,7 @@ def test_a_frame_that_is_shown_again_arrives_with_the_one_behind_it(here: Path) 
 
 
 @pytest.mark.parametrize("transform", [{"display_rotation": 45}, {"display_hflip": None}])
-def test_a_picture_that_is_no_quarter_turn_is_told(
+def test_a_picture_that_is_no_quarter_turn_is_reported(
     transform: dict[str, Any], tmp_path: Path
 ) -> None:
     path = shown(tmp_path / "a.mp4", transform)
@@ -214,7 +214,7 @@ def test_smoothing_makes_half_of_a_change_in_a_half_life() -> None:
 
 
 @pytest.mark.parametrize(("off", "on"), [(0.8, 0.5), (0.4, 70.0), (-0.1, 0.7)])
-def test_thresholds_that_do_not_fit_are_told(off: float, on: float) -> None:
+def test_thresholds_that_do_not_fit_are_reported(off: float, on: float) -> None:
     with pytest.raises(FramemixError, match=f"off = {off:g}, on = {on:g}: allowed"):
         Alarm(on=on, off=off, half_life=1.0)
 
@@ -261,7 +261,7 @@ def test_the_alarm_goes_by_the_streams_time_and_every_skipped_window_is_counted(
     ]
 
 
-def test_a_named_class_that_the_model_lacks_is_told(here: Path) -> None:
+def test_a_named_class_that_the_model_lacks_is_reported(here: Path) -> None:
     done = run(here / "model.safetensors", here / "a.mp4", "--alarm", "Drowsy")
     assert done.exit_code == 1
     assert str(done.exception) == "--alarm Drowsy: not the model's; allowed: alert, drowsy"
@@ -317,7 +317,7 @@ def test_a_stream_that_falls_silent_is_one_line_that_says_so(
     assert str(done.exception) == f"{source}: sent nothing for 1 s"
 
 
-def test_a_source_shorter_than_the_window_is_told(here: Path) -> None:
+def test_a_source_shorter_than_the_window_is_reported(here: Path) -> None:
     done = run(here / "model.safetensors", here / "a.mp4", "--as-fast-as-possible")
     assert "ended before the first 5 s were over" in str(done.exception)
 

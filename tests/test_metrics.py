@@ -30,7 +30,7 @@ def test_accuracies_agree_with_a_count_by_hand() -> None:
     assert metrics["mean_class_accuracy"] == pytest.approx((1 + 0.5 + 0 + 0) / 4)
 
 
-def test_of_equal_probabilities_all_figures_take_the_same_class() -> None:
+def test_of_equal_probabilities_all_metrics_take_the_same_class() -> None:
     even = torch.full((4, 20), 0.05)
     (taken,) = {int(row.argmax()) for row in confusion(even, torch.arange(4))[:4]}
     for label, hit in ((taken, 1.0), (taken + 1, 0.0)):
@@ -39,7 +39,7 @@ def test_of_equal_probabilities_all_figures_take_the_same_class() -> None:
         assert (metrics["top1"], metrics["mean_class_accuracy"]) == (hit, hit)
 
 
-def test_a_single_class_has_figures_too() -> None:
+def test_a_single_class_has_metrics_too() -> None:
     metrics = accuracies(torch.ones(3, 1), torch.zeros(3, dtype=torch.int64))
     assert metrics == {"top1": 1.0, "top5": 1.0, "mean_class_accuracy": 1.0}
     assert confusion(torch.ones(3, 1), torch.zeros(3, dtype=torch.int64)).tolist() == [[3]]

@@ -327,7 +327,7 @@ def test_average_of_all_frames_of_a_reversed_video_is_the_exact_mirror(segments,
 
 
 @pytest.mark.parametrize("method", ["linear", "harmonic"])
-def test_rising_weights_tell_a_video_from_its_reverse(method):
+def test_rising_weights_distinguish_a_video_from_its_reverse(method):
     video = np.linspace(0, 255, 40).astype(np.uint8).reshape(40, 1, 1, 1).repeat(3, axis=3)
     forward, backward = (
         mix_frames(v, segments=4, method=method, frames_per_segment="all")

@@ -424,7 +424,7 @@ def test_what_macos_notes_of_files_is_no_video_and_no_picture(odd: Path, tmp_pat
     assert "macOS" in found["walk/._a.mp4"]
 
 
-def test_where_no_file_can_be_read_the_commonest_reason_is_told(tmp_path: Path) -> None:
+def test_where_no_file_can_be_read_the_commonest_reason_is_reported(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "A").mkdir(parents=True)
     for number in range(3):

@@ -144,7 +144,7 @@ def test_settings_of_mixing_stand_as_in_params_yaml(name: str, models: Path, rep
 
 
 @pytest.mark.parametrize("name", [*MODELS, "finetuned"])
-def test_card_tells_data_figures_and_limits(name: str, models: Path, reports: Path) -> None:
+def test_card_has_data_metrics_and_limits(name: str, models: Path, reports: Path) -> None:
     card = (models / name / "README.md").read_text()
     assert card.startswith("# ")
     for words in (
@@ -173,7 +173,7 @@ def test_card_tells_data_figures_and_limits(name: str, models: Path, reports: Pa
         ((True, True), (True, True), False),
     ],
 )
-def test_each_model_tells_of_its_own_videos_whether_they_are_drawn(
+def test_each_model_says_whether_its_own_videos_are_drawn(
     drawn: tuple[bool, bool],
     of_sample: tuple[bool, bool],
     of_start: bool,

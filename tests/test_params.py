@@ -702,7 +702,7 @@ def test_broken_yaml_is_one_line(tmp_path, text):
         ("seeds: [0]\nseeds: [1]\n", "2: seeds"),
     ],
 )
-def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path, target, text, where):
+def test_a_key_that_stands_twice_is_reported_with_its_line(tmp_path, target, text, where):
     message = rf"/params\.yaml:{where}: stands twice; allowed: every key once$"
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError, match=message):

@@ -76,7 +76,7 @@ def test_every_name_is_drawn(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_no_name_is_taken_for_a_formula(
+def test_no_name_is_read_as_a_formula(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def parse(*_: object, **__: object) -> None:

@@ -113,7 +113,7 @@ def test_vivit_settings_leave_mixing_and_the_other_network_alone(
     assert stages_run(ran) == ["pretrain@vivit"]
 
 
-def test_another_size_mixes_anew(finished: Project, tmp_path: Path) -> None:
+def test_another_size_mixes_again(finished: Project, tmp_path: Path) -> None:
     """Which DVC's run cache overlooks where a whole section is listed."""
     project = finished.copy(tmp_path / "project")
     project.set(mix__size=[24, 40])

@@ -233,7 +233,7 @@ def test_padded_planes_are_the_files_own_colours_on_their_brightness_in_black(tm
 
 
 @pytest.mark.parametrize("transform", [{"display_rotation": 45}, {"display_hflip": None}])
-def test_a_picture_that_is_no_quarter_turn_is_told(tmp_path, transform):
+def test_a_picture_that_is_no_quarter_turn_is_reported(tmp_path, transform):
     path = shown(tmp_path / "a.mp4", transform)
     with pytest.raises(VideoError, match=r"a\.mp4: is .* allowed: 0, 90, 180 or 270 degrees"):
         next(stream_planes(path, size=(48, 64), fit="squeeze"))

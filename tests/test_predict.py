@@ -74,7 +74,7 @@ def run(*arguments: object) -> Ended:
 @pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
 @pytest.mark.parametrize("network", ["vivit", "nonlocal"])
 @pytest.mark.parametrize("window", ["all", {"frames": 20, "at": "centre"}])
-def test_says_what_the_pipeline_says_of_the_same_video(
+def test_predicts_the_same_as_the_pipeline_for_the_same_video(
     network: str, pixel_format: str, window: Any, here: Path, tmp_path: Path
 ) -> None:
     config = nonlocal_config() if network == "nonlocal" else None
@@ -179,7 +179,7 @@ def test_windows_come_from_the_subprocess_batch_by_batch(here: Path) -> None:
     assert_same(list(isolated_clips(video, mix, sliding, USUAL_LIMITS)), expected)
 
 
-def test_a_new_subprocess_goes_on_where_the_last_one_was(here: Path) -> None:
+def test_a_new_subprocess_continues_where_the_last_one_was(here: Path) -> None:
     video, mix, sliding = here / "videos/below/b.mp4", mix_settings(), Sliding(1.0, 0.1)
     clips = isolated_clips(video, mix, sliding, USUAL_LIMITS)
     begun = [next(clips) for _ in range(BATCH)]
@@ -228,7 +228,7 @@ def test_videos_come_in_order_whatever_their_suffix(tmp_path: Path) -> None:
         ("empty", "no video there; allowed"),
     ],
 )
-def test_a_name_without_a_video_is_told(name: str, message: str, tmp_path: Path) -> None:
+def test_a_name_without_a_video_is_reported(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "dangling[1].avi").symlink_to("none")
     with pytest.raises(FramemixError, match=message) as error:
@@ -236,7 +236,9 @@ def test_a_name_without_a_video_is_told(name: str, message: str, tmp_path: Path)
     assert str(tmp_path / name) in str(error.value)
 
 
-def test_a_file_whose_name_is_not_utf_8_is_one_line_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_utf_8_is_one_line_and_the_rest_is_processed(
+    tmp_path: Path,
+) -> None:
     bad = tmp_path / os.fsdecode(b"s\xfc\xdf.avi")
     bad.touch()
     (tmp_path / "b.avi").touch()
@@ -290,7 +292,7 @@ def test_json_and_csv_hold_the_same(here: Path) -> None:
     assert {float(row["end_seconds"]) - float(row["start_seconds"]) for row in rows} == {2.0}
 
 
-def test_text_json_and_csv_tell_when_what_is_seen() -> None:
+def test_text_json_and_csv_have_times_and_classes() -> None:
     said = Prediction(1.0, 3.5, np.array([0.25, 0.75], np.float32))
     given: Any = ([Result(Path("a.avi"), [said])], ["alert", "drowsy"], 2)
     assert as_text(*given) == "a.avi\n     1.0 -   3.5 s  drowsy 75.0%  alert 25.0%"
@@ -314,7 +316,7 @@ def test_the_timeline_has_the_classes_that_are_likeliest_at_some_time() -> None:
     assert axes.get_xlabel() == "seconds (middle of a window of 2.0 s)"
 
 
-def test_a_bad_file_is_one_line_and_the_rest_goes_on(here: Path) -> None:
+def test_a_bad_file_is_one_line_and_the_rest_is_processed(here: Path) -> None:
     done = run(here / "model.safetensors", here / "broken.avi", here / "videos", "--json")
     assert done.exit_code == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -324,7 +326,7 @@ def test_a_bad_file_is_one_line_and_the_rest_goes_on(here: Path) -> None:
     assert [len(video["predictions"]) for video in good] == [1, 1]
 
 
-def test_a_window_of_fewer_frames_than_segments_is_told(here: Path) -> None:
+def test_a_window_of_fewer_frames_than_segments_is_reported(here: Path) -> None:
     done = run(here / "model.safetensors", here / "videos/a.avi", "--window", 0.3)
     assert done.exit_code == 1
     assert "window = 0.3 s: 3 frames at 10 frames a second; allowed: at least" in done.stderr
@@ -448,14 +450,14 @@ def test_letters_are_on_the_frame_and_the_rest_of_it_stays() -> None:
         (["--device", "cuda:7"], "no CUDA device here"),
     ],
 )
-def test_options_that_do_not_fit_are_told(options: list[str], message: str, here: Path) -> None:
+def test_options_that_do_not_fit_are_reported(options: list[str], message: str, here: Path) -> None:
     done = run(here / "model.safetensors", here / "videos", *options)
     assert done.exit_code != 0
     assert message in str(done.exception)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_model_with_weights_that_are_not_finite_is_told(value: float, tmp_path: Path) -> None:
+def test_a_model_with_weights_that_are_not_finite_is_reported(value: float, tmp_path: Path) -> None:
     from framemix.models import save_model
 
     model = write_model(tmp_path / "model.safetensors")
@@ -484,7 +486,7 @@ def test_a_network_whose_answers_are_not_finite_ends_the_command(
     assert "answers nan; allowed: " in str(done.exception)
 
 
-def test_a_model_without_mix_settings_is_told(here: Path, tmp_path: Path) -> None:
+def test_a_model_without_mix_settings_is_reported(here: Path, tmp_path: Path) -> None:
     model = load_model(here / "model.safetensors")
     model.mix.clear()
     from framemix.models import save_model
@@ -550,7 +552,7 @@ def test_a_model_is_never_overwritten_by_a_picture(here: Path, tmp_path: Path) -
         (["--annotate", "/proc/a.mp4"], "/proc/a.mp4: cannot be written: No such file"),
     ],
 )
-def test_what_cannot_be_written_is_told_before_anything_is_computed(
+def test_what_cannot_be_written_is_reported_before_anything_is_computed(
     options: list[str], message: str, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -572,7 +574,7 @@ def test_what_cannot_be_written_is_told_before_anything_is_computed(
     ],
 )
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e300"])
-def test_seconds_that_are_no_length_of_time_are_told(
+def test_seconds_that_are_no_length_of_time_are_reported(
     command: str, option: str, value: str, here: Path
 ) -> None:
     video = str(here / "videos/a.avi")
@@ -582,7 +584,7 @@ def test_seconds_that_are_no_length_of_time_are_told(
     assert f"Invalid value for '{option}'" in done.stderr
 
 
-def test_a_file_that_is_not_there_is_one_line_and_the_rest_goes_on(
+def test_a_file_that_is_not_there_is_one_line_and_the_rest_is_processed(
     here: Path, tmp_path: Path
 ) -> None:
     write_video(tmp_path / "folder/a.mp4")
@@ -597,7 +599,7 @@ def test_a_file_that_is_not_there_is_one_line_and_the_rest_goes_on(
     assert answered == [f"{tmp_path}/folder/a.mp4"]
 
 
-def test_folders_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_folders_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4")
     closed = write_video(tmp_path / "closed/b.mp4").parent
     closed.chmod(0)

@@ -135,7 +135,7 @@ def test_history_has_a_row_an_epoch(target: Path) -> None:
     assert rates[-1] < 0.003 / 10
 
 
-def test_metrics_are_what_the_saved_model_says_of_the_val_clips(
+def test_metrics_are_those_of_the_saved_model_on_the_val_clips(
     target: Path, store: MixedStore
 ) -> None:
     metrics = json.loads((target / "metrics.json").read_text())
@@ -154,7 +154,7 @@ def test_metrics_are_what_the_saved_model_says_of_the_val_clips(
     }
 
 
-def test_other_views_give_other_figures_of_the_same_training(tmp_path: Path) -> None:
+def test_other_views_give_other_metrics_of_the_same_training(tmp_path: Path) -> None:
     variants = make_store(tmp_path / "store", **VARIANTS)
     val = split_examples(variants, split_of(variants), "val")
     kept = []

@@ -33,7 +33,7 @@ def test_full_sample_learns_motion_and_drowsiness_of_unseen_people(tmp_path: Pat
     assert report["finetuned"]["drowsy_vs_alert_auroc"] > 0.75
 
 
-def test_real_actions_of_unseen_persons_are_told_apart(tmp_path: Path, shared: Path) -> None:
+def test_real_actions_of_unseen_persons_are_distinguished(tmp_path: Path, shared: Path) -> None:
     project = Project.fresh(tmp_path / "project", profile=None)
     project.set(
         data__ucf101=str(shared / "data/Weizmann"),

@@ -118,7 +118,7 @@ class Brightest(nn.Module):
         return reduce(video, "b c t h w -> b c", "mean")
 
 
-def test_a_blended_clip_is_told_right_by_the_label_of_its_larger_share() -> None:
+def test_a_blended_clip_is_predicted_right_by_the_label_of_its_larger_share() -> None:
     how = training_settings(augment=NO_AUGMENT | {"mixup": 1.0})
     module = TrainingModule(Brightest(), how, Orders.of([0] * 3, 1, 3, how, 0), 0, Interrupt())
     stored = torch.from_numpy(np.concatenate([clips(label, 1) for label in range(3)]))
@@ -268,9 +268,7 @@ def test_training_stops_after_so_many_epochs_without_a_better_one(
     assert len((tmp_path / "out/history.csv").read_text().splitlines()) == 1 + 1 + patience
 
 
-def test_a_better_epoch_starts_the_count_of_patience_anew(
-    store: MixedStore, tmp_path: Path
-) -> None:
+def test_a_better_epoch_restarts_the_count_of_patience(store: MixedStore, tmp_path: Path) -> None:
     weights_after(new_run(store, patience=2, learning_rate=0.02, epochs=12), tmp_path)
     with (tmp_path / "out/history.csv").open(newline="") as file:
         top1 = [float(row["val_top1"]) for row in csv.DictReader(file)]

@@ -434,7 +434,7 @@ def test_table1_names_the_better_model_and_every_device_once(
 
 
 @pytest.mark.parametrize(("low", "high", "told"), [(0.02, 0.2, True), (-0.05, 0.25, False)])
-def test_table1_says_whether_its_clips_tell_the_networks_apart(
+def test_table1_says_whether_its_clips_distinguish_the_networks(
     low: float, high: float, told: bool
 ) -> None:
     rows = {"vivit": row(0.6), "nonlocal": row(0.5)}
@@ -499,7 +499,7 @@ def test_each_figure_is_in_its_unit_beside_the_leak_share_of_its_clips() -> None
     ]
 
 
-def test_a_subjects_line_tells_drowsy_from_alert_clips() -> None:
+def test_a_subjects_line_distinguishes_drowsy_and_alert_clips() -> None:
     subject = SubjectRow(
         subject="07",
         drowsy_clips=5,

@@ -245,7 +245,7 @@ def test_clips_are_the_same_bytes_in_another_run(root, resized, tmp_path):
         assert file.read_bytes() == (other / file.name).read_bytes(), file.name
 
 
-def test_a_clip_that_was_deleted_because_it_is_damaged_is_cut_anew(root, resized, tmp_path):
+def test_a_clip_that_was_deleted_because_it_is_damaged_is_cut_again(root, resized, tmp_path):
     clips, target = cut(root, tmp_path)
     name = next(f"{clip_name(clip)}.mp4" for clip in clips if clip.kept)
     for file in tmp_path.rglob(name):  # the scratch folder has it too

@@ -30,7 +30,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(deadline=None, max_examples=200)
 @given(case=cases(), length=st.integers(0, 130), seed=st.integers(0, 9))
-def test_every_window_equals_mixing_its_frames_anew(
+def test_every_window_equals_mixing_its_frames_again(
     case: dict[str, Any], length: int, seed: int
 ) -> None:
     video = np.random.default_rng(seed).integers(0, 256, (length, 2, 3, 1), np.uint8)

@@ -221,7 +221,7 @@ def test_a_killed_training_run_again_ends_as_if_unbroken(
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "balanced"])
-def test_a_training_on_variants_goes_on_after_any_end_as_if_unbroken(
+def test_a_training_on_variants_resumes_after_any_end_as_if_uninterrupted(
     trainer: Trainer, sampling: str
 ) -> None:
     whole, cut = f"variants {sampling}", f"variants {sampling} cut"
@@ -319,7 +319,7 @@ def test_ctrl_c_saves_and_ends_with_130_without_a_traceback(trainer: Trainer) ->
         ("vivit", "on_train_epoch_end 0", (1, 0), "on_train_epoch_start 1"),
     ],
 )
-def test_sigterm_saves_and_the_next_run_goes_on_from_there_to_the_same_end(
+def test_sigterm_saves_and_the_next_run_resumes_to_the_same_end(
     trainer: Trainer, network: str, moment: str, saved: tuple[int, int], goes_on_at: str
 ) -> None:
     name = f"term {network} {moment}"
@@ -367,7 +367,7 @@ def test_epochs_that_were_not_the_best_are_kept_too(trainer: Trainer) -> None:
     assert trainer.progress("flat") == (2, 0)
 
 
-def test_a_run_goes_on_where_its_scratch_folder_has_moved_to(trainer: Trainer) -> None:
+def test_a_run_resumes_where_its_scratch_folder_has_moved_to(trainer: Trainer) -> None:
     moment = "training_step 2 1"
     assert trainer.run("old", moment=moment, number=signal.SIGTERM) == 143
     (trainer.root / "old").rename(trainer.root / "new")
@@ -376,7 +376,7 @@ def test_a_run_goes_on_where_its_scratch_folder_has_moved_to(trainer: Trainer) -
     assert trainer.results("new") == trainer.results("vivit")
 
 
-def test_a_run_with_other_settings_does_not_go_on_from_this_ones(trainer: Trainer) -> None:
+def test_a_run_with_other_settings_does_not_resume_this_one(trainer: Trainer) -> None:
     moment = "training_step 2 0"
     assert trainer.run("other", moment=moment, number=signal.SIGTERM) == 143
     assert trainer.run("other", learning_rate=0.001) == 0
@@ -577,7 +577,7 @@ def assert_same_training(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("change", list(AUGMENT))
-def test_frozen_layers_see_clips_anew_where_anything_changes_them(
+def test_frozen_layers_see_clips_again_where_anything_changes_them(
     store: MixedStore, change: str
 ) -> None:
     network = new_run(store, "fc").network

@@ -210,7 +210,7 @@ def test_a_run_with_nothing_to_do_takes_less_than_five_seconds(project):
     assert 0 < cost.cpu < 5
 
 
-def test_a_video_that_changes_makes_one_shard_anew(project, corpus, videos):
+def test_a_video_that_changes_makes_one_shard_again(project, corpus, videos):
     def shards() -> set[str]:
         return {path.parent.name for path in project.folder.glob(".scratch/mix@ucf101/*/shard.h5")}
 

@@ -349,7 +349,9 @@ def test_a_worker_that_waits_for_a_lock_says_so_where_its_run_is_looked_at(tmp_p
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
-def test_a_file_system_without_locks_is_told_in_a_line_that_helps(tmp_path, monkeypatch, number):
+def test_a_file_system_without_locks_is_reported_in_a_line_that_helps(
+    tmp_path, monkeypatch, number
+):
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -363,7 +365,7 @@ def test_a_file_system_without_locks_is_told_in_a_line_that_helps(tmp_path, monk
     assert "\n" not in line
 
 
-def test_another_error_of_a_lock_is_not_taken_for_a_file_system_without_locks(
+def test_another_error_of_a_lock_is_not_reported_as_a_file_system_without_locks(
     tmp_path, monkeypatch
 ):
     def refuse(*_: object) -> None:
@@ -399,7 +401,7 @@ def test_between_file_systems_a_linked_output_is_a_copy(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_and_a_full_quota_are_told_alike(tmp_path, number):
+def test_a_full_disk_and_a_full_quota_are_reported_alike(tmp_path, number):
     def fill(folder: Path) -> None:
         raise OSError(number, os.strerror(number))
 

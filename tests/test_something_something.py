@@ -216,7 +216,7 @@ def test_jpgs_are_read_as_their_pictures_whatever_the_folder_is_called(tmp_path:
     assert describe(folder).width == 32
 
 
-def test_a_picture_that_changed_is_mixed_anew(tmp_path: Path) -> None:
+def test_a_picture_that_changed_is_mixed_again(tmp_path: Path) -> None:
     folder = write_jpgs(tmp_path / "videos/Up/1", 8)
     row = Clip(video="Up/1", class_name="Up", subset="train", frames=8, kept=True)
     stores = []

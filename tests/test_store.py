@@ -118,7 +118,7 @@ def test_a_variant_that_was_not_stored_is_refused_and_no_other_clip_read_for_it(
         )
 
 
-def test_damage_to_a_variant_is_told_with_its_row(variants):
+def test_damage_to_a_variant_is_reported_with_its_row(variants):
     content = bytearray((variants / "a.h5").read_bytes())
     content[content.index(clips_of(0, 6)[5].tobytes()) + 7] ^= 1
     (variants / "a.h5").write_bytes(content)
@@ -216,7 +216,7 @@ def test_the_mix_settings_can_be_read_back(tmp_path, changes):
     assert MixedStore(make_store(tmp_path / "s", {"A": 1}, settings)).settings == settings
 
 
-def test_checksums_tell_the_clips_of_each_shard(folder):
+def test_checksums_identify_the_clips_of_each_shard(folder):
     expected = [zlib.crc32(clip.tobytes()) for clip in clips_of(1, 3)]
     checksums = MixedStore(folder).checksums()
     assert list(checksums) == ["archery-0-000.h5", "yoyo-1-000.h5"]
@@ -320,7 +320,7 @@ def test_a_flipped_bit_anywhere_in_a_shard_is_refused_with_its_name_or_changes_n
     assert all(line.startswith(f"{shard}: ") and "\n" not in line for line in refusals)
 
 
-def test_damage_is_told_with_the_clip_and_the_way_to_mend_it(folder):
+def test_damage_is_reported_with_the_clip_and_the_way_to_mend_it(folder):
     shard = folder / "yoyo-1-000.h5"
     clip = clips_of(1, 3)[2].tobytes()
     content = bytearray(shard.read_bytes())

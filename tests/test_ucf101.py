@@ -163,7 +163,7 @@ def test_what_a_limit_rejected_is_decoded_again_under_a_higher_one(tmp_path):
     assert row.kept
 
 
-def test_a_link_to_a_folder_of_videos_is_told_and_not_followed(root, tmp_path):
+def test_a_link_to_a_folder_of_videos_is_reported_and_not_followed(root, tmp_path):
     (tmp_path / "Archery").symlink_to(root, target_is_directory=True)
     assert list_entries(tmp_path) == [Entry("Archery", "a link to a folder, not a file")]
 

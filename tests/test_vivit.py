@@ -497,7 +497,7 @@ def test_uniform_frames_are_embedded_as_images_and_no_other_frame_is_seen():
 
 
 @pytest.mark.parametrize("attention", [e for e in ENCODERS if e != "factorised_encoder"])
-def test_modes_that_tell_space_from_time_need_the_factorised_encoder(attention):
+def test_modes_that_separate_space_and_time_need_the_factorised_encoder(attention):
     model = encoder(attention)
     model.freeze_for("fc")
     assert count(model, trainable=True) == count(model.head)

@@ -179,7 +179,7 @@ def test_the_same_cut_gives_the_same_bytes(tmp_path, ramp):
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_a_clip_tells_nothing_of_where_its_source_was_filmed_or_what_wrote_it(tmp_path):
+def test_a_clip_has_no_metadata_of_its_source_or_writer(tmp_path):
     source = encode(tmp_path / "a.mp4", format="mp4", metadata="comment=at home")
     assert b"at home" in source.read_bytes()
     content = cut(source, tmp_path / "b.mp4").read_bytes()
