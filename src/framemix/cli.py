@@ -2,6 +2,8 @@
 
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -9,7 +11,7 @@ from framemix.benchmarks.commands import bench
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
 from framemix.jobs.atomic import FULL
-from framemix.jobs.terminal import say_error
+from framemix.jobs.terminal import say, say_error
 from framemix.project import commands as checkout
 
 app = typer.Typer(
@@ -35,8 +37,21 @@ for command in (
 app.add_typer(bench, name="bench")
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"framemix {version('framemix')}")
+        raise typer.Exit
+
+
 @app.callback()
-def framemix() -> None:
+def framemix(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version, and end.", callback=_say_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """Video models on mixed frames: the commands beside the DVC pipeline."""
 
 

@@ -10,8 +10,9 @@ import torch
 
 from framemix.benchmarks.paper import PAPER_VIVIT
 from framemix.benchmarks.synthetic import whole_video
-from framemix.inference.classifier import Classifier, classifier_of
+from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Sliding, rolling_mix
+from framemix.inference.torch_classifier import classifier_of
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model
 from framemix.text.names import literal
 

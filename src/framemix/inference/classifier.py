@@ -1,4 +1,4 @@
-"""A trained model as one function from mixed clips to probabilities."""
+"""A trained model as one function from mixed clips to probabilities, whatever computes it."""
 
 # B clips, S segments, H x W pixels, K classes
 
@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from framemix.devices import resolve_device
 from framemix.errors import ModelError
 from framemix.mixing import MixSettings, Pixels
-from framemix.models import TrainedModel
 from framemix.models.trained_on import TrainedOn
 from framemix.validation import describe_error
 
@@ -54,20 +51,6 @@ class Classifier:
                 f"{self.name}: answers {said[~right][0]}; allowed: probabilities, from 0 to 1"
             )
         return said
-
-
-def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classifier:
-    """Return a model's classifier, computing in fp32 on `device`; errors name it by `name`."""
-    place = resolve_device(device)
-    model.network.eval().to(place)
-
-    @torch.inference_mode()
-    def answers(clips: Pixels) -> Probabilities:
-        logits = model.logits(torch.from_numpy(clips).to(place))
-        said: Probabilities = logits.softmax(dim=1).cpu().numpy()
-        return said
-
-    return Classifier(name, model.classes, mix_of(model.mix, name), answers, model.trained_on)
 
 
 def mix_of(settings: dict[str, Any], name: Path | str) -> MixSettings:

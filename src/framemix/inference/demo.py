@@ -22,7 +22,7 @@ from framemix.datasets.sample.faces import FaceVideo
 from framemix.errors import FramemixError, ModelError, VideoError
 from framemix.explain.explanation import explain_clip
 from framemix.explain.pictures import draw_explanation
-from framemix.inference.classifier import Probabilities, classifier_of
+from framemix.inference.classifier import Probabilities
 from framemix.inference.clips import MixedClip, isolated_clips
 from framemix.inference.extras import load_extra
 from framemix.inference.guard import (
@@ -37,6 +37,7 @@ from framemix.inference.guard import (
 from framemix.inference.loading import live_sliding, say_caveat
 from framemix.inference.prediction import Prediction, predict_clips
 from framemix.inference.timeline import draw_timeline
+from framemix.inference.torch_classifier import classifier_of
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.lifeline import cleaning_up
 from framemix.jobs.terminal import leave_line, say

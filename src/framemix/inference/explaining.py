@@ -4,11 +4,11 @@ from pathlib import Path
 
 from framemix.explain.explanation import Explanation, explain_clip
 from framemix.explain.pictures import draw_explanation
-from framemix.inference.classifier import classifier_of
 from framemix.inference.clips import USUAL_LIMITS, MixedClip, isolated_clips
 from framemix.inference.film import write_film
 from framemix.inference.loading import say_caveat, sliding_for
 from framemix.inference.prediction import likeliest
+from framemix.inference.torch_classifier import classifier_of
 from framemix.models import load_model
 from framemix.pictures.lettering import save_picture
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from framemix.inference.classifier import classifier_of, mix_of
+from framemix.inference.classifier import mix_of
 from framemix.inference.clips import USUAL_LIMITS, isolated_clips
 from framemix.inference.extras import load_extra
 from framemix.inference.onnx_file import (
@@ -24,6 +24,7 @@ from framemix.inference.onnx_file import (
     TRAINED_ON_KEY,
     load_onnx,
 )
+from framemix.inference.torch_classifier import classifier_of
 from framemix.jobs.atomic import replacing
 from framemix.models import TrainedModel, load_model
 

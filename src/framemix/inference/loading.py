@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from framemix.inference.classifier import Classifier, classifier_of
+from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Sliding
-from framemix.inference.onnx_file import load_onnx
+from framemix.inference.extras import load_extra
 from framemix.jobs.terminal import say
-from framemix.models import load_model
 from framemix.models.trained_on import TrainedOn, caveat
 
 LIVE_WINDOW = 5.0  # seconds, the length of the drivers' clips in both profiles
@@ -18,8 +17,14 @@ def load_classifier(path: Path, device: str = "auto") -> Classifier:
     Raises ModelError, naming the file, for anything else.
     """
     if path.suffix.lower() == ".onnx":
+        from framemix.inference.onnx_file import load_onnx
+
         classifier = load_onnx(path)
     else:
+        load_extra("torch", extra="pipeline", what=str(path))
+        from framemix.inference.torch_classifier import classifier_of
+        from framemix.models import load_model
+
         classifier = classifier_of(load_model(path), path, device)
     say_caveat(path, classifier.trained_on)
     return classifier
