@@ -19,7 +19,8 @@ DOCUMENTS = [
 # What the documents show beside plain commands: a file to write, or changes to apply.
 BLOCK = re.compile(r"```(?P<kind>sh|diff|python (?P<file>\S+))\n(?P<text>.*?)```", re.DOTALL)
 # There is no camera here: a file stands in.
-CAMERA, STAND_IN = "/dev/video0", "data/rldd/clips/01_10_0.mp4 --window 0.3 --as-fast-as-possible"
+CAMERA = re.compile(r"(?<=safetensors )(/dev/video0|0\b)")
+STAND_IN = "data/rldd/clips/01_10_0.mp4 --window 0.3 --as-fast-as-possible"
 
 
 def commands(document: str) -> list[str]:
@@ -96,7 +97,7 @@ def run_shown(project: Project, command: str) -> None:
     elif "tests.browser" in command and chromium() is None:
         return
     else:
-        project.run(command.replace(CAMERA, STAND_IN))
+        project.run(CAMERA.sub(STAND_IN, command))
     if command == "dvc queue start":
         project.await_queue()
 

@@ -13,6 +13,7 @@ class Alarm:
     """Smooths a probability over time; the alarm starts at `on` and ends only below `off`.
 
     `half_life` is the time, in seconds, in which the smoothed value follows half of a change.
+    `changed` is whether the last update turned the alarm on or off.
     """
 
     on: float
@@ -20,6 +21,7 @@ class Alarm:
     half_life: float
     level: float | None = field(default=None, init=False)
     active: bool = field(default=False, init=False)
+    changed: bool = field(default=False, init=False)
     _seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +38,9 @@ class Alarm:
             kept = 0.5 ** ((seconds - self._seconds) / self.half_life) if self.half_life else 0.0
             self.level = kept * self.level + (1 - kept) * probability
         self._seconds = seconds
-        self.active = self.level >= (self.off if self.active else self.on)
+        was = self.active
+        self.active = self.level >= (self.off if was else self.on)
+        self.changed = self.active != was
         return self.level
 
 

@@ -149,7 +149,7 @@ def _clips(video: Path | str, mix: MixSettings, sliding: Sliding | None) -> Iter
 
 
 def _absolute(video: Path | str) -> Path:
-    """Return it as an absolute path: the subprocess stays in the folder where this one was at its start."""
+    """Return its absolute path: the subprocess stays in the folder in which it was started."""
     return Path(video).absolute()
 
 

@@ -4,6 +4,7 @@ Modules that compute are imported when a command runs, so that `--help` does not
 """
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from framemix.text.names import printable
 
 if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
+    from framemix.inference.listeners import Listener
     from framemix.inference.live import LivePrediction
     from framemix.inference.prediction import Result
     from framemix.jobs.isolation import Limits
@@ -42,6 +44,27 @@ LiveWindow = Annotated[
         min=0.04,
         max=LONGEST,
     ),
+]
+LiveStep = Annotated[
+    float, typer.Option(help="Seconds from prediction to prediction.", min=0.04, max=LONGEST)
+]
+AlarmClass = Annotated[
+    str | None,
+    typer.Option(help="The class to watch for. Default: drowsy, where the model has it."),
+]
+HalfLife = Annotated[
+    float, typer.Option(help="Seconds in which smoothing follows half of a change.", min=0)
+]
+AlarmCommand = Annotated[
+    str | None,
+    typer.Option(
+        "--exec",
+        help="A shell command to run when the alarm goes on or off: FRAMEMIX_ALARM is then on or "
+        "off in its environment.",
+    ),
+]
+AlarmWebhook = Annotated[
+    str | None, typer.Option(help="A URL to post to, as JSON, when the alarm goes on or off.")
 ]
 STEP = 1.0  # seconds from window to window
 Timeout = Annotated[
@@ -108,23 +131,18 @@ def predict(
 def watch(
     model: Model,
     source: Annotated[
-        str, typer.Argument(help="A camera (/dev/video0), a stream's URL, or a file.")
+        str, typer.Argument(help="A camera (0 or /dev/video0), a stream's URL, or a file.")
     ],
     window: LiveWindow = None,
-    step: Annotated[
-        float,
-        typer.Option(help="Seconds from prediction to prediction.", min=0.04, max=LONGEST),
-    ] = 1.0,
-    alarm: Annotated[
-        str | None,
-        typer.Option(help="The class to watch for. Default: drowsy, where the model has it."),
-    ] = None,
+    step: LiveStep = 1.0,
+    alarm: AlarmClass = None,
     on: Annotated[float, typer.Option(help="Smoothed probability that starts the alarm.")] = 0.7,
     off: Annotated[float, typer.Option(help="Smoothed probability that ends it.")] = 0.4,
-    half_life: Annotated[
-        float,
-        typer.Option(help="Seconds in which smoothing follows half of a change.", min=0),
-    ] = 2.0,
+    half_life: HalfLife = 2.0,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON object a window.")] = False,
+    log: Annotated[Path | None, typer.Option(help="Append a row a window to this .csv.")] = None,
+    command: AlarmCommand = None,
+    webhook: AlarmWebhook = None,
     as_fast_as_possible: Annotated[
         bool, typer.Option("--as-fast-as-possible", help="Do not wait for a file's frames.")
     ] = False,
@@ -132,17 +150,30 @@ def watch(
 ) -> None:
     """Predict a live video, once a second, and raise an alarm. Ctrl-C ends it.
 
-    Latency is the time from a window's last frame to its prediction. A file is played at its speed.
+    Latency is the time from a window's last frame to its prediction. A file is played at its speed
+    and ends the command; a camera or a stream that ends is opened again. The exit code is 0 after
+    Ctrl-C or a file's end, 1 after an error.
     """
     from framemix.inference.alarm import Alarm, watched_class
+    from framemix.inference.listeners import alarm_senders, live_listeners
     from framemix.inference.live import watch as watch_source
     from framemix.inference.loading import live_sliding, load_classifier
+    from framemix.inference.output_paths import check_output_path
+    from framemix.video.live import source_of
 
-    bell, classifier = Alarm(on, off, half_life), load_classifier(model, device)
-    watched = watched_class(alarm, classifier.classes)
+    source, bell = source_of(source), Alarm(on, off, half_life)
+    senders = alarm_senders(command, webhook)
+    if log is not None:
+        check_output_path(log, ".csv", [model, Path(source)])
+    classifier = load_classifier(model, device)
+    classes, watched = classifier.classes, watched_class(alarm, classifier.classes)
     sliding = live_sliding(classifier.trained_on, window, step)
     windows = watch_source(classifier, source, sliding, as_fast_as_possible=as_fast_as_possible)
-    _report_live(windows, classifier.classes, watched, bell)
+    with live_listeners(
+        classes, watched, source, as_json=json, log=log, senders=senders
+    ) as listeners:
+        summary = _report_live(windows, classes, watched, bell, listeners)
+        say(summary, error=json)  # stdout has JSON alone
 
 
 def export(
@@ -273,22 +304,27 @@ def _picture(
 
 
 def _report_live(
-    windows: Iterable["LivePrediction"], classes: list[str], watched: str | None, bell: "Alarm"
-) -> None:
-    """Print one line per window, with the alarm for the watched class, and a summary at the end."""
-    from framemix.inference.output import live_line, live_summary
+    windows: Iterable["LivePrediction"],
+    classes: list[str],
+    watched: str | None,
+    bell: "Alarm",
+    listeners: Sequence["Listener"],
+) -> str:
+    """Call each listener with each window until they or the user end it; return the summary."""
+    from framemix.inference.output import live_summary
 
-    latencies, skipped = [], 0
+    milliseconds, skipped = Counter[int](), 0  # no list: it would grow for as long as it runs
     try:
         for seen in windows:
-            latencies.append(seen.latency)
+            milliseconds[round(1000 * seen.latency)] += 1
             skipped += seen.skipped
             if watched is not None:
                 bell.update(float(seen.probabilities[classes.index(watched)]), seen.seconds)
-            say(live_line(seen, classes, bell))
+            for listen in listeners:
+                listen(seen, bell)
     except KeyboardInterrupt:
         leave_line(sys.stdout)
-    say(live_summary(latencies, skipped))
+    return live_summary(milliseconds, skipped)
 
 
 def _end_with(errors: list[str]) -> None:

@@ -4,12 +4,19 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Condition, Thread
 
 from framemix.errors import VideoError
 from framemix.inference.classifier import Classifier, Probabilities
 from framemix.inference.clips import MixedClip, Sliding, windows_of
+from framemix.jobs.terminal import say
+from framemix.mixing import MixSettings
+from framemix.text.names import printable
+
+# Before a source is opened again; twice as long each time that it gives no window. Seconds.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 Arrival = tuple[MixedClip, float]  # a window, and when its last frame arrived
 
@@ -35,10 +42,15 @@ def watch(
 
     Another thread reads and mixes the frames, so none is missed; when the network is too slow for
     every window, it takes the newest. `as_fast_as_possible` reads a file without waiting and skips
-    no window. Raises VideoError, also when the source ends before its first window is full.
+    no window. A file's end ends the iterator; a camera or a stream that ends, or falls silent, is
+    opened again until the iterator is closed. Raises VideoError, also when the source ends before
+    its first window is full.
     """
-    windows = windows_of(source, classifier.mix, sliding, paced=not as_fast_as_possible)
     handover = _Handover(keep_all=as_fast_as_possible)
+    if Path(source).is_file():
+        windows = windows_of(source, classifier.mix, sliding, paced=not as_fast_as_possible)
+    else:
+        windows = _reopened(source, classifier.mix, sliding, handover)
     # A daemon, so that the program can end while a camera hangs.
     Thread(target=handover.fill, args=(windows,), daemon=True).start()
     answers = 0
@@ -51,6 +63,35 @@ def watch(
         handover.end()
     if not answers:
         raise VideoError(source, f"ended before the first {sliding.window:g} s were over")
+
+
+def _reopened(
+    source: str, mix: MixSettings, sliding: Sliding, handover: "_Handover"
+) -> Iterator[Arrival]:
+    """Yield the windows of a camera or a stream, which is opened again when it ends.
+
+    Seconds count from the first opening on, also while it is closed. No window spans a gap.
+    """
+    begun, end, pause = None, 0.0, FIRST_PAUSE
+    while True:
+        shift, reason = None, "ended"
+        try:
+            for clip, arrived in windows_of(source, mix, sliding, paced=True):
+                begun = arrived - clip.end if begun is None else begun
+                if shift is None:  # a stream may also send faster than the clock
+                    shift = max(arrived - begun - clip.end, end - clip.start)
+                end, pause = clip.end + shift, FIRST_PAUSE
+                yield replace(clip, start=clip.start + shift, end=end), arrived
+        except VideoError as error:
+            if begun is None:
+                raise
+            reason = error.reason
+        if begun is None:
+            return
+        say(f"{printable(source)}: {reason}; opening it again in {pause:g} s", error=True)
+        if handover.is_over_after(pause):
+            return
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 class _Handover:
@@ -91,6 +132,11 @@ class _Handover:
             yield window, skipped
         if self.error is not None:
             raise self.error
+
+    def is_over_after(self, seconds: float) -> bool:
+        """Wait so long, or until both sides shall stop; return whether they shall."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.ended, seconds)
 
     def end(self) -> None:
         """Stop both threads."""

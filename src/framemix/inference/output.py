@@ -2,7 +2,9 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from io import StringIO
 from statistics import median
 from typing import Any
@@ -16,6 +18,7 @@ from framemix.tables import write_rows
 from framemix.text.names import printable
 
 CSV_COLUMNS = ("video", "start_seconds", "end_seconds", "rank", "class", "probability")
+LIVE_COLUMNS = ("time", "seconds", "alarm", "smoothed", "latency_seconds", "skipped")
 
 
 def best(
@@ -69,14 +72,45 @@ def live_line(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> str
     return f"{seen.seconds:8.1f} s  {likely}{level}{state}  {1000 * seen.latency:.0f} ms{skipped}"
 
 
-def live_summary(latencies: Sequence[float], skipped: int) -> str:
+def live_record(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> dict[str, Any]:
+    """Return the same for programs: `time` is that of the answer, in UTC.
+
+    `smoothed` and `alarm` are None where no class is watched for.
+    """
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "seconds": round(seen.seconds, 3),
+        "alarm": None if alarm.level is None else alarm.active,
+        "smoothed": None if alarm.level is None else round(alarm.level, 6),
+        "latency_seconds": round(seen.latency, 6),
+        "skipped": seen.skipped,
+        "probabilities": {
+            name: round(float(p), 6) for name, p in zip(classes, seen.probabilities, strict=True)
+        },
+    }
+
+
+def live_columns(classes: Sequence[str]) -> list[str]:
+    """Return the columns of what `live_row` returns."""
+    return [*LIVE_COLUMNS, *(f"p({name})" for name in classes)]
+
+
+def live_row(record: dict[str, Any]) -> list[Any]:
+    """Return a record of `live_record` as one row, in which an alarm is 1."""
+    alarm = record["alarm"]
+    values = record | {"alarm": None if alarm is None else int(alarm)}
+    return [*(values[column] for column in LIVE_COLUMNS), *record["probabilities"].values()]
+
+
+def live_summary(milliseconds: Counter[int], skipped: int) -> str:
     """Return the number of predicted windows, and their latency."""
-    if not latencies:
+    if not milliseconds:
         return "no window was full"
-    late = sorted(latencies)[math.ceil(0.95 * len(latencies)) - 1]  # 95 % are not later
+    latencies = sorted(milliseconds.elements())
+    late = latencies[math.ceil(0.95 * len(latencies)) - 1]  # 95 % are not later
     return (
-        f"{len(latencies)} windows, {skipped} skipped; latency {1000 * median(latencies):.0f} ms "
-        f"in the median, {1000 * late:.0f} ms for 95 %"
+        f"{len(latencies)} windows, {skipped} skipped; latency {median(latencies):.0f} ms "
+        f"in the median, {late} ms for 95 %"
     )
 
 

@@ -58,6 +58,12 @@ class LiveSource:
     frames: Iterator[LiveFrame]
 
 
+def source_of(name: str) -> str:
+    """Return what a source's name stands for: /dev/video0 for 0, where no file is called 0."""
+    is_number = name.isascii() and name.isdigit() and not Path(name).exists()
+    return f"/dev/video{name}" if is_number else name
+
+
 @contextmanager
 def opened_live(
     source: str,
