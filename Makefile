@@ -14,7 +14,7 @@ PEER := $(VENV)/peer/vit_pytorch/vivit.py
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow test-oldest test-newest bench lint
+.PHONY: help setup repro test test-slow test-oldest test-newest bench docs lint
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -49,6 +49,9 @@ bench: $(READY) $(PEER) ## measure what preparing data and training cost, as rat
 
 $(PEER): | $(READY)
 	$(BIN)/pip install --quiet --no-deps --target $(VENV)/peer vit-pytorch==1.2.9
+
+docs: $(READY) ## write build/api/framemix.html: what `import framemix` offers
+	python docs/write_api.py build/api
 
 lint: $(READY) ## check style and types
 	ruff check .

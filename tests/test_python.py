@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import runpy
 import subprocess
 import sys
 from importlib.metadata import version
@@ -135,6 +136,15 @@ def test_an_example_of_a_docstring_gives_what_it_shows(
     example.globs = {"framemix": framemix}
     shown: list[str] = []
     assert doctest.DocTestRunner().run(example, out=shown.append).failed == 0, "".join(shown)
+
+
+def test_the_api_page_has_all_names_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc")
+    runpy.run_path(str(ROOT / "docs/write_api.py"))["main"](tmp_path)
+    page = (tmp_path / "framemix.html").read_text()
+    for name in (*framemix.__all__, "Model.predict", "Model.windows"):
+        assert f'id="{name}"' in page, name
+    assert re.findall(r'(?:src=|@import|<link[^>]*href=)"?(?:https?:)?//\S+', page) == []
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
