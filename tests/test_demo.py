@@ -375,5 +375,5 @@ def test_without_the_extra_the_command_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(ModelError, match=r"pip install 'framemix\[demo\]'"):
+    with pytest.raises(ModelError, match=r"pip install '\.\[demo\]'"):
         serve(folder / "model.safetensors", [], host="127.0.0.1", port=0, window=5.0)

@@ -16,7 +16,7 @@ from tests.test_atomic import fill
 from tests.tiny_model import record, write_model, write_video
 from tests.tiny_store import ACTIONS, mix_settings, nonlocal_config
 
-onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
+onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
 
 
 def run(*arguments: object) -> Result:
@@ -268,7 +268,7 @@ def test_a_missing_package_is_reported(tmp_path: Path, monkeypatch: pytest.Monke
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"pip install 'framemix\[export\]'"):
+    with pytest.raises(ModelError, match=r"pip install '\.\[onnx\]'"):
         load_classifier(tmp_path / "model.onnx")
 
 

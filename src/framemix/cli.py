@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -39,7 +38,9 @@ app.add_typer(bench, name="bench")
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        say(f"framemix {version('framemix')}")
+        from framemix import __version__
+
+        say(f"framemix {__version__}")
         raise typer.Exit
 
 
@@ -58,12 +59,19 @@ def framemix(
 def main() -> None:
     """Run the command line; a FramemixError, an OSError or a full GPU is one line and exit code 1.
 
+    So is a package that is not installed: a plain installation has only what ONNX files need.
     Every other exception is a defect of framemix, and keeps its traceback.
     """
     try:
         app()
     except FramemixError as error:
         say_error(str(error))
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "framemix").partition(".")[0]
+        if package == "framemix":
+            raise
+        say_error(f"{package}: not installed; run in the checkout: pip install '.[pipeline]'")
         sys.exit(1)
     except OSError as error:
         if error.filename is None and error.errno not in FULL:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from framemix.datasets.clips import Clip, DriverClip, Subset
 from framemix.datasets.splits import TASK_STATES
-from framemix.finetuning.settings import Task
+from framemix.finetuning.task import Task
 from framemix.store import MixedStore
 from framemix.tables import read_table
 from framemix.training.data import Example, class_names, split_examples

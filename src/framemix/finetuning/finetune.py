@@ -14,7 +14,8 @@ from framemix.datasets.origin import Origin
 from framemix.datasets.splits import TASK_STATES, divided, random_split, states_lacking
 from framemix.errors import DatasetError, ModelError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
-from framemix.finetuning.settings import FinetuneSettings, HeadStart, Task, TemporalStart
+from framemix.finetuning.settings import FinetuneSettings, HeadStart, TemporalStart
+from framemix.finetuning.task import Task
 from framemix.metrics.drivers import judge_drivers
 from framemix.metrics.intervals import Judgement
 from framemix.metrics.seeds import Metrics

@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from framemix.finetuning.task import Task
 from framemix.models.config import FinetuneMode
 from framemix.training.settings import TrainingSettings
 from framemix.validation import misfit
 
-Task = Literal["drowsy_class", "alert_drowsy", "three_state"]
 HeadStart = Literal["replace", "extend"]
 TemporalStart = Literal["keep", "reinit"]
 

@@ -17,6 +17,6 @@ def load_extra(package: str, *, extra: str, what: str) -> Any:
         if isinstance(error, ModuleNotFoundError) and error.name == package:
             raise ModelError(
                 f"{what}: needs packages that are not installed; "
-                f"run: pip install 'framemix[{extra}]'"
+                f"run in the checkout: pip install '.[{extra}]'"
             ) from None
         raise ModelError(f"{what}: {package} cannot be loaded: {one_line(error)}") from error

@@ -38,7 +38,7 @@ class OnnxMetadata(BaseModel):
 def load_onnx(path: Path) -> Classifier:
     """Return the classifier in an ONNX file. Raises ModelError, naming the file."""
     for package in ("onnx", "onnxruntime"):
-        load_extra(package, extra="export", what=str(path))
+        load_extra(package, extra="onnx", what=str(path))
     try:
         session = _session(path)
         metadata = _metadata(session)

@@ -10,11 +10,9 @@ from typing import Annotated
 import typer
 
 from framemix.errors import ParamsError
-from framemix.finetuning.settings import Task
+from framemix.finetuning.task import Task
 from framemix.jobs.atomic import write_text
-from framemix.jobs.scratch import scratch_root
 from framemix.jobs.terminal import say
-from framemix.project.params import load_params
 from framemix.project.paths import (
     DVC_CACHE,
     PROFILES,
@@ -24,7 +22,6 @@ from framemix.project.paths import (
     STORES,
     VIDEOS,
 )
-from framemix.project.profiles import apply_profile
 from framemix.text.names import printable
 
 
@@ -37,6 +34,8 @@ def profile(
 
     `dvc params diff` then shows the changes, and `git checkout params.yaml` undoes them.
     """
+    from framemix.project.profiles import apply_profile
+
     changes = apply_profile(_profile_file(name))
     say("\n".join(changes) if changes else "params.yaml already has these values")
 
@@ -54,6 +53,7 @@ def use(
 
     The next command then trains a model and writes its report.
     """
+    from framemix.project.params import load_params
     from framemix.project.use import look, try_out, write_settings
 
     params = load_params()
@@ -119,7 +119,9 @@ def doctor(
 
     The exit code is 0 when all is well, else 1.
     """
+    from framemix.jobs.scratch import scratch_root
     from framemix.project.doctor import Places, examine
+    from framemix.project.params import load_params
 
     params = load_params()
     scratch = scratch_root(params.runtime.scratch)

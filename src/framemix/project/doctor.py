@@ -29,7 +29,7 @@ from framemix.datasets.splits import (
     without_drowsy_val,
 )
 from framemix.errors import DatasetError, VideoError, reason_of, some_of
-from framemix.finetuning.settings import Task
+from framemix.finetuning.task import Task
 from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.progress import track
 from framemix.mixing import MixSettings

@@ -32,7 +32,7 @@ from framemix.evaluation.tables import (
     shown,
     value_of,
 )
-from framemix.finetuning.settings import Task
+from framemix.finetuning.task import Task
 from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate
 from framemix.models.config import FinetuneMode
