@@ -16,7 +16,6 @@ from framemix.evaluation.judging import Evaluation
 from framemix.evaluation.tables import (
     NAMES,
     NONE,
-    Table,
     by_metric,
     classes_table,
     estimates_table,
@@ -27,6 +26,7 @@ from framemix.jobs.atomic import write_text
 from framemix.mixing import MixSettings
 from framemix.models.config import FinetuneMode
 from framemix.models.trained_on import TrainedOn
+from framemix.text.markdown import Table
 from framemix.text.names import literal, printable
 
 

@@ -53,7 +53,7 @@ class TSM(TSN):
         super().__init__(depth=depth, num_classes=num_classes, width=width, dropout=dropout)
         every = 2 if len(self.layer3) >= MANY_BLOCKS else 1
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in stage[::every]:
+            for block in list(stage)[::every]:
                 block.before_branch = TemporalShift()
 
 

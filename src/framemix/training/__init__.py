@@ -31,7 +31,7 @@ class _BeforeTorchmetrics(MetaPathFinder):
             if str(cache.requirement).startswith(UNUSED):
                 cache.available = False
 
-        RequirementCache._check_available = check_used  # type: ignore[method-assign]
+        RequirementCache._check_available = check_used  # type: ignore[method-assign, assignment]
 
 
 sys.meta_path.insert(0, _BeforeTorchmetrics())
