@@ -207,7 +207,7 @@ def test_the_next_experiment_is_one_setting_away_and_warns_of_no_other_pipeline(
 ) -> None:
     project = finished.copy(tmp_path / "project")
     project.run("cp pipelines/frame_mixup.yaml pipelines/another.yaml && git add pipelines")
-    project.run("git add --force dvc.lock && git commit -qm another")
+    project.run("git commit -qm another")
     output = project.run("dvc exp run -S finetune.mode=temporal_fc")
     assert stages_run(output) == ["finetune", "evaluate"]
     assert "WARNING" not in output
