@@ -25,7 +25,7 @@ from framemix.inference.clips import Sliding
 from framemix.inference.listeners import live_listeners
 from framemix.inference.live import LivePrediction, _Handover, watch
 from framemix.inference.log import appended
-from framemix.video.live import source_of
+from framemix.video.live import is_endless, source_of
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import mix_settings
 
@@ -263,6 +263,30 @@ def test_a_number_is_a_camera_where_no_file_is_called_so(
     assert source_of("rtsp://camera/0") == "rtsp://camera/0"
     (tmp_path / "0").touch()
     assert source_of("0") == "0"
+
+
+def test_the_end_of_a_pipe_is_the_end(here: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    content = (here / "a.avi").read_bytes()
+    Thread(target=(tmp_path / "pipe").write_bytes, args=(content,)).start()
+    source = str(tmp_path / "pipe")
+    seen = list(watch(undecided(), source, Sliding(2.0, 0.5), as_fast_as_possible=True))
+    assert [one.seconds for one in seen] == pytest.approx([2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
+
+
+@pytest.mark.parametrize(
+    ("source", "endless"),
+    [
+        ("/dev/video0", True),
+        ("rtsp://camera/0", True),
+        ("HTTP://camera/a.mp4", True),
+        ("file:///data/a.mp4", False),
+        ("pipe:0", False),
+        ("a.mp4", False),
+    ],
+)
+def test_only_cameras_and_addresses_are_opened_again(source: str, endless: bool) -> None:
+    assert is_endless(source) == endless
 
 
 def sent(video: Path) -> Any:

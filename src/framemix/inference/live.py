@@ -5,7 +5,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Condition, Thread
 
 from framemix.errors import VideoError
@@ -14,6 +13,7 @@ from framemix.inference.clips import MixedClip, Sliding, windows_of
 from framemix.jobs.terminal import say
 from framemix.mixing import MixSettings
 from framemix.text.names import printable
+from framemix.video.live import is_endless
 
 # Before a source is opened again; twice as long each time that it gives no window. Seconds.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -42,15 +42,15 @@ def watch(
 
     Another thread reads and mixes the frames, so none is missed; when the network is too slow for
     every window, it takes the newest. `as_fast_as_possible` reads a file without waiting and skips
-    no window. A file's end ends the iterator; a camera or a stream that ends, or falls silent, is
-    opened again until the iterator is closed. Raises VideoError, also when the source ends before
-    its first window is full.
+    no window. The end of a file or a pipe ends the iterator; a camera or a stream that ends, or
+    falls silent, is opened again until the iterator is closed. Raises VideoError, also when the
+    source ends before its first window is full.
     """
     handover = _Handover(keep_all=as_fast_as_possible)
-    if Path(source).is_file():
-        windows = windows_of(source, classifier.mix, sliding, paced=not as_fast_as_possible)
-    else:
+    if is_endless(source):
         windows = _reopened(source, classifier.mix, sliding, handover)
+    else:
+        windows = windows_of(source, classifier.mix, sliding, paced=not as_fast_as_possible)
     # A daemon, so that the program can end while a camera hangs.
     Thread(target=handover.fill, args=(windows,), daemon=True).start()
     answers = 0

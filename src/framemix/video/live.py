@@ -1,5 +1,6 @@
 """Frames of a webcam, a network stream, or a file played at its own speed."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,8 @@ Pixels = NDArray[np.uint8]
 PATIENCE = 10.0
 # For cameras that do not state a rate.
 USUAL_RATE = 30.0
+# `file:` and `pipe:` are no addresses.
+ADDRESS = re.compile(r"(?!file:|pipe:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # A longer jump of a camera's clock is an error of the clock: no time has passed; seconds.
 LONGEST_GAP = 5.0
 # H.264 and HEVC, which reorder most, move a frame by at most this many frames.
@@ -62,6 +65,11 @@ def source_of(name: str) -> str:
     """Return what a source's name stands for: /dev/video0 for 0, where no file is called 0."""
     is_number = name.isascii() and name.isdigit() and not Path(name).exists()
     return f"/dev/video{name}" if is_number else name
+
+
+def is_endless(source: str) -> bool:
+    """Return whether a source is a camera or an address in a network; files and pipes have ends."""
+    return source.startswith("/dev/") or bool(ADDRESS.match(source))
 
 
 @contextmanager
