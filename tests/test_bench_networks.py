@@ -291,9 +291,17 @@ def test_all_networks_see_the_same_clips_and_mixes_differ_in_nothing_else() -> N
         assert other.model_copy(update={"model": model}) == vivit
     for candidate in (*of_networks.values(), *of_mixes.values()):
         build_model(model_config(candidate.recipe.model, candidate.mix, classes=4))
-    # With the sample's params it is trained once, for both tables.
+
+
+def test_what_stands_in_both_tables_is_trained_once() -> None:
+    params = load_params(ROOT / "params.yaml")
+    mix = params.mix.model_copy(update={"segments": 8})
+    model = params.pretrain.vivit.model.model_copy(update={"frame_patch_size": 2})
+    vivit = params.pretrain.vivit.model_copy(update={"model": model})
+    pretrain = params.pretrain.model_copy(update={"vivit": vivit})
+    of_networks = network_candidates(pretrain, mix)
     first = next(name for name in of_networks if name.endswith("factorised encoder"))
-    assert of_networks[first] == of_mixes["linear, 8 segments"]
+    assert of_networks[first] == mix_candidates(pretrain, mix)["linear, 8 segments"]
 
 
 @pytest.mark.parametrize(

@@ -719,7 +719,7 @@ def test_a_key_that_stands_twice_is_reported_with_its_line(tmp_path, target, tex
 PROFILE = """\
 mix:
   method: none
-  segments: 10
+  segments: 12
   window: {frames: 150, at: start}
   size: [120, 160]
 pretrain:
@@ -733,7 +733,7 @@ def test_a_profile_changes_its_values_and_no_others(tmp_path, target):
     expected = copy.deepcopy(COMMITTED)
     expected["mix"] |= {
         "method": "none",
-        "segments": 10,
+        "segments": 12,
         "window": {"frames": 150, "at": "start"},
         "size": [120, 160],
     }
@@ -760,7 +760,7 @@ def test_applying_a_profile_reports_each_change(tmp_path, target):
     mix, vivit = COMMITTED["mix"], COMMITTED["pretrain"]["vivit"]
     assert apply_profile(profile_of(tmp_path, PROFILE), target) == [
         f'mix.method: "{mix["method"]}" -> "none"',
-        f"mix.segments: {mix['segments']} -> 10",
+        f"mix.segments: {mix['segments']} -> 12",
         f'mix.window: "{mix["window"]}" -> {{"frames": 150, "at": "start"}}',
         f"mix.size: {mix['size']} -> [120, 160]",
         f"pretrain.vivit.epochs: {vivit['epochs']} -> 77",
@@ -844,6 +844,6 @@ def test_a_profile_fits_params_that_an_experiment_has_rewritten(tmp_path, target
     assert flow in text
     target.write_text(text.replace(flow, "  size:   # height, width\n  - 60\n  - 80\n"))
     profile = tmp_path / "profile.yaml"
-    profile.write_text("mix: {size: [30, 40], window: {frames: 8, at: start}}\n")
+    profile.write_text("mix: {size: [30, 40], window: {frames: 16, at: start}}\n")
     apply_profile(profile, target)
     assert load_params(target).mix.size == (30, 40)
