@@ -159,7 +159,7 @@ def test_use_writes_a_path_in_the_checkout_as_relative(
     assert load_params().your_videos.data == Path("data/own")
 
 
-def test_use_keeps_the_group_pattern_of_the_same_videos_and_drops_that_of_others(
+def test_use_keeps_what_was_chosen_for_the_same_videos_and_drops_what_was_for_others(
     checkout: Path, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = Project(checkout / "project").copy(tmp_path / "project")
@@ -170,10 +170,12 @@ def test_use_keeps_the_group_pattern_of_the_same_videos_and_drops_that_of_others
             write_video(tmp_path / f"others/{name}/{n}.mp4", 12)
     use = ["use", str(tmp_path / "mine")]
     assert CliRunner().invoke(app, use).exit_code == 0
-    apply_values({"your_videos": {"group_pattern": r"subject(\d+)"}}, PARAMS, Path("test"))
+    chosen = {"group_pattern": r"subject(\d+)", "clip_seconds": 1.0}
+    apply_values({"your_videos": chosen}, PARAMS, Path("test"))
     assert "| cats | 3 | 3 |" in CliRunner().invoke(app, use).output
     yours = load_params().your_videos
     assert (yours.group_pattern, yours.split.by) == (r"subject(\d+)", "group")
+    assert yours.clip_seconds == 1.0
 
     write_video(tmp_path / "mine/cats/nobody.mp4", 12)
     done = CliRunner().invoke(app, [*use, "--check"])
@@ -181,7 +183,8 @@ def test_use_keeps_the_group_pattern_of_the_same_videos_and_drops_that_of_others
     assert "cats/nobody.mp4" in str(done.exception)
 
     assert CliRunner().invoke(app, ["use", str(tmp_path / "others")]).exit_code == 0
-    assert load_params().your_videos.group_pattern is None
+    yours = load_params().your_videos
+    assert (yours.group_pattern, yours.clip_seconds) == (None, None)
 
 
 def test_use_with_check_has_gone_through_every_stage(used: str) -> None:

@@ -32,15 +32,15 @@ def look(path: Path, params: Params, *, decode: bool) -> Survey:
     your_videos.group_pattern, if it was set for these videos, finds no group for one of them.
     """
     found = find_videos(LABELLED, path, "framemix use")
-    notices, pattern = list(found.notices), _group_pattern(path, params.your_videos)
-    if pattern is not None:
-        found[:] = with_groups(found, pattern, "your_videos.group_pattern")
+    notices, yours = list(found.notices), _chosen_for(path, params.your_videos)
+    if yours.group_pattern is not None:
+        found[:] = with_groups(found, yours.group_pattern, "your_videos.group_pattern")
     elif parts := looks_like_parts(found):
         notices.append(
             f"{' and '.join(parts)} look like parts of one recording, which should be on one side "
             f"of a split: name groups, in a list or with your_videos.group_pattern."
         )
-    seen = survey(path, found, notices, pattern, decode=decode, limits=params.runtime.limits)
+    seen = survey(path, found, notices, yours, decode=decode, limits=params.runtime.limits)
     classes = Counter(one.found.label for one in seen.usable)
     if len(classes) < 2:
         there = ", ".join(classes) or "none"
@@ -48,7 +48,7 @@ def look(path: Path, params: Params, *, decode: bool) -> Survey:
             f"{path}: videos that can be opened are of {len(classes)} classes ({there}); "
             f"allowed: two classes or more"
         )
-    mix = params.your_videos.mix.model_copy(update={"segments": seen.segments})
+    mix = yours.mix.model_copy(update={"segments": seen.segments})
     say(described(seen, mix, decode=decode))
     return seen
 
@@ -67,9 +67,11 @@ def try_out(found: Survey, params: Params) -> str:
     return f"every stage ran through with {clips} clips"
 
 
-def _group_pattern(path: Path, yours: YourVideos) -> str | None:
-    """Return the pattern that params.yaml has for these videos, None if it is for others."""
-    return yours.group_pattern if yours.data.resolve() == path.resolve() else None
+def _chosen_for(path: Path, yours: YourVideos) -> YourVideos:
+    """Return the settings, without those that someone has chosen for other videos."""
+    if yours.data.resolve() == path.resolve():
+        return yours
+    return yours.model_copy(update={"group_pattern": None, "clip_seconds": None})
 
 
 def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, folder: Path) -> int:
@@ -93,7 +95,7 @@ def _run_through(found: Survey, yours: YourVideos, runtime: RuntimeSettings, fol
         execution(folder / "list"),
         keys=("your_videos.data", "your_videos.videos"),
         label="list a few videos",
-        clip_seconds=yours.clip_seconds,
+        clip_seconds=found.clip_seconds,
     )
     split, _ = split_clips(clips, yours.split.model_copy(update={"by": "random", "fold": 0}))
     sources = sources_of(clips, found.root, class_labels(clips))

@@ -23,6 +23,7 @@ from framemix.mixing import MixSettings
 from framemix.text.markdown import Table
 from framemix.text.names import printable
 from framemix.video.reading import describe, examine
+from framemix.your_videos.settings import YourVideos
 
 FEWEST_SEGMENTS, USUAL_SEGMENTS = 4, 8
 # If more than this share of the videos is too short for the usual segments, fewer are suggested.
@@ -44,12 +45,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class Survey:
-    """All files of a dataset, each opened; `group_pattern` is the pattern that found the groups."""
+    """All files of a dataset, each opened.
+
+    `group_pattern` is the pattern that found the groups, and `clip_seconds` what videos are cut to.
+    """
 
     root: Path
     seen: Sequence[Seen]
     notices: Sequence[str]
     group_pattern: str | None
+    clip_seconds: float | None
 
     @property
     def usable(self) -> list[Seen]:
@@ -78,6 +83,7 @@ class Survey:
             "data": _from_here(self.root.resolve()),
             "folder": _from_here(self._folder()),
             "group_pattern": self.group_pattern,
+            "clip_seconds": self.clip_seconds,
             "videos": {"min_frames": self.segments},
             "split": {"by": by, "folds": max(2, min(FOLDS, len(groups) or FOLDS)), "fold": 0},
             "mix": {"segments": self.segments, "window": "all", "variants": 1},
@@ -94,16 +100,16 @@ def survey(
     root: Path,
     found: Sequence[Found],
     notices: Sequence[str],
-    group_pattern: str | None,
+    yours: YourVideos,
     *,
     decode: bool,
     limits: Limits,
 ) -> Survey:
-    """Open each file, or with `decode` read it to its end."""
+    """Open each file, or with `decode` read it to its end; `yours` are the settings for them."""
     look = partial(_look, root=folder_of(root), decode=decode, limits=limits)
     with ThreadPoolExecutor() as threads:
         seen = list(track(threads.map(look, found), total=len(found), label="look at videos"))
-    return Survey(root, seen, notices, group_pattern)
+    return Survey(root, seen, notices, yours.group_pattern, yours.clip_seconds)
 
 
 def _look(found: Found, *, root: Path, decode: bool, limits: Limits) -> Seen:
