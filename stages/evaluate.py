@@ -15,7 +15,7 @@ def main() -> None:
     from framemix.evaluation.tables import summary
     from framemix.finetuning.data import FinetuneData
 
-    data = FinetuneData.read(MIXED["ucf101"], UCF101_SPLIT, MIXED["rldd"], RLDD_SPLIT)
+    data = FinetuneData.read((MIXED["ucf101"], UCF101_SPLIT), MIXED["rldd"], RLDD_SPLIT)
     figures = write_report(
         MODELS,
         FINETUNED,

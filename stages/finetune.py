@@ -1,4 +1,4 @@
-"""Fine-tunes the pretrained ViViT on UTA-RLDD's mixed clips."""
+"""Fine-tunes the pretrained ViViT, or another model, on UTA-RLDD's mixed clips."""
 
 from framemix.datasets.origin import read_origin
 from framemix.jobs.terminal import say
@@ -6,7 +6,6 @@ from framemix.project.params import load_params
 from framemix.project.paths import (
     FINETUNED,
     MIXED,
-    MODELS,
     RLDD_ORIGIN,
     RLDD_SPLIT,
     UCF101_ORIGIN,
@@ -22,15 +21,18 @@ def main() -> None:
     from framemix.finetuning.finetune import finetune
     from stages.machine import machine_for
 
+    # What DVC has not made need not be there, and may be of another run.
+    actions = params.finetune.needs == "ucf101"
     metrics = finetune(
-        MODELS["vivit"] / "model.safetensors",
-        FinetuneData.read(MIXED["ucf101"], UCF101_SPLIT, MIXED["rldd"], RLDD_SPLIT),
+        FinetuneData.read(
+            (MIXED["ucf101"], UCF101_SPLIT) if actions else None, MIXED["rldd"], RLDD_SPLIT
+        ),
         params.finetune,
         seeds=params.seeds,
         target=FINETUNED,
         machine=machine_for("finetune", params.runtime),
         views=params.evaluate.views,
-        origins=(read_origin(UCF101_ORIGIN), read_origin(RLDD_ORIGIN)),
+        origins=(read_origin(UCF101_ORIGIN) if actions else None, read_origin(RLDD_ORIGIN)),
         scope=params.split.group_scope,
     )
     say(f"{FINETUNED}: top-1 {metrics['top1']:.1%} of the val clips")

@@ -11,6 +11,7 @@ from framemix.models import build_model
 from framemix.training.batches import Orders
 from framemix.training.interrupt import Interrupt
 from framemix.training.module import TrainingModule
+from framemix.training.parts import freeze_for
 from tests.tiny_store import nonlocal_config, training_settings, vivit_config
 
 RATE = 0.008
@@ -70,7 +71,7 @@ def test_only_weights_decay_not_biases_norms_positions_and_class_tokens(architec
 
 def test_frozen_parameters_are_not_the_optimizers() -> None:
     network = build_model(vivit_config())
-    network.freeze_for("fc")
+    freeze_for(network, "fc")
     optimizer = classifier(network).configure_optimizers()["optimizer"]
     optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
     assert optimized == {id(p) for p in network.head.parameters()}

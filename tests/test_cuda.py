@@ -20,6 +20,7 @@ from framemix.models.input import IMAGENET, to_rgb
 from framemix.models.registry import parse_config
 from framemix.store import MixedStore
 from framemix.training.module import TrainingModule
+from framemix.training.parts import freeze_for
 from framemix.training.prediction import predict
 from framemix.training.run import Machine, Run
 from tests import tiny_store as tiny
@@ -107,7 +108,7 @@ def new_run(store: MixedStore, network: str, mode: FinetuneMode = "all", **setti
     config = tiny.vivit_config() if network == "vivit" else tiny.nonlocal_config()
     module = build_model(config)
     if network == "vivit":
-        module.freeze_for(mode)  # type: ignore[operator]
+        freeze_for(module, mode)
     sides = tiny.examples_of(store, "train"), tiny.examples_of(store, "val")
     how = tiny.training_settings(**settings)
     return Run(module, config, list(tiny.ACTIONS), *sides, how, 0, {})

@@ -21,10 +21,10 @@ import pytest
 from framemix.errors import FramemixError, ModelError
 from framemix.inference.clips import USUAL_LIMITS, Sliding
 from framemix.inference.demo import Analyser, serve
-from framemix.inference.extras import load_extra
 from framemix.inference.guard import Guard, delete_older, is_open
 from framemix.inference.loading import load_classifier
 from framemix.inference.prediction import predict_videos
+from framemix.models.extras import load_extra
 from tests.browser import Visit, chromium, served
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import HEIGHT, SEGMENTS, WIDTH

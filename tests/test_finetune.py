@@ -16,7 +16,7 @@ from framemix.datasets.origin import Origin
 from framemix.datasets.splits import random_split
 from framemix.errors import DatasetError, ModelError, StoreError
 from framemix.finetuning.data import FinetuneData, task_of
-from framemix.finetuning.finetune import finetune, redrawn, starting_network
+from framemix.finetuning.finetune import finetune, redrawn
 from framemix.finetuning.settings import FinetuneSettings, Task
 from framemix.metrics.accuracy import parameter_counts
 from framemix.metrics.seeds import OverSeeds, SeedFigure, by_figure, over_seeds
@@ -31,8 +31,10 @@ from framemix.models import (
 )
 from framemix.models.config import FinetuneMode
 from framemix.models.vivit import ViViT
+from framemix.starting.start import Start
 from framemix.tables import read_table
 from framemix.training.data import labels_of
+from framemix.training.parts import freeze_for
 from framemix.training.prediction import predict
 from tests.tiny_metrics import accuracies
 from tests.tiny_model import record
@@ -94,10 +96,18 @@ def settings(
     )
 
 
+def started(chosen: FinetuneSettings, source: Path) -> FinetuneSettings:
+    return chosen.model_copy(update={"start": source})
+
+
+def starting_network(model: TrainedModel, classes: int, **how: Any) -> Any:
+    return Start.of(model, Path("model.safetensors")).network(classes, **how)
+
+
 def run(source: Path, data: FinetuneData, folder: Path, chosen: FinetuneSettings) -> dict[str, Any]:
     """Fine-tune into `folder`/out and return the metrics."""
-    target = folder / "out"
-    finetune(source, data, chosen, seeds=[0], target=target, machine=machine(folder / "scratch"))
+    target, chosen = folder / "out", started(chosen, source)
+    finetune(data, chosen, seeds=[0], target=target, machine=machine(folder / "scratch"))
     metrics: dict[str, Any] = json.loads((target / "metrics.json").read_text())
     return metrics
 
@@ -111,7 +121,7 @@ def test_each_mode_trains_as_many_parameters_as_the_paper_model_has_there(
             build_model(PAPER_VIVIT), PAPER_VIVIT, ["x"] * 99, {}, IMAGENET_MEAN, IMAGENET_STD
         )
         network = starting_network(paper, 100, head="replace", temporal="keep")
-    network.freeze_for(mode)
+    freeze_for(network, mode)
     counts = parameter_counts(network)
     assert counts == {"parameters": TRAINABLE["all"], "trainable_parameters": TRAINABLE[mode]}
 
@@ -161,7 +171,9 @@ def test_other_encoders_are_fine_tuned_as_a_whole_or_by_their_head(
     before = load_model(joint).network.encoder.state_dict()
     after = load_model(tmp_path / "out/model.safetensors").network.encoder.state_dict()
     assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
-    with pytest.raises(ModelError, match=r"^attention = 'spatio_temporal', mode = 'temporal_fc': "):
+    with pytest.raises(
+        ModelError, match=r"^mode = temporal_fc: allowed with this ViViT: all, fc, "
+    ):
         run(joint, data, tmp_path, settings("temporal_fc"))
 
 
@@ -250,22 +262,23 @@ def test_figures_are_from_as_many_views_as_are_asked_for(
     data: FinetuneData, source: Path, tmp_path: Path
 ) -> None:
     here = machine(tmp_path / "scratch")
-    target, chosen = tmp_path / "out", settings("fc", epochs=1)
+    target, chosen = tmp_path / "out", started(settings("fc", epochs=1), source)
     with pytest.raises(StoreError, match="view 2 of a clip"):  # the store has one
-        finetune(source, data, chosen, seeds=[0], target=target, machine=here, views=2)
+        finetune(data, chosen, seeds=[0], target=target, machine=here, views=2)
 
 
 def test_every_seed_is_trained_and_the_metrics_are_over_all_of_them(
     data: FinetuneData, source: Path, tmp_path: Path
 ) -> None:
     chosen, here = settings("fc", epochs=1, learning_rate=0.1), machine(tmp_path / "scratch")
+    chosen = started(chosen, source)
     alone = []
     for seed in (3, 1, 4):
         target = tmp_path / str(seed)
-        finetune(source, data, chosen, seeds=[seed], target=target, machine=here)
+        finetune(data, chosen, seeds=[seed], target=target, machine=here)
         alone.append(json.loads((target / "metrics.json").read_text()))
         assert not any(name.endswith(("_mean", "_std")) for name in alone[-1])
-    finetune(source, data, chosen, seeds=[3, 1, 4], target=tmp_path / "all", machine=here)
+    finetune(data, chosen, seeds=[3, 1, 4], target=tmp_path / "all", machine=here)
     metrics = json.loads((tmp_path / "all/metrics.json").read_text())
     assert {name: metrics[name] for name in alone[0]} == alone[0]
     for name in ("top1", "mean_class_accuracy", "drowsy_vs_alert_auroc"):
@@ -389,9 +402,8 @@ def test_a_fine_tuned_model_names_its_own_videos_and_those_of_its_start(
         ("alert_drowsy", (drivers,), (8, 4)),
     ):
         metrics = finetune(
-            first,
             data,
-            settings("fc", task, epochs=1),
+            started(settings("fc", task, epochs=1), first),
             seeds=[0],
             target=tmp_path / task,
             machine=machine(tmp_path / "scratch"),
@@ -447,7 +459,7 @@ def test_a_store_mixed_otherwise_than_the_models_is_refused_in_one_line(
     classes = ACTIONS if which == "ucf101" else STATES
     other = make_store(tmp_path / "other", classes, method="average")
     with pytest.raises(
-        ModelError, match=r"with method = 'average', but .* on method = 'linear'; "
+        ModelError, match=r"with mix.method = 'average', but .* mix.method = 'linear'; "
     ) as caught:
         run(source, replace(data, **{which: other}), tmp_path, settings())
     assert str(tmp_path / "other") in str(caught.value)
@@ -455,7 +467,10 @@ def test_a_store_mixed_otherwise_than_the_models_is_refused_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_nonlocal_network_cannot_be_fine_tuned(data: FinetuneData, tmp_path: Path) -> None:
+def test_any_network_can_be_fine_tuned(data: FinetuneData, tmp_path: Path) -> None:
     source = pretrained(tmp_path, nonlocal_config())
-    with pytest.raises(ModelError, match=r"^architecture = nonlocal: allowed: vivit$"):
-        run(source, data, tmp_path, settings())
+    metrics = run(source, data, tmp_path, settings("last_1", epochs=1))
+    assert metrics["parameters"] > metrics["trainable_parameters"]
+    before, after = (load_model(f).network for f in (source, tmp_path / "out/model.safetensors"))
+    assert torch.equal(before.layer3[0].conv1.weight, after.layer3[0].conv1.weight)
+    assert not torch.equal(before.layer4[0].conv1.weight, after.layer4[0].conv1.weight)

@@ -548,7 +548,7 @@ def test_a_file_that_is_no_mapping_is_refused(content):
                 "pretrain.vivit.model.attention": "factorised_dot_product",
             },
             "finetune.mode = temporal_fc: allowed with "
-            "pretrain.vivit.model.attention = factorised_dot_product: all, fc",
+            "pretrain.vivit.model.attention = factorised_dot_product: all, fc, last_N",
         ),
         (
             {

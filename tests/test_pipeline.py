@@ -95,6 +95,19 @@ def test_plots_and_experiments_have_something_to_show(finished: Project) -> None
     assert "finetuned.drowsy" in finished.run("dvc exp show --md")
 
 
+def test_a_start_from_elsewhere_needs_no_pretraining_and_none_of_ucf101s_stages(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    checkpoint = project.folder / "data/pretrained/somebodys/model.safetensors"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("weights")
+    project.set(finetune__start="data/pretrained/somebodys", finetune__needs="rldd")
+    assert stages_run(project.run("dvc repro finetune --dry")) == ["finetune"]
+    before_it = stages_run(project.run("dvc repro finetune --dry --force"))
+    assert before_it == ["sample", "resize", "mix@rldd", "finetune"]
+
+
 def test_a_mode_reruns_only_fine_tuning_and_what_follows(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
     project.set(finetune__mode="temporal_fc")

@@ -117,9 +117,9 @@ def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path
             origin=ORIGINS[0],
             scope="class",
         )
-    tuning = {**TRAINING, **FINETUNING, "mode": "temporal_fc"}
+    start = {"start": str(folder / "vivit/model.safetensors")}
+    tuning = {**TRAINING, **FINETUNING, **start, "mode": "temporal_fc"}
     finetune(
-        folder / "vivit/model.safetensors",
         data,
         FinetuneSettings.model_validate(tuning),
         seeds=[0],

@@ -32,6 +32,7 @@ ORDER = [
     "models",
     "metrics",
     "training",
+    "starting",
     "pretraining",
     "finetuning",
     "explain",

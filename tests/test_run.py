@@ -26,6 +26,7 @@ from framemix.training.batches import Resident, ResidentClips
 from framemix.training.callbacks import AtomicCheckpointIO
 from framemix.training.data import Batch, labels_of
 from framemix.training.frozen import split_frozen
+from framemix.training.parts import freeze_for
 from framemix.training.prediction import predict
 from framemix.training.run import Run
 from framemix.training.settings import AugmentSettings
@@ -50,6 +51,7 @@ import json, os, signal, sys, time, traceback
 from pathlib import Path
 import torch
 from framemix.models import build_model
+from framemix.training.parts import freeze_for
 from framemix.store import MixedStore
 from framemix.training.module import TrainingModule
 from framemix.training.callbacks import AtomicCheckpointIO
@@ -78,7 +80,7 @@ def run(folder, network, store, moment, number, settings):
     config = tiny.vivit_config() if network == "vivit" else tiny.nonlocal_config()
     model = build_model(config)
     if network == "vivit":
-        model.freeze_for("temporal_fc")  # frozen parts must stay without dropout on resuming
+        freeze_for(model, "temporal_fc")  # frozen parts must stay without dropout on resuming
     sides = (tiny.examples_of(store, "train"), tiny.examples_of(store, "val"))
     settings = tiny.training_settings(**settings)
     tiny.train_into(
@@ -448,7 +450,7 @@ def new_run(
     torch.manual_seed(0)
     config = vivit_config(dropout=dropout)
     network = build_model(config)
-    network.freeze_for(mode)
+    freeze_for(network, mode)
     sides = examples_of(store, "train"), examples_of(store, "val")
     return Run(network, config, list(ACTIONS), *sides, training_settings(**settings), 0, {})
 

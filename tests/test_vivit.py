@@ -18,6 +18,7 @@ from framemix.models.vivit import (
     draw_xavier,
     load_vit_pytorch_state_dict,
 )
+from framemix.training.parts import freeze_for
 
 ENCODERS: tuple[AttentionScheme, ...] = (
     "spatio_temporal",
@@ -84,15 +85,15 @@ def test_has_the_papers_parameter_count():
 def test_trains_the_papers_number_of_parameters_in_each_mode(mode: FinetuneMode):
     with torch.device("meta"):
         model = ViViT(**PAPER | {"num_classes": 100})
-    model.freeze_for("fc")
-    model.freeze_for(mode)
+    freeze_for(model, "fc")
+    freeze_for(model, mode)
     assert count(model, trainable=True) == MODES[mode]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_gradient_reaches_exactly_what_a_mode_trains(mode: FinetuneMode):
     model = ViViT(**SMALL)
-    model.freeze_for(mode)
+    freeze_for(model, mode)
     model(torch.randn(2, 3, 6, 16, 24)).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
@@ -365,8 +366,8 @@ def test_refuses_clips_of_another_size_and_unknown_modes():
     model = ViViT(**SMALL)
     with pytest.raises(ModelError, match=r"\(3, 4, 16, 24\).*takes \(3, 6, 16, 24\)"):
         model(torch.zeros(1, 3, 4, 16, 24))
-    with pytest.raises(ModelError, match="mode = 'head': allowed: 'all', "):
-        model.freeze_for("head")
+    with pytest.raises(ModelError, match="mode = head: allowed with this ViViT: all, "):
+        freeze_for(model, "head")
 
 
 def encoder(attention: AttentionScheme, **changes) -> ViViT:
@@ -499,14 +500,14 @@ def test_uniform_frames_are_embedded_as_images_and_no_other_frame_is_seen():
 @pytest.mark.parametrize("attention", [e for e in ENCODERS if e != "factorised_encoder"])
 def test_modes_that_separate_space_and_time_need_the_factorised_encoder(attention):
     model = encoder(attention)
-    model.freeze_for("fc")
+    freeze_for(model, "fc")
     assert count(model, trainable=True) == count(model.head)
-    model.freeze_for("all")
+    freeze_for(model, "all")
     assert count(model, trainable=True) == count(model)
     for mode in ("temporal_fc", "spatial_temporal_fc"):
-        message = f"^attention = '{attention}', mode = '{mode}': allowed: 'all', 'fc'$"
+        message = f"^mode = {mode}: allowed with this ViViT: all, fc, last_1 to "
         with pytest.raises(ModelError, match=message):
-            model.freeze_for(mode)
+            freeze_for(model, mode)
 
 
 @pytest.mark.slow

@@ -259,7 +259,7 @@ def test_a_model_can_start_from_another_and_train_its_last_layer_alone(
     trained: tuple[MixedStore, list[Clip], Path], tmp_path: Path
 ) -> None:
     store, split, model = trained
-    start = str(model / "model.safetensors")
+    start = model / "model.safetensors"
     fit(store, split, tmp_path / "tuned", recipe(start=start, mode="fc"))
     before, after = load_model(start), load_model(tmp_path / "tuned/model.safetensors")
     old, new = before.network.state_dict(), after.network.state_dict()
@@ -273,6 +273,6 @@ def test_a_start_of_another_architecture_is_one_line(
     trained: tuple[MixedStore, list[Clip], Path], tmp_path: Path
 ) -> None:
     store, split, model = trained
-    start = recipe(start=str(model / "model.safetensors"), architecture="tsn")
+    start = recipe(start=model / "model.safetensors", architecture="tsn")
     with pytest.raises(ModelError, match="is of architecture nonlocal; allowed"):
         fit(store, split, tmp_path / "tuned", start)

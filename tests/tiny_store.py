@@ -52,6 +52,9 @@ TRAINING: dict[str, Any] = {
     "augment": AUGMENT,
 }
 FINETUNING = {
+    "start": "models/vivit/model.safetensors",
+    "positions": "exact",
+    "needs": "ucf101",
     "mode": "all",
     "task": "drowsy_class",
     "head": "replace",

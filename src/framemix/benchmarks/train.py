@@ -31,6 +31,7 @@ from framemix.store import MixedStore
 from framemix.training.data import Example
 from framemix.training.frozen import split_frozen
 from framemix.training.optimizer import build_optimizer
+from framemix.training.parts import freeze_for
 from framemix.training.run import Machine, Run, train
 from framemix.training.settings import AugmentSettings, TrainingSettings
 
@@ -217,7 +218,7 @@ def _by_mode(device: torch.device, sizes: Sizes) -> str:
 
 def _training(mode: FinetuneMode, device: torch.device, sizes: Sizes) -> Task:
     network = ViViT(**sizes.network.model_dump(exclude={"architecture"})).to(device)
-    network.freeze_for(mode)
+    freeze_for(network, mode)
     settings = TrainingSettings.model_validate(PLAIN | {"batch_size": sizes.batch})
     frozen, trained = split_frozen(network, NO_AUGMENT)
     batch = _clips(sizes.batch, sizes.network, device)

@@ -205,10 +205,10 @@ def _picture_explanation(evaluation: Evaluation, path: Path) -> None:
 
 def picture_clips(data: FinetuneData, count: int, path: Path) -> None:
     """Picture mixed clips: one of each of the first classes, and one of each driver state."""
-    mix = data.ucf101.settings
+    mix = data.actions.settings
     clips = {
         f"{row.class_name}, {_frames_mixed(row.frames, mix)}": _as_rgb(store, row)
-        for store in (data.ucf101, data.rldd)
+        for store in (data.actions, data.rldd)
         for row in _first_of_classes(store)[:count]
     }
     how = f"{mix.method}, {mix.segments} segments, frames per segment: {mix.frames_per_segment}"

@@ -12,12 +12,14 @@ from framemix.explain.activations import capture_activations
 from framemix.explain.attention import vivit_relevance
 from framemix.explain.gradcam import grad_cam
 from framemix.explain.links import Links, strongest_links
+from framemix.explain.published import transformer_relevance
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel
 from framemix.models.checks import check_answers
 from framemix.models.input import to_rgb
 from framemix.models.nonlocal_net import NonLocalBlock
 from framemix.models.resnet import ResNet
+from framemix.models.video_transformer import VideoTransformer
 from framemix.models.vivit import ViViT
 
 
@@ -69,6 +71,8 @@ def _label(model: TrainedModel, class_name: str) -> int:
 def _relevance(network: nn.Module, video: Tensor, label: int) -> tuple[str, Tensor]:
     if isinstance(network, ViViT):
         return "attention rollout", vivit_relevance(network, video)
+    if isinstance(network, VideoTransformer):
+        return "attention rollout", transformer_relevance(network, video)
     if isinstance(network, ResNet):
         return "Grad-CAM", grad_cam(network, video, label)
     raise ModelError(f"explain: {type(network).__name__}; allowed: ViViT and the ResNets")

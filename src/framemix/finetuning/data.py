@@ -9,6 +9,7 @@ from pathlib import Path
 
 from framemix.datasets.clips import Clip, DriverClip, Subset
 from framemix.datasets.splits import TASK_STATES
+from framemix.errors import DatasetError
 from framemix.finetuning.task import Task
 from framemix.store import MixedStore
 from framemix.tables import read_table
@@ -19,27 +20,34 @@ DROWSY = "drowsy"
 
 @dataclass(frozen=True)
 class FinetuneData:
-    """The two mixed stores and their splits."""
+    """The two mixed stores and their splits; UCF101's only where a task has its classes."""
 
-    ucf101: MixedStore
+    ucf101: MixedStore | None
     ucf101_split: Sequence[Clip]
     rldd: MixedStore
     rldd_split: Sequence[Clip]
 
     @classmethod
-    def read(cls, ucf101: Path, ucf101_split: Path, rldd: Path, rldd_split: Path) -> "FinetuneData":
-        """Open the store folders and read the split tables."""
+    def read(cls, ucf101: tuple[Path, Path] | None, rldd: Path, rldd_split: Path) -> "FinetuneData":
+        """Open the store folders and read the split tables, UCF101's where they are named."""
         return cls(
-            ucf101=MixedStore(ucf101),
-            ucf101_split=read_table(ucf101_split, Clip),
+            ucf101=MixedStore(ucf101[0]) if ucf101 else None,
+            ucf101_split=read_table(ucf101[1], Clip) if ucf101 else [],
             rldd=MixedStore(rldd),
             rldd_split=read_table(rldd_split, DriverClip),
         )
 
+    @property
+    def actions(self) -> MixedStore:
+        """UCF101's clips. Raises DatasetError where they are not there."""
+        if self.ucf101 is None:
+            raise DatasetError("needs = rldd: UCF101's clips are asked for; allowed: ucf101")
+        return self.ucf101
+
     def classes(self, task: Task) -> list[str]:
         """Return the class names of a task in the order of their labels."""
         if task == "drowsy_class":
-            return [*class_names(self.ucf101), DROWSY]
+            return [*class_names(self.actions), DROWSY]
         return list(TASK_STATES[task])
 
     def examples(self, task: Task, subset: Subset) -> list[Example]:
@@ -52,7 +60,7 @@ class FinetuneData:
         ]
         if task != "drowsy_class":
             return drivers
-        return [*split_examples(self.ucf101, self.ucf101_split, subset), *drivers]
+        return [*split_examples(self.actions, self.ucf101_split, subset), *drivers]
 
     def drivers(self, subset: Subset) -> list[Example]:
         """Return all driver clips of one subset, with their store's labels."""

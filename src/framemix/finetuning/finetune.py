@@ -1,4 +1,4 @@
-"""Fine-tuning of a pretrained ViViT on UTA-RLDD, in four modes (paper A, section IV)."""
+"""Fine-tuning of a trained model on UTA-RLDD (of ViViT in four modes: paper A, section IV)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,18 +12,19 @@ from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.groups import Scope, clusters_by_name
 from framemix.datasets.origin import Origin
 from framemix.datasets.splits import TASK_STATES, divided, random_split, states_lacking
-from framemix.errors import DatasetError, ModelError
+from framemix.errors import DatasetError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
-from framemix.finetuning.settings import FinetuneSettings, HeadStart, TemporalStart
+from framemix.finetuning.settings import FinetuneSettings
 from framemix.finetuning.task import Task
 from framemix.metrics.drivers import judge_drivers
 from framemix.metrics.intervals import Judgement
 from framemix.metrics.seeds import Metrics
-from framemix.models import TrainedModel, build_model, load_model
+from framemix.models import TrainedModel
 from framemix.models.saved import weights_digest
-from framemix.models.vivit import ViViT
+from framemix.starting.start import Start, read_start
 from framemix.tables import write_table
 from framemix.training.data import Example
+from framemix.training.parts import freeze_for
 from framemix.training.prediction import judge, predict
 from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
@@ -34,7 +35,6 @@ REDRAW_SEED = 2**40 + 95
 
 
 def finetune(
-    pretrained: Path,
     data: FinetuneData,
     settings: FinetuneSettings,
     *,
@@ -42,17 +42,18 @@ def finetune(
     target: Path,
     machine: Machine,
     views: int = 1,
-    origins: tuple[Origin, Origin] | None = None,
+    origins: tuple[Origin | None, Origin] | None = None,
     scope: Scope = "dataset",
 ) -> Metrics:
-    """Fine-tune the pretrained ViViT with `settings`, once per seed, and write to `target`.
+    """Fine-tune the model in `settings.start`, once per seed, and write to `target`.
 
     Returns its metrics, from `views` variants of each val clip. With `origins`, UCF101's and the
     drivers', the model contains a record of its clips; `scope` is that of UCF101's groups.
     """
-    source = load_model(pretrained)
-    weights = weights_digest(source.network)
-    _check_stores(source, data, pretrained)
+    source = read_start(settings.start)
+    for store in filter(None, (data.ucf101, data.rldd)):
+        source = source.fitted(store, settings.positions)
+    weights = weights_digest(source.weights)
     tuned = redrawn(data) if settings.split == "redrawn" else data
     _check_states(data, settings.task)
     clusters = _clusters(tuned, scope)
@@ -67,7 +68,11 @@ def finetune(
     )
     given = {
         "drowsy_clips": sum(clip.row.class_name == DROWSY for clip in data.drivers("val")),
-        "val_seen_in_pretraining": seen_in_pretraining(tuned.examples(settings.task, "val"), data),
+        "val_seen_in_pretraining": (
+            None
+            if source.published
+            else seen_in_pretraining(tuned.examples(settings.task, "val"), data)
+        ),
     }
     parts = parts_of(tuned, settings.task, origins, scope) if origins else None
     record = trained_on(parts, data.rldd.settings, source.trained_on) if parts else None
@@ -109,14 +114,16 @@ def _clusters(data: FinetuneData, scope: Scope) -> dict[str, str]:
 
 
 def parts_of(
-    data: FinetuneData, task: Task, origins: tuple[Origin, Origin], scope: Scope
+    data: FinetuneData, task: Task, origins: tuple[Origin | None, Origin], scope: Scope
 ) -> list[Part]:
     """Return the clips of a task, in train and val, by dataset."""
     ucf101, rldd = origins
     states = TASK_STATES[task]
     drivers = [clip for clip in data.rldd_split if clip.class_name in states]
     parts = [Part(rldd, drivers, "dataset")]
-    return [Part(ucf101, data.ucf101_split, scope), *parts] if task == "drowsy_class" else parts
+    if task == "drowsy_class" and ucf101 is not None:
+        return [Part(ucf101, data.ucf101_split, scope), *parts]
+    return parts
 
 
 def redrawn(data: FinetuneData) -> FinetuneData:
@@ -137,50 +144,29 @@ def seen_in_pretraining(val: Sequence[Example], data: FinetuneData) -> float | N
     return round(sum(clip in learnt for clip in clips) / len(clips), 6) if clips else None
 
 
-def starting_network(
-    source: TrainedModel, classes: int, *, head: HeadStart, temporal: TemporalStart
-) -> ViViT:
-    """Return a ViViT for `classes` classes that starts from the weights of `source`.
-
-    `extend` keeps the head's norm and the rows of its classes; `reinit` initialises the temporal
-    layers again (paper A's wording allows both). Raises ModelError where `source` is no ViViT, or
-    has no temporal layers for `reinit`.
-    """
-    network = build_model(source.config.model_copy(update={"num_classes": classes}))
-    if not isinstance(network, ViViT):
-        raise ModelError(f"architecture = {source.config.architecture}: allowed: vivit")
-    kept = dict(source.network.state_dict())
-    if temporal == "reinit":
-        if not hasattr(network, "temporal"):
-            raise ModelError("temporal = reinit: this encoder has no temporal layers")
-        kept = {name: w for name, w in kept.items() if not name.startswith("temporal.")}
-    own = network.state_dict()
-    for name in [name for name in kept if name.startswith("head.")]:
-        weights = kept.pop(name)
-        if head == "extend":
-            known = len(weights)  # rows; a norm needs no more
-            kept[name] = torch.cat([weights, own[name][known:]])
-    network.load_state_dict({**own, **kept})
-    return network
-
-
 def _run(
-    seed: int, *, source: TrainedModel, weights: str, data: FinetuneData, settings: FinetuneSettings
+    seed: int, *, source: Start, weights: str, data: FinetuneData, settings: FinetuneSettings
 ) -> Run:
     """Return the run of a seed, from `source`, whose weights have the digest `weights`."""
     classes = data.classes(settings.task)
     torch.manual_seed(seed)
-    network = starting_network(source, len(classes), head=settings.head, temporal=settings.temporal)
-    network.freeze_for(settings.mode)
+    network = source.network(len(classes), head=settings.head, temporal=settings.temporal)
+    freeze_for(network, settings.mode)
     return Run(
         network=network,
         config=source.config.model_copy(update={"num_classes": len(classes)}),
         classes=classes,
         train=data.examples(settings.task, "train"),
         val=data.examples(settings.task, "val"),
-        settings=settings,
+        settings=settings.recipe,
         seed=seed,
-        origin={"weights": weights},
+        origin={
+            "weights": weights,
+            "mode": settings.mode,
+            "head": settings.head,
+            "temporal": settings.temporal,
+        },
+        normalisation=source.normalisation,
     )
 
 
@@ -190,17 +176,3 @@ def _check_states(data: FinetuneData, task: Task) -> None:
             f"finetune.task = {task}: no {lacking[0]}; "
             f"allowed: a split.rldd (for subject and random, a split.fold) with some"
         )
-
-
-def _check_stores(source: TrainedModel, data: FinetuneData, pretrained: Path) -> None:
-    for store in (data.ucf101, data.rldd):
-        mix = store.settings.model_dump(mode="json")
-        if other := [key for key in mix if mix[key] != source.mix.get(key)]:
-            here, there = (
-                ", ".join(f"{key} = {settings.get(key)!r}" for key in other)
-                for settings in (mix, source.mix)
-            )
-            raise ModelError(
-                f"{store.folder}: mixed with {here}, but {pretrained} was trained on {there}; "
-                f"allowed: the same"
-            )

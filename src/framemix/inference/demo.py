@@ -24,7 +24,6 @@ from framemix.explain.explanation import explain_clip
 from framemix.explain.pictures import draw_explanation
 from framemix.inference.classifier import Probabilities
 from framemix.inference.clips import MixedClip, isolated_clips
-from framemix.inference.extras import load_extra
 from framemix.inference.guard import (
     KEPT,
     LARGEST_UPLOAD,
@@ -42,6 +41,7 @@ from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.lifeline import cleaning_up
 from framemix.jobs.terminal import leave_line, say
 from framemix.models import load_model
+from framemix.models.extras import load_extra
 from framemix.models.input import to_rgb
 from framemix.pictures.lettering import save_picture
 from framemix.text.names import literal, printable

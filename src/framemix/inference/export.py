@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from framemix.inference.classifier import mix_of
 from framemix.inference.clips import USUAL_LIMITS, isolated_clips
-from framemix.inference.extras import load_extra
 from framemix.inference.onnx_file import (
     CLASSES_KEY,
     INPUT,
@@ -27,6 +26,7 @@ from framemix.inference.onnx_file import (
 from framemix.inference.torch_classifier import classifier_of
 from framemix.jobs.atomic import replacing
 from framemix.models import TrainedModel, load_model
+from framemix.models.extras import load_extra
 
 OPSET = 20
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Sliding
-from framemix.inference.extras import load_extra
 from framemix.jobs.terminal import say
+from framemix.models.extras import load_extra
 from framemix.models.trained_on import TrainedOn, caveat
 
 LIVE_WINDOW = 5.0  # seconds, the length of the drivers' clips in both profiles

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, Json, ValidationError
 
 from framemix.errors import ModelError, one_line, some_of
 from framemix.inference.classifier import Classifier, Probabilities, mix_of
-from framemix.inference.extras import load_extra
 from framemix.mixing import Pixels
+from framemix.models.extras import load_extra
 from framemix.models.trained_on import TrainedOn
 from framemix.validation import describe_error
 

@@ -6,12 +6,13 @@ first weights, which a trained network no longer needs.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat, field_validator
 
-from framemix.validation import Integer, Settings
+from framemix.validation import Integer, Settings, misfit
 
 AttentionScheme = Literal[
     "spatio_temporal",
@@ -21,13 +22,19 @@ AttentionScheme = Literal[
 ]
 Tokeniser = Literal["tubelet", "uniform_frames"]
 Init = Literal["xavier", "torch"]
-FinetuneMode = Literal["all", "spatial_temporal_fc", "temporal_fc", "fc"]
+PaperMode = Literal["all", "spatial_temporal_fc", "temporal_fc", "fc"]
+FinetuneMode = PaperMode | Annotated[str, Field(pattern=r"^last_[1-9][0-9]{0,2}$")]
+HeadStart = Literal["replace", "extend"]
+TemporalStart = Literal["keep", "reinit"]
+Positions = Literal["exact", "interpolate"]
 Depth = Literal[10, 50, 101]
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 NonLocalBlocks = Literal[1, 5]
 Pool = Literal["after", "before"]
 # torchvision's names end in the first eight hexadecimal digits of the file's SHA-256.
 NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+# How the hub of Hugging Face names a model.
+HUB_NAME = re.compile(r"[\w.-]+/([\w.-]+)")
 # Sizes have bounds, since a model file may say anything: far above what is of use, but a network is
 # described in seconds, and no tensor's size overflows 64 bits.
 Side = Annotated[int, Field(gt=0, le=2**13)]  # pixels
@@ -35,7 +42,8 @@ Frames = Annotated[int, Field(gt=0, le=10**5)]
 Width = Annotated[int, Field(gt=0, le=2**14)]  # values of a token, or channels
 Hidden = Annotated[int, Field(gt=0, le=2**18)]
 Heads = Annotated[int, Field(gt=0, le=2**10)]
-Blocks = Annotated[int, Field(gt=0, le=256)]
+MOST_BLOCKS = 256
+Blocks = Annotated[int, Field(gt=0, le=MOST_BLOCKS)]
 Classes = Annotated[int, Field(gt=0, le=10**6, description="that are told apart")]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -150,11 +158,40 @@ class FrameNetConfig(_FrameNetSizes):
     num_classes: Classes
 
 
+FamilyName = Literal["videomae", "vivit", "timesformer", "vjepa2", "videoprism"]
+Count = Annotated[int, Field(ge=0, le=2**18)]
+Name = Annotated[str, Field(max_length=64)]
+Sizes = Mapping[Name, bool | Count | FiniteFloat | Name | tuple[Count, ...] | None]
+
+
+class TransformersConfig(Settings):
+    """All of a network of Hugging Face's library: its own configuration, and what its data decide.
+
+    `sizes` are what the library's configuration of the family has, but for the clips' sizes.
+    """
+
+    architecture: Literal["transformers"] = Field("transformers", description="which network it is")
+    family: FamilyName = Field(description="which of the library's video networks")
+    sizes: Sizes = Field(description="as the library's configuration names them")
+    image_size: tuple[Side, Side] = Field(description="height and width of a frame, pixels")
+    frames: Frames = Field(description="of a mixed clip")
+    num_classes: Classes
+
+    @field_validator("sizes")
+    @classmethod
+    def _has_blocks_within_reason(cls, sizes: Sizes) -> Sizes:
+        for key, value in sizes.items():
+            if key.endswith("_layers") and not (isinstance(value, int) and value <= MOST_BLOCKS):
+                raise misfit(f"{{{key}}} = {value}: allowed: at most {MOST_BLOCKS}")
+        return sizes
+
+
 ModelSettings = Annotated[
     ViViTSettings | NonLocalSettings | FrameNetSettings, Field(discriminator="architecture")
 ]
 ModelConfig = Annotated[
-    ViViTConfig | NonLocalConfig | FrameNetConfig, Field(discriminator="architecture")
+    ViViTConfig | NonLocalConfig | FrameNetConfig | TransformersConfig,
+    Field(discriminator="architecture"),
 ]
 
 
@@ -206,3 +243,15 @@ def nonlocal_misfit(
     if nonlocal_blocks > 1 and depth < 50:
         return f"{{nonlocal_blocks}} = {nonlocal_blocks}: allowed with {{depth}} = {depth}: 1"
     return None
+
+
+def hub_misfit(start: Path) -> str | None:
+    """Return what to do where `start` is a model's name on Hugging Face's hub, and no such path."""
+    name = HUB_NAME.fullmatch(str(start))
+    if name is None or start.parent.exists():
+        return None
+    return (
+        f"no such file or folder; a model of Hugging Face's hub is downloaded first, with "
+        f"hf download {start} --local-dir data/pretrained/{name[1]}, and is then "
+        f"data/pretrained/{name[1]}"
+    )

@@ -36,10 +36,13 @@ class I3D(ResNet):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.out_channels, num_classes)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Logits (B, classes) of normalised clips (B, 3, T, H, W)."""
-        x = reduce(self.maps(clips), "b c t h w -> b c", "mean")
-        logits: Tensor = self.fc(self.dropout(x))
+    def features(self, clips: Tensor) -> Tensor:
+        """A vector a clip (B, C), of normalised clips (B, 3, T, H, W)."""
+        return reduce(self.maps(clips), "b c t h w -> b c", "mean")
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, classes) of features (B, C)."""
+        logits: Tensor = self.fc(self.dropout(features))
         return logits
 
 

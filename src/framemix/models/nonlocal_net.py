@@ -69,10 +69,14 @@ class NonLocalNet(ResNet):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.out_channels, num_classes)
 
-    def forward(self, video: Tensor) -> Tensor:
-        """Logits (B, classes) of normalised clips (B, 3, T, H, W)."""
-        x = self.layer4(self.stage("layer3", self.stage("layer2", self.res2(video))))
-        logits: Tensor = self.fc(self.dropout(reduce(x, "b c t h w -> b c", "mean")))
+    def features(self, video: Tensor) -> Tensor:
+        """A vector a clip (B, C), of normalised clips (B, 3, T, H, W)."""
+        x: Tensor = self.layer4(self.stage("layer3", self.stage("layer2", self.res2(video))))
+        return reduce(x, "b c t h w -> b c", "mean")
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, classes) of features (B, C)."""
+        logits: Tensor = self.fc(self.dropout(features))
         return logits
 
     def res2(self, video: Tensor) -> Tensor:

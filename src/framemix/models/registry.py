@@ -8,19 +8,30 @@ from torch import nn
 
 from framemix.errors import ModelError
 from framemix.models.checks import check_choice
-from framemix.models.config import FrameNetConfig, ModelConfig, NonLocalConfig, ViViTConfig
+from framemix.models.config import (
+    FrameNetConfig,
+    ModelConfig,
+    NonLocalConfig,
+    TransformersConfig,
+    ViViTConfig,
+)
 from framemix.models.i3d import I3D
 from framemix.models.nonlocal_net import NonLocalNet
 from framemix.models.tsn import TSM, TSN
+from framemix.models.video_transformer import VideoTransformer
 from framemix.models.vivit import ViViT
 from framemix.validation import describe_error
 
-CONFIGS: dict[str, type[ViViTConfig] | type[NonLocalConfig] | type[FrameNetConfig]] = {
+CONFIGS: dict[
+    str,
+    type[ViViTConfig] | type[NonLocalConfig] | type[FrameNetConfig] | type[TransformersConfig],
+] = {
     "vivit": ViViTConfig,
     "nonlocal": NonLocalConfig,
     "tsn": FrameNetConfig,
     "tsm": FrameNetConfig,
     "i3d": FrameNetConfig,
+    "transformers": TransformersConfig,
 }
 NETWORKS: dict[str, type[nn.Module]] = {
     "vivit": ViViT,
@@ -28,6 +39,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "tsn": TSN,
     "tsm": TSM,
     "i3d": I3D,
+    "transformers": VideoTransformer,
 }
 
 

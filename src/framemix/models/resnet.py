@@ -8,6 +8,7 @@ its image weights fit once each kernel has an axis of one frame.
 # B clips, C channels, T frames, H x W pixels
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -17,15 +18,19 @@ from torch import Tensor, nn
 
 from framemix.models.checks import check_choice
 from framemix.models.config import Depth
+from framemix.models.input import Normalisation
 
 COLOURS = 3
+# What stands behind the trunk.
+LAST = ("dropout", "fc")
 
 
-class ResNet(nn.Module):
-    """The trunk of a ResNet without its head: clips (B, 3, T, H, W) -> maps (B, C, T, H/32, W/32).
+class ResNet(nn.Module, ABC):
+    """Clips (B, 3, T, H, W) -> class logits (B, classes), through maps (B, C, T, H/32, W/32).
 
     The residual stages `layer1` to `layer4` are res2 to res5 in the papers; `out_channels` is the C
-    that leaves `layer4`.
+    that leaves `layer4`. What is made of the maps is a subclass's: its `features`, and of them its
+    logits, by `dropout` and `fc`.
     """
 
     def __init__(self, *, depth: Depth, width: int = 64) -> None:
@@ -39,6 +44,28 @@ class ResNet(nn.Module):
         self.layer3 = _stage(block, n3, 2 * width * block.expansion, 4 * width, stride=2)
         self.layer4 = _stage(block, n4, 4 * width * block.expansion, 8 * width, stride=2)
         self.out_channels = 8 * width * block.expansion
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Logits (B, classes) of normalised clips (B, 3, T, H, W)."""
+        return self.classify(self.features(video))
+
+    @abstractmethod
+    def features(self, video: Tensor) -> Tensor:
+        """What the last layer sees of normalised clips (B, 3, T, H, W): (B, ..., C)."""
+
+    @abstractmethod
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, classes) of features (B, ..., C)."""
+
+    def steps(
+        self, normalisation: Normalisation
+    ) -> list[tuple[tuple[str, ...], Callable[[Tensor], Tensor]]]:
+        """What is done to stored clips in turn, each with the parts whose weights it takes."""
+        trunk = tuple(name for name, _ in self.named_children() if name not in LAST)
+        return [
+            (trunk, lambda clips: self.features(normalisation(clips))),
+            (LAST, self.classify),
+        ]
 
     def maps(self, video: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, C, T, H/32, W/32)."""

@@ -33,10 +33,13 @@ class TSN(ResNet):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.out_channels, num_classes)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Logits (B, classes) of normalised clips (B, 3, S, H, W)."""
-        x = reduce(self.maps(clips), "b c s h w -> b s c", "mean")
-        logits: Tensor = self.fc(self.dropout(x))  # (B, S, classes)
+    def features(self, clips: Tensor) -> Tensor:
+        """A vector a segment (B, S, C), of normalised clips (B, 3, S, H, W)."""
+        return reduce(self.maps(clips), "b c s h w -> b s c", "mean")
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (B, classes) of the segments' features (B, S, C)."""
+        logits: Tensor = self.fc(self.dropout(features))  # (B, S, classes)
         return reduce(logits, "b s k -> b k", "mean")
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from framemix.errors import ModelError
 from framemix.models.checks import check_choice, check_fit
-from framemix.models.config import AttentionScheme, FinetuneMode, Tokeniser, vivit_misfit
+from framemix.models.config import AttentionScheme, Tokeniser, vivit_misfit
 from framemix.models.input import IMAGENET, Normalisation
 from framemix.models.tubelets import TubeletEmbedding
 
@@ -98,16 +98,16 @@ class ViViT(nn.Module):
 
     def steps(
         self, normalisation: Normalisation = IMAGENET
-    ) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
-        """The steps of a forward pass in order, each with the name of the part with its weights."""
+    ) -> list[tuple[tuple[str, ...], Callable[[Tensor], Tensor]]]:
+        """The steps of a forward pass in order, each with the parts that have its weights."""
         embed = partial(self.embed, normalisation=normalisation)
         if self.attention != "factorised_encoder":
-            return [("embedding", embed), ("encoder", self.encoder), ("head", self.head)]
+            return [(("embedding",), embed), (("encoder",), self.encoder), (("head",), self.head)]
         return [
-            ("embedding", embed),
-            ("spatial", self.encode_space),
-            ("temporal", self.encode_time),
-            ("head", self.head),
+            (("embedding",), embed),
+            (("spatial",), self.encode_space),
+            (("temporal",), self.encode_time),
+            (("head",), self.head),
         ]
 
     def embed(self, video: Tensor, normalisation: Normalisation = IMAGENET) -> Tensor:
@@ -126,23 +126,6 @@ class ViViT(nn.Module):
         """One vector per clip (B, D), from its frame patches (B, T', D); model 2 only."""
         clip: Tensor = self.temporal(frames)
         return clip
-
-    def freeze_for(self, mode: FinetuneMode) -> None:
-        """Freeze all parts except those that `mode` fine-tunes (the four modes of paper A).
-
-        Raises ModelError for an unknown mode, and for modes that separate space and time if the
-        encoder does not.
-        """
-        trainable: dict[FinetuneMode, list[nn.Module]] = {"all": [self], "fc": [self.head]}
-        if self.attention == "factorised_encoder":
-            trainable |= {
-                "spatial_temporal_fc": [self.spatial, self.temporal, self.head],
-                "temporal_fc": [self.temporal, self.head],
-            }
-        check_choice(f"attention = {self.attention!r}, mode", mode, trainable)
-        self.requires_grad_(False)
-        for part in trainable[mode]:
-            part.requires_grad_(True)
 
 
 class Transformer(nn.Module):

@@ -35,7 +35,7 @@ from framemix.evaluation.tables import (
 from framemix.finetuning.task import Task
 from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate
-from framemix.models.config import FinetuneMode
+from framemix.models.config import PaperMode
 from framemix.models.trained_on import kept_by
 from framemix.project.paths import DRIVERS, ESTIMATES, METRICS_FILE, SAMPLE
 from framemix.tables import RowType, parse_table
@@ -49,7 +49,7 @@ PAPER_TABLE_2 = {
     "fc": ("94.58", "92.0", "104,548"),
 }
 DRIVER_METRICS = [metric for metric in METRICS if metric not in OF_VAL]
-MODES = get_args(FinetuneMode)
+MODES = get_args(PaperMode)
 # Sections of params.yaml that change no metric of a fine-tuned model, except evaluate.views.
 OF_NO_MODEL = ("runtime", "evaluate", "frame_mixup")
 POOLED = (

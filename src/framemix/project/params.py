@@ -32,10 +32,12 @@ from framemix.models.config import (
     FrameNetSettings,
     NonLocalSettings,
     ViViTSettings,
+    hub_misfit,
     nonlocal_misfit,
     vivit_misfit,
 )
 from framemix.pretraining.settings import PretrainSettings
+from framemix.project.paths import PRETRAINED_VIVIT
 from framemix.training.settings import Seed
 from framemix.validation import Folder, Settings, describe_error, misfit, named, require_at_most
 from framemix.your_videos.settings import YourVideos
@@ -137,20 +139,21 @@ class Params(Settings):
         self._check_states()
         self._check_recipes()
         self._check_mode()
+        self._check_starts()
         require_at_most("evaluate.views", self.evaluate.views, "mix.variants", self.mix.variants)
         return self
 
     def _check_networks(self) -> None:
         """Raise where a network cannot be built for clips with its mix settings."""
         study, yours = self.frame_mixup, self.your_videos
-        chosen = f"your_videos.train.models.{yours.train.architecture}"
+        chosen, own = f"your_videos.train.models.{yours.train.architecture}", yours.train.chosen
         for section, model, mixed, mix in (
             ("pretrain.vivit.model", self.pretrain.vivit.model, "mix", self.mix),
             ("pretrain.nonlocal.model", self.pretrain.nonlocal_.model, "mix", self.mix),
             ("frame_mixup.train.model", study.train.model, "frame_mixup.mix", study.mix),
-            (chosen, yours.train.chosen.model, "your_videos.mix", yours.mix),
+            (chosen, own and own.model, "your_videos.mix", yours.mix),
         ):
-            if line := _misfit(model, mix):
+            if model and (line := _misfit(model, mix)):
                 raise ValueError(named(line, partial(_key, section, mixed)))
 
     def _check_states(self) -> None:
@@ -190,16 +193,28 @@ class Params(Settings):
     def _check_mode(self) -> None:
         """Raise where the encoder lacks the parts that fine-tuning trains or initialises again."""
         attention, mode = self.pretrain.vivit.model.attention, self.finetune.mode
-        if attention != "factorised_encoder" and mode not in ("all", "fc"):
+        if attention == "factorised_encoder" or self.finetune.start != PRETRAINED_VIVIT:
+            return
+        if mode in ("spatial_temporal_fc", "temporal_fc"):
             raise ValueError(
                 f"finetune.mode = {mode}: allowed with "
-                f"pretrain.vivit.model.attention = {attention}: all, fc"
+                f"pretrain.vivit.model.attention = {attention}: all, fc, last_N"
             )
-        if attention != "factorised_encoder" and self.finetune.temporal == "reinit":
+        if self.finetune.temporal == "reinit":
             raise ValueError(
                 f"finetune.temporal = reinit: allowed with "
                 f"pretrain.vivit.model.attention = {attention}: keep"
             )
+
+    def _check_starts(self) -> None:
+        """Refuse a start that is the name of a model on a hub: nothing is downloaded."""
+        yours = self.your_videos.train
+        starts = {"finetune": self.finetune.start}
+        if yours.has_start:
+            starts["your_videos.train"] = yours.start
+        for key, start in starts.items():
+            if line := hub_misfit(start):
+                raise ValueError(f"{key}.start = {start}: {line}")
 
 
 def _misfit(

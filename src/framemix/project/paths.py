@@ -15,6 +15,7 @@ RLDD_ORIGIN = Path("data/rldd/dataset.json")
 RLDD_SPLIT = Path("data/rldd/split.csv")
 MIXED = {"ucf101": Path("data/mixed/ucf101"), "rldd": Path("data/mixed/rldd")}
 MODELS = {"vivit": Path("models/vivit"), "nonlocal": Path("models/nonlocal")}
+PRETRAINED_VIVIT = MODELS["vivit"] / "model.safetensors"  # what is fine-tuned, by default
 FINETUNED = Path("models/finetuned")
 REPORTS = Path("reports")
 METRICS_FILE, ESTIMATES, DRIVERS = (

@@ -4,6 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from framemix.models.input import IMAGENET, Normalisation
 from framemix.training.settings import AugmentSettings
 
 # Shapes: B clips, T frames, H height, W width.
@@ -29,13 +30,25 @@ def shift_and_flip(clips: Tensor, settings: AugmentSettings) -> Tensor:
     return rearrange(moved, "b h w t c -> b t h w c")  # (B, T, H, W, 3)
 
 
-def jitter_colour(clips: Tensor, settings: AugmentSettings) -> Tensor:
-    """Change contrast and brightness of normalised clips (B, 3, T, H, W)."""
+def jitter_colour(
+    clips: Tensor, settings: AugmentSettings, normalisation: Normalisation = IMAGENET
+) -> Tensor:
+    """Change contrast and brightness of normalised clips (B, 3, T, H, W).
+
+    Both are as ImageNet's mean and deviations measure them, however the clips were normalised.
+    """
     if not (settings.contrast or settings.brightness):
         return clips
     spread = torch.empty(2, clips.shape[0], 1, 1, 1, 1, device=clips.device).uniform_(-1, 1)
     contrast, brightness = spread[0] * settings.contrast, spread[1] * settings.brightness
-    return clips * (1 + contrast) + brightness
+    mean, std, middle, unit = (
+        rearrange(torch.tensor(colour, device=clips.device), "c -> c 1 1 1")
+        for each in (normalisation, IMAGENET)
+        for colour in (each.mean, each.std)
+    )
+    # Contrast leaves alone what is ImageNet's mean: of clips normalised by it, what is 0.
+    shift = contrast * ((mean - middle) / std) + brightness * (unit / std)
+    return clips * (1 + contrast) + shift
 
 
 def mixup_cutmix(clips: Tensor, settings: AugmentSettings) -> tuple[Tensor, Tensor, float]:

@@ -78,10 +78,11 @@ class TrainingModule(pl.LightningModule):
         """Set frozen parts to evaluation: without dropout, with fixed statistics."""
         # Not at the epoch's start, which Lightning skips when it resumes in the middle of an epoch.
         self._started = time.perf_counter() - self._seconds_before
-        for part in self.network.children():
+        for part in self.network.modules():
             trained = [parameter.requires_grad for parameter in part.parameters()]
             # Modules without parameters, such as the dropout before the last layer, are not frozen.
-            part.train(any(trained) or not trained)
+            if trained and not any(trained):
+                part.eval()
 
     def on_train_epoch_start(self) -> None:
         """Choose the epoch's order of clips."""
@@ -118,7 +119,7 @@ class TrainingModule(pl.LightningModule):
         augment = self.settings.augment
         moved = shift_and_flip(to_rgb(clips), augment)
         if augment.brightness or augment.contrast or augment.mixup or augment.cutmix:
-            return jitter_colour(self.normalisation(moved), augment)
+            return jitter_colour(self.normalisation(moved), augment, self.normalisation)
         return moved
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:

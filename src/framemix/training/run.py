@@ -20,7 +20,7 @@ from framemix.jobs.scratch import Unit
 from framemix.jobs.terminal import can_draw
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
-from framemix.models.input import IMAGENET
+from framemix.models.input import IMAGENET, Normalisation
 from framemix.tables import write_csv, write_json
 from framemix.training.bar import TrainingBar
 from framemix.training.batches import ClipBatches, Orders, Resident
@@ -81,7 +81,8 @@ class Run:
 
     Training validates on `val` after each epoch, which chooses the epoch that is kept. `origin`
     identifies the first weights. Together with the other fields it identifies the run: an
-    interrupted run resumes only if all of them are the same.
+    interrupted run resumes only if all of them are the same. The weights take clips as
+    `normalisation` makes them.
     """
 
     network: nn.Module
@@ -92,6 +93,7 @@ class Run:
     settings: TrainingSettings
     seed: int
     origin: Mapping[str, Any]
+    normalisation: Normalisation = IMAGENET
 
 
 def train(run: Run, machine: Machine) -> Path:
@@ -135,8 +137,8 @@ def trained_model(run: Run) -> TrainedModel:
         config=run.config,
         classes=run.classes,
         mix=run.train[0].store.settings.model_dump(mode="json"),
-        mean=IMAGENET.mean,
-        std=IMAGENET.std,
+        mean=run.normalisation.mean,
+        std=run.normalisation.std,
     )
 
 
@@ -229,6 +231,7 @@ def _identity(run: Run) -> dict[str, Any]:
         "settings": run.settings.model_dump(),
         "seed": run.seed,
         "origin": run.origin,
+        "normalisation": [run.normalisation.mean, run.normalisation.std],
         "stores": [store.checksums() for store in stores.values()],
         # Other mix settings may give the same pixels, but the model file contains the settings.
         "mix": run.train[0].store.settings.model_dump(mode="json"),

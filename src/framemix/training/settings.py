@@ -49,3 +49,11 @@ class TrainingSettings(Settings):
     ema_decay: float | None = Field(gt=0, lt=1, description="decay of averaged weights; null: none")
     precision: Precision = Field(description="auto: bf16 where the device has it")
     augment: AugmentSettings
+
+    @property
+    def recipe(self) -> "TrainingSettings":
+        """The same without what a stage sets beside it."""
+        return TrainingSettings(**{name: getattr(self, name) for name in TRAINING_KEYS})
+
+
+TRAINING_KEYS = tuple(TrainingSettings.model_fields)

@@ -4,7 +4,7 @@ This module does not import torch, so that stages that do not train can check pa
 """
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,13 +12,21 @@ from pydantic_core import PydanticCustomError
 from framemix.datasets.intake import FilterSettings
 from framemix.mixing import MixSettings
 from framemix.mixing.frames import check_lengths
-from framemix.models.config import FinetuneMode, FrameNetSettings, NonLocalSettings, ViViTSettings
+from framemix.models.config import (
+    FinetuneMode,
+    FrameNetSettings,
+    NonLocalSettings,
+    Positions,
+    ViViTSettings,
+)
 from framemix.pretraining.settings import PretrainModel
 from framemix.training.settings import Seed, TrainingSettings
 from framemix.validation import Folder, Settings, misfit, require_at_most
 from framemix.your_videos.split import YourSplit
 
-Architecture = Literal["tsn", "tsm", "i3d", "vivit", "nonlocal"]
+Architecture = Literal["tsn", "tsm", "i3d", "vivit", "nonlocal", "transformers"]
+# The name of a file to start from that stands for none: DVC takes a path alone.
+NO_START = "none"
 
 
 class YourModels(Settings):
@@ -39,27 +47,37 @@ class YourModels(Settings):
 
 
 class YourTraining(TrainingSettings):
-    """The recipe, the network, and its first weights: random, of images, or of a model."""
+    """The recipe, the network, and its first weights: random, of images, or trained ones."""
 
     seeds: tuple[Seed, ...] = Field(
         min_length=1, description="the network is trained once for each"
     )
     architecture: Architecture = Field(description="the network that is trained, one of `models`")
-    start: str | None = Field(description="path of a model to start from; null: none")
+    start: Folder = Field(description="a model or a published checkpoint to start from, or none")
+    positions: Positions = Field(description="for clips of other sizes than a checkpoint's")
     mode: FinetuneMode = Field(description="what is trained of a model to start from")
     models: YourModels
 
     @property
-    def chosen(self) -> PretrainModel:
-        """The recipe with the network that is trained."""
-        recipe = {name: getattr(self, name) for name in TrainingSettings.model_fields}
+    def has_start(self) -> bool:
+        """Whether there are trained weights to start from."""
+        return self.start.name != NO_START
+
+    @property
+    def chosen(self) -> PretrainModel | None:
+        """The recipe with the network that is trained; None where that is the start's alone."""
         name = "nonlocal_" if self.architecture == "nonlocal" else self.architecture
-        return PretrainModel(**recipe, model=getattr(self.models, name))
+        model = getattr(self.models, name, None)
+        return model and PretrainModel(**dict(self.recipe), model=model)
 
     @model_validator(mode="after")
-    def _mode_has_a_start(self) -> "YourTraining":
-        if self.mode != "all" and self.start is None:
-            raise misfit(f"{{mode}} = {self.mode}: allowed with {{start}} = null: all")
+    def _has_a_start_where_it_needs_one(self) -> "YourTraining":
+        none = f"with {{start}} = {self.start}"
+        if self.mode != "all" and not self.has_start:
+            raise misfit(f"{{mode}} = {self.mode}: allowed {none}: all")
+        if self.chosen is None and not self.has_start:
+            others = ", ".join(each for each in get_args(Architecture) if each != self.architecture)
+            raise misfit(f"{{architecture}} = {self.architecture}: allowed {none}: {others}")
         return self
 
 

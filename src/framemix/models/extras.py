@@ -1,4 +1,4 @@
-"""Packages that only some commands need, and that may not be installed."""
+"""Packages that only some networks and commands need, and that may not be installed."""
 
 from importlib import import_module
 from typing import Any
