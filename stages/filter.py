@@ -1,12 +1,11 @@
-"""Lists UCF101's videos and keeps those with enough decoded frames."""
+"""Lists the videos of UCF101, or others, and keeps those with enough decoded frames."""
 
 from collections import Counter
 
 from framemix.datasets.clips import Clip, class_labels
 from framemix.datasets.files import require_hashable
 from framemix.datasets.intake import list_clips
-from framemix.datasets.layouts.layout import find_videos
-from framemix.datasets.layouts.ucf101 import UCF101
+from framemix.datasets.layouts.actions import find_actions
 from framemix.datasets.origin import origin_of
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
@@ -20,8 +19,9 @@ def main() -> None:
     root = params.data.ucf101
     require_data(root, key)
     require_hashable(root, key)
+    found = find_actions(root, key)
     videos = list_clips(
-        find_videos([UCF101], root, key),
+        found,
         root,
         params.filter,
         params.runtime.execution("filter"),
@@ -32,6 +32,8 @@ def main() -> None:
     write_table(VIDEOS, Clip, videos)
     write_json(UCF101_ORIGIN, origin_of(root).model_dump())
     kept = Counter(video.kept for video in videos)
+    for notice in found.notices:
+        say(notice)
     say(
         f"kept {kept[True]} videos of {len(class_labels(videos))} classes, "
         f"rejected {kept[False]} (see {VIDEOS})"

@@ -1,12 +1,12 @@
-"""Cuts UTA-RLDD's videos into clips of 320x240 and divides them into train and val."""
+"""Cuts videos of drivers into clips of 320x240 and divides them into train and val."""
 
 from pathlib import Path
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.cutting import cut_clips
 from framemix.datasets.files import require_hashable
-from framemix.datasets.layouts.layout import FoundVideos, find_videos
-from framemix.datasets.layouts.rldd import RLDD
+from framemix.datasets.layouts.drivers import find_drivers
+from framemix.datasets.layouts.layout import FoundVideos
 from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import split_drivers, without_drowsy_val
 from framemix.errors import NoVideosError
@@ -22,8 +22,9 @@ def main() -> None:
     root = params.data.rldd
     require_data(root, key)
     require_hashable(root, key)
+    found = _find(root, key)
     clips = cut_clips(
-        _find_drivers(root, key),
+        found,
         root,
         RLDD_CLIPS,
         params.resize,
@@ -35,15 +36,17 @@ def main() -> None:
     write_table(RLDD_TABLE, Clip, clips)
     write_table(RLDD_SPLIT, Clip, split)
     write_json(RLDD_ORIGIN, origin_of(root).model_dump())
+    for notice in found.notices:
+        say(notice)
     kept = sum(clip.kept for clip in clips)
     say(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
     if unjudged := without_drowsy_val(clips, params.split):
         say(f"warning: {unjudged}")
 
 
-def _find_drivers(root: Path, key: str) -> FoundVideos:
+def _find(root: Path, key: str) -> FoundVideos:
     try:
-        return find_videos([RLDD], root, key)
+        return find_drivers(root, key)
     except NoVideosError as error:
         raise NoVideosError(f"{error}; {WITHOUT_DRIVERS}") from None
 

@@ -24,7 +24,9 @@ def main() -> None:
     for subset in ("train", "val"):
         if without := figures[f"classes_without_{subset}"]:
             say(f"warning: no {subset} clip of {without}")
-    if leaks := figures["leak_share"]:
+    if figures["leak_share"] is None:
+        say("warning: videos come without groups: parts of one recording may be on both sides")
+    elif leaks := figures["leak_share"]:
         say(f"warning: {leaks:.0%} of the val clips have a sibling of their group in train")
 
 

@@ -257,10 +257,10 @@ def fill(folder: Path, *names: str) -> None:
 
 
 def test_the_disk_is_judged_by_the_tables_that_list_what_is_in_the_folders(tmp_path):
-    fill(tmp_path / "data/sample/ucf101", "A/a.avi", "A/b.avi")
+    fill(tmp_path / "data/sample/ucf101", "A/a.avi", "B/b.avi")
     fill(tmp_path / "data/sample/rldd", "Fold1_part1/01/0.mp4", "Fold1_part1/01/10.mp4")
     videos = [Clip(video="A/a.avi", class_name="A", kept=True)]
-    videos += [Clip(video="A/b.avi", class_name="A", reason="short")]
+    videos += [Clip(video="B/b.avi", class_name="B", reason="short")]
     write_table(tmp_path / "data/videos", Clip, videos)
     clips = [
         Clip(video=f"Fold1_part1/01/{n}.mp4", class_name="x", start=start, kept=True)

@@ -136,6 +136,15 @@ def test_classes_and_labels_of_a_task(data: FinetuneData, task: Task) -> None:
         assert all(CLASSES[task][e.label] == e.row.class_name for e in examples)
 
 
+def test_an_action_that_is_called_as_a_state_is_refused_where_both_are_learnt(
+    data: FinetuneData, tmp_path: Path
+) -> None:
+    alike = replace(data, ucf101=make_store(tmp_path / "ucf101", ("alert", "nod")))
+    with pytest.raises(DatasetError, match="a class is called alert, as a state of drivers"):
+        alike.classes("drowsy_class")
+    assert alike.classes("alert_drowsy") == ["alert", "drowsy"]
+
+
 def test_drowsy_class_learns_from_actions_and_drowsy_clips_alone(data: FinetuneData) -> None:
     names = {example.row.class_name for example in data.examples("drowsy_class", "train")}
     assert names == {*ACTIONS, "drowsy"}

@@ -253,7 +253,7 @@ def test_labels_are_those_of_the_kept_classes_by_code_point():
 
 def test_a_stretch_of_a_drivers_video_is_mixed_from_the_clip_that_was_cut_out():
     labels = {"alert": 0, "low_vigilant": 1, "drowsy": 2}
-    where = {"video": "Fold1_part1/1/x.mp4", "group": "01", "start": 5.0, "end": 10.0, "fps": 30}
+    where = {"video": "Fold1_part1/1/0.mp4", "group": "01", "start": 5.0, "end": 10.0, "fps": 30}
     clips = [DriverClip(class_name=name, kept=name != "alert", **where) for name in labels]
     assert sources_of(clips, Path("/clips"), labels) == [
         Source("01_5_150", clips[1], Path("/clips/01_5_150.mp4"), "low_vigilant", 1),

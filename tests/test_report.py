@@ -370,6 +370,15 @@ def test_groups_are_counted_by_their_scope_and_subjects_apart_from_them(
     assert told.top1.clusters == clusters
 
 
+def test_clips_without_groups_are_clusters_of_their_own_and_no_leak_share_is_known(
+    data: FinetuneData, models: Path
+) -> None:
+    clips = [clip.model_copy(update={"group": ""}) for clip in data.ucf101_split]
+    told = JUDGE.pretrained(models / "vivit", data.ucf101, clips)
+    assert told.top1.clusters == told.top1.clips == VAL_CLIPS["vivit"]
+    assert told.leak_share is None
+
+
 def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
     data: FinetuneData, models: Path, tmp_path: Path
 ) -> None:

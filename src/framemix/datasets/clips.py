@@ -1,5 +1,7 @@
 """The one row that goes through listing, splitting, mixing, training and evaluation."""
 
+import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,9 +14,14 @@ Subset = Literal["train", "val"]
 # The reader of a file. Not imported from `video`: training must not depend on how videos are read.
 Reader = Literal["decord", "pyav", ""]
 Stretch = tuple[float, float]  # seconds of a video: start, and end, which is not included
-# UTA-RLDD names its files by these numbers.
+# UTA-RLDD names its files by these numbers, and its folders by folds and subjects.
 STATES = {0: "alert", 5: "low_vigilant", 10: "drowsy"}
 STATE_NUMBERS = {name: number for number, name in STATES.items()}
+RLDD_VIDEO = re.compile(
+    r"Fold(?P<fold>\d+)_part\d+/(?P<subject>\d+)/(?P<state>0|5|10)\.(mov|mp4|m4v|avi|mkv|wmv|3gp)",
+    re.IGNORECASE,
+)
+LONGEST = 120  # letters of a clip's name in that of its file
 
 
 class Clip(Row):
@@ -70,11 +77,11 @@ def clip_name(clip: Clip) -> str:
     """Return the name of a clip in stores and predictions.
 
     The name of a whole video is its path, that of a stretch `<path>@<start>-<end>`, and that of a
-    clip of a driver has subject, state and first frame.
+    clip of UTA-RLDD has subject, state and first frame.
     """
     if clip.start is None:
         return clip.video
-    if isinstance(clip, DriverClip):
+    if isinstance(clip, DriverClip) and RLDD_VIDEO.fullmatch(clip.video):
         return f"{clip.group}_{STATE_NUMBERS[clip.class_name]}_{round(clip.start * clip.fps)}"
     start, end = (f"{second}".removesuffix(".0") for second in (clip.start, clip.end))
     return f"{clip.video}@{start}-{end}"
@@ -83,7 +90,15 @@ def clip_name(clip: Clip) -> str:
 def clip_file(clip: Clip, folder: Path) -> Path:
     """Return the file of a clip in `folder`: the video, or the clip that was cut out of it."""
     is_cut = isinstance(clip, DriverClip) and clip.start is not None
-    return folder / (f"{clip_name(clip)}.mp4" if is_cut else clip.video)
+    return folder / (f"{_file_name(clip_name(clip))}.mp4" if is_cut else clip.video)
+
+
+def _file_name(name: str) -> str:
+    """Return the name of a clip's file: the clip's own, or one like it with a hash at its end."""
+    plain = re.sub(r"[^A-Za-z0-9@._-]+", "-", name)[-LONGEST:].lstrip(".-")
+    if plain == name:
+        return name
+    return f"{plain}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
 def folder_of(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Cuts clips of one size and length out of UTA-RLDD's videos, which have ten minutes each.
+"""Cuts clips of one size and length out of drivers' videos; UTA-RLDD's have ten minutes each.
 
 Paper A resizes clips of the drowsy videos to 320x240.
 """
@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from framemix.datasets.clips import STATES, Clip, DriverClip, clip_file
+from framemix.datasets.clips import STATES, Clip, DriverClip, clip_file, clip_name, folder_of
 from framemix.datasets.files import commonest
-from framemix.datasets.intake import clip_of, shown
+from framemix.datasets.intake import clip_of, shown, why_outside
 from framemix.datasets.layouts.layout import Found
 from framemix.errors import DatasetError, VideoError, reason_of
 from framemix.jobs.execution import Execution, finished
@@ -48,11 +48,16 @@ class ResizeSettings(Settings):
 
 @dataclass(frozen=True)
 class DriverVideo:
-    """A video to cut: its row, its properties as displayed, and how many clips fit into it."""
+    """A video or stretch to cut: its row, its properties as displayed, and its number of clips."""
 
     row: Clip
     info: VideoInfo
     clips: int
+
+    @property
+    def key(self) -> tuple[str, float]:
+        """Its file, and where in that it begins, in seconds."""
+        return self.row.video, self.row.start or 0.0
 
 
 def cut_clips(
@@ -68,9 +73,10 @@ def cut_clips(
     decoded. A clip that cannot be cut is replaced by the nearest one of that video which was not
     planned. Damage within a stretch goes unnoticed: ffmpeg repeats the frame before.
     """
-    sources, rejected = find_sources(found, root, settings, execution.limits)
+    folder = folder_of(root).absolute()
+    sources, rejected = find_sources(found, folder, settings, execution.limits)
     plan = plan_clips(sources, settings)
-    units = list(_units(plan, root.absolute(), settings, execution.limits))
+    units = list(_units(plan, folder, settings, execution.limits))
     if not units:
         why = commonest(row.reason for row in rejected)
         raise DatasetError(f"data.rldd = {root}: no video gives a clip: {why}; see resize")
@@ -82,30 +88,36 @@ def cut_clips(
         for folder in done:
             for file in folder.glob("*.mp4"):
                 link(file, target / file.name)
-    used = {source.row.video for source, _ in plan}
+    used = {source.key for source, _ in plan}
     unused = [
         source.row.rejected(f"resize.clips = {settings.clips} is reached")
         for source in sources
-        if source.row.video not in used
+        if source.key not in used
     ]
     return sorted([*clips, *unused, *rejected], key=lambda clip: (clip.video, clip.start or 0.0))
 
 
 def find_sources(
-    found: Iterable[Found], root: Path, settings: ResizeSettings, limits: Limits
+    found: Iterable[Found], folder: Path, settings: ResizeSettings, limits: Limits
 ) -> tuple[list[DriverVideo], list[Clip]]:
-    """Return the videos that give clips, and a row with the reason for every other file."""
-    looked_at = [_inspect(clip_of(one), root, settings, limits) for one in found]
+    """Return the videos in `folder` that give clips, and a row with the reason for every other."""
+    looked_at = [_inspect(clip_of(one), folder, settings, limits) for one in found]
     sources, rejected = [], [item for item in looked_at if isinstance(item, Clip)]
-    first: dict[tuple[str, str], Clip] = {}
+    first: dict[str, Clip] = {}
+    ends: dict[str, float] = {}
     for item in looked_at:
-        if isinstance(item, DriverVideo):
-            # Clips are named by subject and state: a second file's would overwrite the first's.
-            other = first.setdefault((item.row.group, item.row.class_name), item.row)
-            if other is item.row:
-                sources.append(item)
-            else:
-                rejected.append(item.row.rejected(f"same subject and state as {other.video}"))
+        if not isinstance(item, DriverVideo):
+            continue
+        video, start = item.key
+        # A clip with the name of another would overwrite it.
+        other = first.setdefault(clip_name(_planned(item, 0, settings)), item.row)
+        if start < ends.get(video, 0.0):
+            rejected.append(item.row.rejected("overlaps the stretch before it"))
+        elif other is not item.row:
+            rejected.append(item.row.rejected(f"same subject and state as {other.video}"))
+        else:
+            sources.append(item)
+            ends[video] = _end(item.row, item.info)
     return sources, rejected
 
 
@@ -117,17 +129,17 @@ def plan_clips(
     Each round takes one more clip of every video that has one left, so that no subject
     dominates; a video's clips are spread evenly over its length.
     """
-    taken: Counter[str] = Counter()
+    taken: Counter[tuple[str, float]] = Counter()
     for state in (STATES[number] for number in set(settings.states)):
         videos = [source for source in sources if source.row.class_name == state]
         left = sum(v.clips for v in videos) if settings.clips is None else settings.clips
-        while left and (open_ := [v for v in videos if taken[v.row.video] < v.clips]):
-            taken.update(v.row.video for v in open_[:left])
+        while left and (open_ := [v for v in videos if taken[v.key] < v.clips]):
+            taken.update(v.key for v in open_[:left])
             left -= len(open_[:left])
     return [
         (source, _planned(source, place, settings))
         for source in sources
-        for place in _spread(taken[source.row.video], source.clips)
+        for place in _spread(taken[source.key], source.clips)
     ]
 
 
@@ -239,24 +251,35 @@ def _inspect(row: Clip, root: Path, settings: ResizeSettings, limits: Limits) ->
     except VideoError as error:
         return row.rejected(reason_of(error, path))
     row = row.model_copy(update=shown(info))
+    if row.start is not None:
+        end = info.seconds if row.end is None else row.end
+        if reason := why_outside(row.start, end, info.seconds):
+            return row.rejected(reason)
+    seconds = _end(row, info) - (row.start or 0.0)
     # With half a frame of tolerance, because a container's duration is rounded.
-    clips = int((info.seconds * settings.fps + 0.5) // settings.frames)
-    if reason := _unfit(info, clips, settings):
+    clips = int((seconds * settings.fps + 0.5) // settings.frames)
+    if reason := _unfit(info, seconds, clips, settings):
         return row.rejected(reason)
     return DriverVideo(row, info, clips)
 
 
-def _unfit(info: VideoInfo, clips: int, settings: ResizeSettings) -> str:
+def _end(row: Clip, info: VideoInfo) -> float:
+    """Return where a stretch ends that may be all of its video, in seconds."""
+    return info.seconds if row.end is None else min(row.end, info.seconds)
+
+
+def _unfit(info: VideoInfo, seconds: float, clips: int, settings: ResizeSettings) -> str:
     if settings.orientation == "landscape" and info.width <= info.height:
         return f"displayed as {info.width}x{info.height}, not landscape"
     if not clips:
         needed = settings.frames / settings.fps
-        return f"{info.seconds:.1f} s, shorter than a clip of {needed:.1f} s"
+        return f"{seconds:.1f} s, shorter than a clip of {needed:.1f} s"
     return ""
 
 
 def _planned(source: DriverVideo, place: int, settings: ResizeSettings) -> DriverClip:
-    start, end = ((place + i) * settings.frames / settings.fps for i in (0, 1))
+    _, first = source.key
+    start, end = (first + (place + i) * settings.frames / settings.fps for i in (0, 1))
     return DriverClip(
         video=source.row.video,
         class_name=source.row.class_name,

@@ -9,10 +9,14 @@ Scope = Literal["class", "dataset"]
 
 
 def clusters_of(clips: Sequence[Clip], scope: Scope) -> list[str]:
-    """Return the group of each clip; with `scope` class, it is one of the clip's class only."""
+    """Return the group of each clip; with `scope` class, it is one of the clip's class only.
+
+    A clip without a group is a group of its own.
+    """
+    groups = [clip.group or clip.video for clip in clips]
     if scope == "dataset":
-        return [clip.group for clip in clips]
-    return [f"{clip.class_name}/{clip.group}" for clip in clips]
+        return groups
+    return [f"{clip.class_name}/{group}" for clip, group in zip(clips, groups, strict=True)]
 
 
 def clusters_by_name(clips: Sequence[Clip], scope: Scope) -> dict[str, str]:

@@ -91,6 +91,17 @@ def shown(info: VideoInfo) -> dict[str, float]:
     }
 
 
+def why_outside(start: float, end: float, seconds: float) -> str:
+    """Return why a stretch is not within a video of so many seconds; "" where it is."""
+    if end <= start:
+        return f"ends at {end:g} s, not after its start at {start:g} s"
+    if start >= seconds or end > seconds + ROUNDED:
+        what = "starts" if start >= seconds else "ends"
+        at = start if start >= seconds else end
+        return f"{what} at {at:g} s, but the video ends at {seconds:.3f} s"
+    return ""
+
+
 def _units(
     clips: Sequence[Clip],
     folder: Path,
@@ -186,14 +197,8 @@ def _why_unfit(path: Path, clip: Clip, video: ExaminedVideo, frames: int, min_fr
     pictures = len(video_files(path))
     if path.is_dir() and video.frames < pictures:
         return f"{pictures} jpg files, {video.frames} of them in sequence and readable"
-    if clip.stretch:
-        (start, end), seconds = clip.stretch, video.info.seconds
-        if end <= start:
-            return f"ends at {end:g} s, not after its start at {start:g} s"
-        if start >= seconds or end > seconds + ROUNDED:
-            what = "starts" if start >= seconds else "ends"
-            at = start if start >= seconds else end
-            return f"{what} at {at:g} s, but the video ends at {seconds:.3f} s"
+    if clip.stretch and (reason := why_outside(*clip.stretch, video.info.seconds)):
+        return reason
     return f"{frames} frames, fewer than {min_frames}" if frames < min_frames else ""
 
 

@@ -56,8 +56,8 @@ def split_videos(
     """Return every kept video with its side by `split.strategy`, and statistics of the split.
 
     The statistics are the clips on each side, the share of val clips with a sibling of the same
-    group (by `group_scope`) in train, and the classes that one side lacks. Raises DatasetError when
-    a side is empty.
+    group (by `group_scope`) in train (None if videos have no groups), and the classes that one side
+    lacks. Raises DatasetError when a side is empty.
     """
     kept = [video for video in videos if video.kept]
     classes = [video.class_name for video in kept]
@@ -67,10 +67,11 @@ def split_videos(
             f"split.strategy = {settings.strategy}: all {len(kept)} clips are in {subsets[0]}; "
             f"allowed: {_two_sided(kept, settings) or 'several clips of a class'}"
         )
+    clusters = clusters_of(kept, settings.group_scope)
     figures = {
         "train_clips": subsets.count("train"),
         "val_clips": subsets.count("val"),
-        "leak_share": leak_share(clusters_of(kept, settings.group_scope), subsets),
+        "leak_share": leak_share(clusters, subsets) if all(v.group for v in kept) else None,
         "classes_without_train": ", ".join(classes_without("train", classes, subsets)),
         "classes_without_val": ", ".join(classes_without("val", classes, subsets)),
     }
@@ -220,11 +221,16 @@ def read_official_split(lists: Path, number: int) -> dict[str, Subset]:
 
 
 def _video_subsets(videos: Sequence[Clip], settings: SplitSettings, lists: Path) -> list[Subset]:
-    classes, groups = [v.class_name for v in videos], [v.group for v in videos]
+    classes, groups = [v.class_name for v in videos], [v.group or v.video for v in videos]
     chosen = {"folds": settings.folds, "fold": settings.fold, "seed": settings.seed}
     if settings.strategy == "random":
         return random_split(classes, **chosen)
     if settings.strategy == "group":
+        if not any(video.group for video in videos):
+            raise DatasetError(
+                f"split.strategy = group: none of {len(videos)} videos comes with a group; "
+                f"allowed: random, or a list with a column group"
+            )
         there = len(set(groups))
         if settings.group_scope == "dataset" and settings.folds > there:
             raise DatasetError(
@@ -288,6 +294,11 @@ def _driver_subsets(clips: Sequence[Clip], settings: SplitSettings) -> list[Subs
         return random_split(states, folds=folds, fold=fold, seed=seed)
     if settings.rldd == "subject":
         return group_split(states, subjects, scope="dataset", folds=folds, fold=fold, seed=seed)
+    if clips and not any(clip.subset in FOLDS for clip in clips):
+        raise DatasetError(
+            f"split.rldd = {settings.rldd}: none of {len(clips)} clips is of one of UTA-RLDD's "
+            f"folds; allowed: subject or random"
+        )
     return ["val" if clip.subset == settings.rldd else "train" for clip in clips]
 
 

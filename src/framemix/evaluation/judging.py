@@ -165,7 +165,7 @@ class Evaluator:
         folder: Path,
         train: Sequence[Example],
         val: Sequence[Example],
-        clusters: Mapping[str, str],
+        clusters: Mapping[str, str | None],
     ) -> Evaluation:
         return Evaluation(
             model=model,
@@ -173,7 +173,7 @@ class Evaluator:
             examples=val,
             probabilities=self._predict(model, val),
             labels=labels_of(val),
-            clusters=[clusters[example.row.clip] for example in val],
+            clusters=[clusters[example.row.clip] or example.row.clip for example in val],
             leak_share=_leak(train, val, clusters),
             drivers=None,
             drivers_leak_share=None,
@@ -202,10 +202,16 @@ class Evaluator:
             for example, probabilities in zip(examples, said, strict=True)
         ]
 
-    def _clusters(self, actions: Sequence[Clip], drivers: Sequence[Clip] = ()) -> dict[str, str]:
-        """Return the group of each clip by its name; of a driver's clip, the subject."""
-        subjects = {clip_name(clip): f"/{clip.group}" for clip in drivers}
-        return {**clusters_by_name(actions, self.scope), **subjects}
+    def _clusters(
+        self, actions: Sequence[Clip], drivers: Sequence[Clip] = ()
+    ) -> dict[str, str | None]:
+        """Return the group of each clip by its name, or None; of a driver's clip, the subject."""
+        grouped = [clip for clip in actions if clip.group]
+        return {
+            **dict.fromkeys(map(clip_name, actions)),
+            **clusters_by_name(grouped, self.scope),
+            **{clip_name(clip): f"/{clip.group}" for clip in drivers},
+        }
 
 
 def read_history(folder: Path) -> History:
@@ -221,9 +227,11 @@ def read_figures(file: Path) -> dict[str, Any]:
 
 
 def _leak(
-    train: Sequence[Example], val: Sequence[Example], clusters: Mapping[str, str]
+    train: Sequence[Example], val: Sequence[Example], clusters: Mapping[str, str | None]
 ) -> float | None:
-    """Return the share of val clips whose cluster is in train too."""
+    """Return the share of val clips whose cluster is in train too; None where one has none."""
     members = [clusters[example.row.clip] for example in (*train, *val)]
+    if None in members:
+        return None
     share = leak_share(members, ["train"] * len(train) + ["val"] * len(val))
     return None if share is None else round(share, 6)

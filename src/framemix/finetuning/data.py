@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from framemix.datasets.clips import Clip, DriverClip, Subset
+from framemix.datasets.clips import STATE_NUMBERS, Clip, DriverClip, Subset
 from framemix.datasets.splits import TASK_STATES
 from framemix.errors import DatasetError
 from framemix.finetuning.task import Task
@@ -45,9 +45,18 @@ class FinetuneData:
         return self.ucf101
 
     def classes(self, task: Task) -> list[str]:
-        """Return the class names of a task in the order of their labels."""
+        """Return the class names of a task in the order of their labels.
+
+        Raises DatasetError if drowsy_class would have an action with the name of a driver's state.
+        """
         if task == "drowsy_class":
-            return [*class_names(self.actions), DROWSY]
+            names = class_names(self.actions)
+            if alike := [name for name in names if name in STATE_NUMBERS]:
+                raise DatasetError(
+                    f"{self.actions.folder}: a class is called {alike[0]}, as a state of drivers; "
+                    f"allowed with the task drowsy_class: classes of other names"
+                )
+            return [*names, DROWSY]
         return list(TASK_STATES[task])
 
     def examples(self, task: Task, subset: Subset) -> list[Example]:

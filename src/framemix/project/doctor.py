@@ -12,11 +12,13 @@ from functools import partial
 from math import prod
 from pathlib import Path
 
-from framemix.datasets.clips import STATES, Clip
-from framemix.datasets.files import Entry, list_entries
+from framemix.datasets.clips import RLDD_VIDEO, STATE_NUMBERS, STATES, Clip, folder_of
+from framemix.datasets.files import Entry, commonest, list_entries
 from framemix.datasets.intake import clip_of
 from framemix.datasets.layouts import rldd, ucf101
-from framemix.datasets.layouts.layout import Found, Layout, find_videos
+from framemix.datasets.layouts.actions import find_actions
+from framemix.datasets.layouts.drivers import find_drivers
+from framemix.datasets.layouts.layout import Found, FoundVideos, find_videos
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.sample.actions import ACTIONS
 from framemix.datasets.splits import (
@@ -40,6 +42,7 @@ from framemix.tables import read_table
 from framemix.video.containers import is_macos_note, require_video_file
 from framemix.video.reading import examine as examine_video
 
+Find = Callable[[Path, str], FoundVideos]
 UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
 RLDD_PAGE = "https://sites.google.com/view/utarldd/home (111 GB)"
@@ -105,13 +108,18 @@ def examine_ucf101(
     """Compare the files below `root` with the official lists; decode each within `limits`.
 
     Without `limits`, only the first bytes of a file are read. Without lists, which is a problem if
-    they are needed, all videos are checked, and so are those of other datasets in UCF101's layout.
+    they are needed, all videos are checked, and so are those of other datasets.
     """
     entries = _entries(root)
-    there = _videos(entries)
-    if not there:
+    if not entries and not root.is_file():
         yield Finding(False, f"data.ucf101 = {root}: nothing there; get it at {UCF101_PAGE}")
         return
+    if not any(map(_named_as_ucf101, entries)):
+        yield from _examine_own(find_actions, root, "data.ucf101", limits)
+        if lists_needed:
+            yield Finding(False, "split.strategy: official1..3 is of UCF101's own videos alone")
+        return
+    there = _videos(entries)
     what = f"data.ucf101: {len(there)} videos"
     try:
         expected = set(read_official_split(lists, 1))
@@ -142,15 +150,18 @@ def examine_rldd(root: Path, limits: Limits | None) -> Iterator[Finding]:
     `limits` are those of `examine_ucf101`.
     """
     entries = _entries(root)
-    if not any(rldd.NAME.fullmatch(entry.path) for entry in entries):
+    if not entries and not root.is_file():
         yield Finding(
             False, f"data.rldd = {root}: nothing there; get it at {RLDD_PAGE}; {WITHOUT_DRIVERS}"
         )
         return
+    if not rldd.RLDD.fits(root):
+        yield from _examine_own(find_drivers, root, "data.rldd", limits)
+        return
     there: dict[int, set[int]] = defaultdict(set)
     videos = []
     for entry in entries:
-        if name := rldd.NAME.fullmatch(entry.path):
+        if name := RLDD_VIDEO.fullmatch(entry.path):
             there[int(name["subject"])].add(int(name["state"]))
             videos.append(entry)
     count = rldd.SUBJECTS * len(STATES)
@@ -178,12 +189,14 @@ def examine_splits(params: Params, places: Places) -> Iterator[Finding]:
     named = "; tried on the files' names, as {} has yet to run"
     # Missing lists have been reported already.
     if data.ucf101_lists.is_dir() or not settings.strategy.startswith("official"):
-        rows = _listed(places.videos, data.ucf101)
-        videos = rows or _named(ucf101.UCF101, data.ucf101)
+        found = _found(find_actions, data.ucf101, "data.ucf101")
+        rows = _listed(places.videos, found)
+        videos = rows or _as_kept(found)
         divide_videos = partial(split_videos, videos, settings, data.ucf101_lists)
         yield from _tried(divide_videos, videos, "" if rows else named.format("filter"))
-    rows = _listed(places.clips, data.rldd)
-    clips = rows or _named_clips(params)
+    found = _found(find_drivers, data.rldd, "data.rldd")
+    rows = _listed(places.clips, found)
+    clips = rows or _will_be_cut(found, params.resize.states)
     divide_drivers = partial(_divide_drivers, clips, settings, task)
     yield from _tried(divide_drivers, clips, "" if rows else named.format("resize"))
     yield from _examine_study_splits(params, named.format("the study"))
@@ -204,14 +217,15 @@ def examine_weights(params: Params) -> Iterator[Finding]:
 def count_videos(params: Params, places: Places) -> Count:
     """Return the number of videos of data.ucf101 to mix: from the filter's table, or a bound."""
     root, least, what = params.data.ucf101, params.filter.min_frames, "to mix of data.ucf101"
-    if rows := _listed(places.videos, root):
+    videos = _found(find_actions, root, "data.ucf101")
+    if rows := _listed(places.videos, videos):
         kept = sum(row.kept for row in rows)
         return Count(kept, f"{what}: {kept} videos, those kept in {places.videos}")
     if root.is_relative_to(places.sample):
         # The videos of one action are all too short.
         rendered = (len(ACTIONS) - 1) * params.sample.groups * params.sample.clips_per_group
         return Count(rendered, f"{what}: about {rendered} videos, as the section sample says")
-    found = sum(not video.reason for video in _videos(_entries(root))) or UCF101_VIDEOS
+    found = sum(not video.reason for video in videos) or UCF101_VIDEOS
     if found == UCF101_VIDEOS and least in UCF101_KEPT:
         kept = UCF101_KEPT[least]
         return Count(kept, f"{what}: {kept} videos, UCF101's of {least} frames or more")
@@ -224,15 +238,14 @@ def count_clips(params: Params, places: Places) -> Count:
     The estimate assumes that each video is as long as UTA-RLDD's, or the sample's.
     """
     root, resize, what = params.data.rldd, params.resize, "to mix of data.rldd"
-    if rows := _listed(places.clips, root):
+    found = _found(find_drivers, root, "data.rldd")
+    if rows := _listed(places.clips, found):
         kept = sum(row.kept for row in rows)
         return Count(kept, f"{what}: {kept} clips, those kept in {places.clips}")
-    usable = [entry.path for entry in _entries(root) if not entry.reason]
-    names = [name for path in usable if (name := rldd.NAME.fullmatch(path))]
-    videos = Counter(int(name["state"]) for name in names)
+    videos = Counter(STATE_NUMBERS[one.label] for one in found if not one.reason)
     if sample := root.is_relative_to(places.sample):
         videos = Counter(dict.fromkeys(STATES, params.sample.subjects))
-    elif not names:
+    elif not videos:
         videos = Counter(dict.fromkeys(STATES, rldd.SUBJECTS))
     seconds = params.sample.seconds if sample else RLDD_SECONDS
     each = int(seconds * resize.fps // resize.frames)
@@ -303,19 +316,22 @@ def _divide_drivers(clips: Sequence[Clip], settings: SplitSettings, task: Task) 
         raise DatasetError(unjudged)
 
 
-def _named(layout: Layout, root: Path) -> list[Clip]:
-    return _as_kept(layout.find(root)) if root.is_dir() else []
+def _found(find: Find, root: Path, key: str) -> list[Found]:
+    """Return what is in a dataset; nothing where it is none, which is a finding already."""
+    try:
+        return find(root, key)
+    except DatasetError:
+        return []
 
 
 def _as_kept(found: Iterable[Found]) -> list[Clip]:
     return [clip_of(one).model_copy(update={"kept": not one.reason}) for one in found]
 
 
-def _named_clips(params: Params) -> list[Clip]:
-    """Return the clips that UTA-RLDD's videos will give, two of each video."""
-    states = [STATES[number] for number in params.resize.states]
-    videos = _named(rldd.RLDD, params.data.rldd)
-    return [video for video in videos if video.class_name in states for _ in range(2)]
+def _will_be_cut(found: Iterable[Found], states: Iterable[int]) -> list[Clip]:
+    """Return the clips that drivers' videos will give, two of each video."""
+    wanted = [STATES[number] for number in states]
+    return [video for video in _as_kept(found) if video.class_name in wanted for _ in range(2)]
 
 
 def _of_whole_videos(limits: Limits) -> Limits:
@@ -328,11 +344,10 @@ def _rendered(name: str, root: Path) -> Finding:
     return Finding(True, f"data.{name} = {root}: the sample, made by dvc repro")
 
 
-def _listed(table: Path, root: Path) -> list[Clip]:
-    """Return the rows of a table if it lists exactly the current files below `root`, else none."""
+def _listed(table: Path, found: Iterable[Found]) -> list[Clip]:
+    """Return the rows of a table if it lists exactly the videos found now, else none."""
     rows = read_table(table, Clip) if table.is_file() else []
-    there = {entry.path for entry in list_entries(root)} if root.is_dir() else set()
-    return rows if {row.video for row in rows} == there else []
+    return rows if {row.video for row in rows} == {one.video for one in found} else []
 
 
 def _videos(entries: Sequence[Entry]) -> list[Entry]:
@@ -342,6 +357,30 @@ def _videos(entries: Sequence[Entry]) -> list[Entry]:
 def _in_layout(video: Entry) -> bool:
     """Return whether a file has the layout of UCF101: <Class>/v_*_gNN_cNN.avi."""
     return ucf101.NAME.fullmatch(video.path) is not None
+
+
+def _named_as_ucf101(video: Entry) -> bool:
+    """Return whether a file is called so, wherever it lies."""
+    return ucf101.NAME.fullmatch(f"Class/{Path(video.path).name}") is not None
+
+
+def _examine_own(find: Find, root: Path, key: str, limits: Limits | None) -> Iterator[Finding]:
+    """Report what is in another dataset than the papers', and read each file."""
+    try:
+        found = find(root, key)
+    except DatasetError as error:
+        yield Finding(False, str(error))
+        return
+    videos = {one.video: one.label for one in found if not one.reason}
+    # A video that is a folder of pictures is looked at by the stage.
+    files = [Entry(video) for video in videos if not (folder_of(root) / video).is_dir()]
+    classes = len(set(videos.values()))
+    what = f"{key}: {len(videos)} videos of {classes} classes"
+    yield from _files(folder_of(root), files, limits, what)
+    others = [one for one in found if one.reason and one.video != "README.md"]
+    if others := [one for one in others if not is_macos_note(Path(one.video).name)]:
+        why = commonest(one.reason for one in others)
+        yield Finding(False, f"{key}: not used: {_some([o.video for o in others])}: {why}")
 
 
 def _files(

@@ -51,8 +51,8 @@ PLAIN = YAML(typ="safe", pure=True)
 class DataSettings(Settings):
     """Where the datasets are."""
 
-    ucf101: Folder = Field(description="folder of UCF101's classes")
-    rldd: Folder = Field(description="folder of UTA-RLDD's folds")
+    ucf101: Folder = Field(description="folder or list: UCF101, or others of two classes or more")
+    rldd: Folder = Field(description="folder or list: UTA-RLDD, or other drivers in its states")
     ucf101_lists: Folder = Field(description="folder of UCF101's official splits")
 
 

@@ -68,20 +68,29 @@ def find_videos(layouts: Sequence[Layout], root: Path, key: str) -> FoundVideos:
     file without a label gets a reason. Raises NoVideosError when there is no such folder or file,
     or no video with a class in it.
     """
-    what = f"{key} = {root}"
-    allowed = f"allowed: {', or '.join(layout.looks for layout in layouts)}"
+    what, looks = f"{key} = {root}", allowed(layouts)
     if not root.exists():
-        raise NoVideosError(f"{what}: no such folder or file; {allowed}")
+        raise NoVideosError(f"{what}: no such folder or file; {looks}")
     layout = next((layout for layout in layouts if layout.fits(root)), None)
     if layout is None and not root.is_dir():
-        raise NoVideosError(f"{what}: a file that is no list of videos; {allowed}")
+        raise NoVideosError(f"{what}: a file that is no list of videos; {looks}")
     layout = layout or layouts[-1]
     found = sorted(_checked(layout.find(root)), key=lambda one: (one.video, one.start or 0.0))
     if not any(one.label for one in found):
-        raise NoVideosError(
-            f"{what}: no video of a class in it, but {_what_is_in(root)}; {allowed}"
-        )
+        raise NoVideosError(f"{what}: no video of a class in it, but {_what_is_in(root)}; {looks}")
     return FoundVideos(found, layout.notices(root, found))
+
+
+def allowed(layouts: Sequence[Layout]) -> str:
+    """Return what an error says of how a dataset may lie."""
+    return f"allowed: {', or '.join(dict.fromkeys(layout.looks for layout in layouts))}"
+
+
+def unused_sides(found: Sequence[Found]) -> Iterator[str]:
+    """Yield a notice of the sides that a dataset gives, for who divides its videos otherwise."""
+    sides = {one.subset for one in found if not one.reason} & set(SUBSETS.values())
+    if sides:
+        yield f"warning: the dataset's own sides ({', '.join(sorted(sides))}) are not used"
 
 
 def unlisted(root: Path, found: Sequence[Found]) -> Iterator[str]:

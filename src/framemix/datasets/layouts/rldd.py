@@ -5,25 +5,20 @@ Drowsiness Detection (CVPRW 2019): 60 subjects film themselves for ten minutes i
 three states.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from framemix.datasets.clips import STATES
+from framemix.datasets.clips import RLDD_VIDEO, STATES
 from framemix.datasets.files import list_entries
 from framemix.datasets.layouts.layout import Found, Layout
 
 SUBJECTS = 60
-NAME = re.compile(
-    r"Fold(?P<fold>\d+)_part\d+/(?P<subject>\d+)/(?P<state>0|5|10)\.(mov|mp4|m4v|avi|mkv|wmv|3gp)",
-    re.IGNORECASE,
-)
 
 
 def find(root: Path) -> Iterator[Found]:
     """Yield every file: the class is the state, the group the subject, the subset the fold."""
     for entry in list_entries(root):
-        if name := NAME.fullmatch(entry.path):
+        if name := RLDD_VIDEO.fullmatch(entry.path):
             yield Found(
                 entry.path,
                 STATES[int(name["state"])],
@@ -36,4 +31,8 @@ def find(root: Path) -> Iterator[Found]:
             yield Found(entry.path, reason=reason)
 
 
-RLDD = Layout("a folder with FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...> files", find)
+def _fits(root: Path) -> bool:
+    return any(RLDD_VIDEO.fullmatch(entry.path) for entry in list_entries(root))
+
+
+RLDD = Layout("a folder with FoldN_partM/<subject>/{0,5,10}.<mov|mp4|...> files", find, _fits)

@@ -6,6 +6,7 @@ longer video.
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from framemix.datasets.files import list_entries
@@ -34,4 +35,10 @@ def _fits(root: Path) -> bool:
     return bool(videos) and all(NAME.fullmatch(video) for video in videos)
 
 
+def _has_some(root: Path) -> bool:
+    return any(NAME.fullmatch(entry.path) for entry in list_entries(root))
+
+
 UCF101 = Layout("a folder with <Class>/v_<Class>_gNN_cNN.avi files", find, _fits)
+# For who expects UCF101: other files among its videos are rows with a reason.
+OF_UCF101 = replace(UCF101, fits=_has_some)
