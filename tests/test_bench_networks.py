@@ -200,8 +200,8 @@ def test_hits_are_a_row_a_seed_over_all_folds() -> None:
 
 
 def test_seeds_have_a_mean_and_a_sample_deviation() -> None:
-    assert networks._over_seeds(np.array([50.0, 60.0, 70.0])) == "60.0 ± 10.0"
-    assert networks._over_seeds(np.array([50.0])) == "50.0"
+    assert networks.over_seeds([50.0, 60.0, 70.0]) == "60.0 ± 10.0"
+    assert networks.over_seeds([50.0]) == "50.0"
 
 
 def test_a_clip_judged_by_three_seeds_is_still_one_clip() -> None:

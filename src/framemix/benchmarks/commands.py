@@ -73,6 +73,26 @@ def measure_networks(
     say(bench_networks(root, params.pretrain, params.mix, options))
 
 
+@bench.command("videos")
+def measure_videos(
+    videos: Annotated[
+        Path, typer.Argument(help="Labelled videos with groups: a folder or a list.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of clips, predictions and tables; resumes what is there.")
+    ],
+    processes: Annotated[int, typer.Option(min=1, help="Trainings side by side.")] = 1,
+) -> None:
+    """Compare networks, splits and ways to mix on labelled videos, each clip judged once.
+
+    Recipes, sizes and folds are those of params.yaml's your_videos.
+    """
+    from framemix.benchmarks.videos import bench_videos
+    from framemix.project.params import load_params
+
+    say(bench_videos(videos, load_params(), out, processes))
+
+
 @bench.command("live")
 def measure_live(
     models: Annotated[

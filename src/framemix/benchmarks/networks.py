@@ -8,17 +8,14 @@ What counts are the answers of the last epoch's network; none of its val clips i
 Dask and ffmpeg are not needed here: videos are decoded alone, in the processes that train.
 """
 
-import os
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, product
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -33,29 +30,24 @@ from framemix.benchmarks.candidates import (
     mix_candidates,
     network_candidates,
 )
-from framemix.benchmarks.runs import Job, Outcome, run_job
-from framemix.datasets.clips import Clip, class_labels
+from framemix.benchmarks.runs import Job, Outcome, process_pool, run_job
+from framemix.benchmarks.stores import write_store
+from framemix.datasets.clips import Clip
 from framemix.datasets.intake import clip_of
 from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.ucf101 import UCF101
 from framemix.datasets.splits import divided, group_split
 from framemix.errors import DatasetError, VideoError
-from framemix.jobs.lifeline import end_with_parent
 from framemix.metrics.intervals import estimate
 from framemix.metrics.measures import share_measure
 from framemix.metrics.seeds import OverSeeds
 from framemix.mixing import MixSettings
-from framemix.mixing.files import mix_variants
 from framemix.pretraining.settings import PretrainSettings
-from framemix.store import IndexRow, write_shard
-from framemix.store.sources import sources_of
-from framemix.tables import write_table
 from framemix.video.reading import examine
 
 # Shapes: K seeds, N clips.
 
 FOLD_SEED = 0
-SHARD = "clips.h5"
 HEAD = (
     "parameters",
     "epochs in the time",
@@ -102,10 +94,10 @@ def bench_networks(
         names.setdefault(candidate, name)  # one that is in both tables is trained once
     videos = counted_videos(root, max(frames_needed(candidate.mix) for candidate in names))
     splits = fold_splits(videos, options.folds)
-    with tempfile.TemporaryDirectory() as folder, _pool(options.processes) as pool:
+    with tempfile.TemporaryDirectory() as folder, process_pool(options.processes) as pool:
         mixes = list(dict.fromkeys(candidate.mix for candidate in names))
         stores = [Path(folder) / str(number) for number in range(len(mixes))]
-        list(pool.map(partial(_write_store, videos, root), mixes, stores))
+        list(pool.map(partial(write_store, videos, root), mixes, stores))
         data = Data(videos, splits, dict(zip(mixes, stores, strict=True)))
         outcomes = _train_all(pool, names, data, options)
     shown = [_table(table, outcomes, videos) for table in tables]
@@ -145,48 +137,6 @@ def fold_splits(videos: Sequence[Clip], folds: int) -> list[list[Clip]]:
     return [
         divided(videos, group_split(classes, groups, fold=fold, **how)) for fold in range(folds)
     ]
-
-
-@contextmanager
-def _pool(processes: int) -> Iterator[Executor]:
-    """Yield that many fresh processes, which share the cores."""
-    threads = max(1, len(os.sched_getaffinity(0)) // processes)
-    pool = ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_begin, initargs=(threads,)
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)  # where one run failed, the others are of no use
-
-
-def _begin(threads: int) -> None:
-    """Make this process one of the pool's."""
-    end_with_parent()
-    torch.set_num_threads(threads)
-
-
-def _write_store(videos: Sequence[Clip], root: Path, mix: MixSettings, folder: Path) -> None:
-    """Mix the videos in `root` into a store of one shard."""
-    folder.mkdir()
-    sources = sources_of(videos, root, class_labels(videos))
-    clips = chain.from_iterable(
-        mix_variants(s.path, s.clip.frames, mix, clip=s.name, reader=s.clip.reader or "pyav")
-        for s in sources
-    )
-    write_shard(folder / SHARD, clips, len(sources) * mix.variants, mix)
-    rows = [
-        IndexRow(
-            clip=source.name,
-            class_name=source.class_name,
-            label=source.label,
-            shard=SHARD,
-            row=number * mix.variants,
-            frames=source.clip.frames,
-        )
-        for number, source in enumerate(sources)
-    ]
-    write_table(folder / "index.csv", IndexRow, rows)
 
 
 def _train_all(
@@ -249,17 +199,17 @@ def _cells(outcomes: Sequence[Outcome], videos: Sequence[Clip]) -> list[str]:
         f"{fmean(outcome.seconds for outcome in outcomes):.1f}",
         f"{median(outcome.trained for outcome in outcomes):.1f}",
         f"{median(outcome.predicted for outcome in outcomes):.1f}",
-        _over_seeds(100 * hits.mean(1)),
+        over_seeds((100 * hits.mean(1)).tolist()),
         _interval(hits, [video.group for video in videos]),
     ]
 
 
-def _over_seeds(values: NDArray[np.float64]) -> str:
-    """Return mean and sample deviation of the seeds' figures (K,); of one seed, the figure."""
+def over_seeds(values: Sequence[float], digits: int = 1) -> str:
+    """Return mean and sample deviation of the seeds' figures; of one seed, the figure."""
     if len(values) == 1:
-        return f"{values[0]:.1f}"
-    seeds = OverSeeds.of(values.tolist())
-    return f"{seeds.mean:.1f} ± {seeds.std:.1f}"
+        return f"{values[0]:.{digits}f}"
+    seeds = OverSeeds.of(values)
+    return f"{seeds.mean:.{digits}f} ± {seeds.std:.{digits}f}"
 
 
 def _interval(hits: NDArray[np.bool_], groups: Sequence[str]) -> str:

@@ -1,21 +1,26 @@
-"""One run of `framemix bench networks`: a training, and what its last epoch's network answers."""
+"""Trainings of `framemix bench networks` and `videos`: what counts is the last epoch's network."""
 
 import io
 import json
+import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
 from framemix.benchmarks.candidates import Candidate
 from framemix.datasets.clips import Clip
+from framemix.jobs.lifeline import end_with_parent
 from framemix.metrics.accuracy import parameter_counts
 from framemix.models import build_model
 from framemix.pretraining.pretrain import model_config
+from framemix.pretraining.settings import PretrainModel
 from framemix.store import MixedStore
 from framemix.training.data import Example, class_names, labels_of, split_examples
 from framemix.training.prediction import predict
@@ -52,13 +57,33 @@ class Outcome:
     hits: Mapping[str, bool]
 
 
+@contextmanager
+def process_pool(processes: int) -> Iterator[Executor]:
+    """Yield that many fresh processes, which share the cores."""
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=_begin, initargs=(threads,)
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # where one run failed, the others are of no use
+
+
+def _begin(threads: int) -> None:
+    """Make this process one of the pool's."""
+    end_with_parent()
+    torch.set_num_threads(threads)
+
+
 def run_job(job: Job) -> Outcome:
     """Find out how long an epoch takes, train for the job's time, judge its fold's val clips."""
     store = MixedStore(job.store)
     # Just before, in the same process: the load is the one that training will have.
-    epochs = epochs_in(job.seconds, _train(_run(job, store, CALIBRATION_EPOCHS), job).an_epoch)
+    calibrated = train_to_end(_run(job, store, CALIBRATION_EPOCHS), job.device, job.store.parent)
+    epochs = epochs_in(job.seconds, calibrated.an_epoch)
     run = _run(job, store, epochs)
-    taken = _train(run, job)
+    taken = train_to_end(run, job.device, job.store.parent)
     hits, predicting = _judge(run, split_examples(store, job.split, "val"), job.device)
     return Outcome(
         seed=job.seed,
@@ -77,11 +102,19 @@ def epochs_in(seconds: float, epoch_seconds: float) -> int:
 
 
 def _run(job: Job, store: MixedStore, epochs: int) -> Run:
-    """Return a training of that many epochs, from the seed's first weights."""
+    recipe = job.candidate.recipe.model_copy(update={"epochs": epochs})
+    return run_of(recipe, store, job.split, job.seed)
+
+
+def run_of(recipe: PretrainModel, store: MixedStore, split: Sequence[Clip], seed: int) -> Run:
+    """Return a training of all the recipe's epochs on a split's train clips.
+
+    It starts from the seed's random weights, and does not see the val clips.
+    """
     classes = class_names(store)
-    config = model_config(job.candidate.recipe.model, store.settings, len(classes))
-    torch.manual_seed(job.seed)
-    clips = split_examples(store, job.split, "train")
+    config = model_config(recipe.model, store.settings, len(classes))
+    torch.manual_seed(seed)
+    clips = split_examples(store, split, "train")
     return Run(
         network=build_model(config),
         config=config,
@@ -89,41 +122,41 @@ def _run(job: Job, store: MixedStore, epochs: int) -> Run:
         train=clips,
         # Not the val clips: neither time nor the choice of an epoch shall go to them.
         val=clips[:1],
-        settings=job.candidate.recipe.model_copy(update={"epochs": epochs, "patience": None}),
-        seed=job.seed,
+        settings=recipe.model_copy(update={"patience": None}),
+        seed=seed,
         origin={},
     )
 
 
 @dataclass(frozen=True)
-class _Seconds:
+class Seconds:
     """What training took: its median epoch, and all together."""
 
     an_epoch: float
     all_epochs: float
 
 
-def _train(run: Run, job: Job) -> _Seconds:
-    """Train the run's network to its last epoch."""
+def train_to_end(run: Run, device: torch.device, folder: Path) -> Seconds:
+    """Train the run's network to its last epoch, and leave nothing in `folder`.
+
+    The network in memory is the last epoch's then; the best epoch's was in a file.
+    """
     # What is printed, a line an epoch, would hide the tables.
     quiet = io.StringIO()
     with (
-        tempfile.TemporaryDirectory(dir=job.store.parent) as scratch,
+        tempfile.TemporaryDirectory(dir=folder) as scratch,
         redirect_stdout(quiet),
         redirect_stderr(quiet),
     ):
-        machine = Machine(job.device, 1, 1, workers=0, resident="auto", scratch=Path(scratch))
+        machine = Machine(device, 1, 1, workers=0, resident="auto", scratch=Path(scratch))
         timing = json.loads((train(run, machine) / "timing.json").read_text())
-    return _Seconds(max(timing["seconds_an_epoch"], SHORTEST_EPOCH), timing["seconds"])
+    return Seconds(max(timing["seconds_an_epoch"], SHORTEST_EPOCH), timing["seconds"])
 
 
 def _judge(
     run: Run, examples: Sequence[Example], device: torch.device
 ) -> tuple[dict[str, bool], float]:
-    """Return by clip whether the network as it is now has it right, and the seconds it took.
-
-    That is the last epoch's network; the best epoch's is in the file that training wrote.
-    """
+    """Return by clip whether the last epoch's network has it right, and the seconds it took."""
     model = trained_model(run)
     for _ in range(2):  # the second time counts, when all is loaded
         start = time.perf_counter()
