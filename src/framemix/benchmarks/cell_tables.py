@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from framemix.benchmarks.cells import CellRow
 from framemix.benchmarks.networks import over_seeds
-from framemix.evaluation.tables import NONE, Table, limits, percent
+from framemix.evaluation.tables import NONE, limits, percent
 from framemix.metrics.intervals import estimate
 from framemix.metrics.measures import Floats, Measure, auroc, share, share_measure
+from framemix.text.markdown import Table
 
 # Shapes: K seeds, N clips, R resamples.
 

@@ -28,6 +28,7 @@ from framemix.datasets.summary import summary
 from framemix.devices import resolve_device
 from framemix.errors import DatasetError
 from framemix.jobs.atomic import write_text
+from framemix.jobs.execution import Execution
 from framemix.jobs.progress import clock
 from framemix.jobs.terminal import say
 from framemix.mixing import Method, MixSettings
@@ -103,10 +104,8 @@ def _listed(root: Path, params: Params, min_frames: int, scratch: Path) -> list[
         found,
         root,
         FilterSettings(min_frames=max(min_frames, yours.videos.min_frames)),
+        Execution(scratch, runtime.cluster, runtime.limits),
         keys=("VIDEOS", "your_videos.videos"),
-        scratch=scratch,
-        cluster=runtime.cluster,
-        limits=runtime.limits,
         label="list videos",
         clip_seconds=yours.clip_seconds,
     )
@@ -182,6 +181,7 @@ class Study:
     def _job(self, cell: Cell) -> CellJob:
         split, leak = self.splits[cell.by, cell.fold]
         recipe = self.yours.train.model_copy(update={"architecture": cell.network}).chosen
+        assert recipe is not None  # only a published checkpoint has no settings of its own
         return CellJob(cell, recipe, self.stores[cell.mix], split, leak, self.device, self.folder)
 
     def _line(self, cell: Cell) -> str:
