@@ -57,7 +57,8 @@ def main():
     here = tiny.machine(
         Path(job["folder"]) / "scratch", devices=job["devices"], num_nodes=job["num_nodes"]
     )
-    train_seeds(start, job["seeds"], lambda trained: [], {}, Path(job["folder"]) / "out", here)
+    out = Path(job["folder"]) / "out"
+    train_seeds(start, job["seeds"], lambda trained: [], {}, {}, out, here)
 
 run_stage(main)
 """

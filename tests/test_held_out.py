@@ -133,7 +133,7 @@ def test_the_last_epochs_top1_stands_beside_that_of_the_kept_one(
 
 
 @pytest.mark.parametrize(
-    ("select", "subset", "flatters"),
+    ("select", "subset", "is_biased"),
     [
         ("best", "val", True),
         ("best", "test", False),
@@ -142,9 +142,9 @@ def test_the_last_epochs_top1_stands_beside_that_of_the_kept_one(
     ],
 )
 def test_cards_say_whether_the_clips_of_the_metrics_chose_the_epoch(
-    select: Any, subset: str, flatters: bool
+    select: Any, subset: str, is_biased: bool
 ) -> None:
     said = kept_by(select, subset)
     assert said.startswith("The kept epoch is ")
-    assert ("flatters" in said) == flatters
-    assert (f"the {subset} clips chose nothing" in said) != flatters
+    assert ("too good" in said) == is_biased
+    assert (f"the {subset} clips did not choose it" in said) != is_biased

@@ -203,9 +203,9 @@ def test_each_model_says_whether_its_own_videos_are_drawn(
     findings = {name: Findings.of(name, each) for name, each in evaluations.items()}
     write_page(tmp_path / "index.html", findings, TABLE1, {})
     page = Reader((tmp_path / "index.html").read_text()).text
-    assert tuple("a model of the rendered sample" in card for card in cards) == of_sample
-    assert ("first weights were learnt on the rendered sample (a)" in cards[1]) == of_start
-    assert page.count("a model of the rendered sample") == sum(of_sample)
+    assert tuple("model was trained on the rendered sample" in card for card in cards) == of_sample
+    assert ("first weights were trained on the rendered sample (a)" in cards[1]) == of_start
+    assert page.count("model was trained on the rendered sample") == sum(of_sample)
     assert "| trained on | b: " in cards[1]
     assert "| its first weights on | a: " in cards[1]
 

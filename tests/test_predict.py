@@ -667,7 +667,7 @@ def test_a_model_of_drawn_videos_is_said_to_be_one(here: Path, tmp_path: Path) -
     write_model(model, trained_on=record(drawn=True))
     done = run(model, here / "videos/a.avi", "--json")
     assert spans(done) == [[(0.0, 3.0)]]
-    words = f"note: {model}: This is a model of the rendered sample (tiny): "
+    words = f"note: {model}: This model was trained on the rendered sample (tiny): "
     assert done.stderr.startswith(words)
     write_model(model, trained_on=record())
     assert "note" not in run(model, here / "videos/a.avi").stderr

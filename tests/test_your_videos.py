@@ -249,7 +249,7 @@ def test_the_report_is_about_the_test_clips(
     assert json.loads((tmp_path / "metrics.json").read_text())["top1"] == figures["top1"].value
     page = (tmp_path / "report/index.html").read_text()
     assert "Metrics of the test clips" in page
-    assert "chose nothing" in (model / "README.md").read_text()
+    assert "did not choose it" in (model / "README.md").read_text()
     assert {"roc.png", "confusion.png", "predictions.csv"} <= {
         file.name for file in (tmp_path / "report").iterdir()
     }

@@ -1,5 +1,5 @@
-"""What trained models are worth: figures, tables, pictures, the page, the cards.
+"""Evaluates trained models: metrics, tables, pictures, the page, the cards.
 
-What the stage evaluate judges, draws and writes belongs here. The arithmetic of a figure
-does not: it is in `metrics`, where training finds it too.
+What the stage evaluate judges, draws and writes belongs here. Computing metrics
+does not: that is in `metrics`, which training uses too.
 """

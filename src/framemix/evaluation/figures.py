@@ -128,7 +128,7 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
 
 @styled
 def explained(explanation: Explanation, path: Path) -> None:
-    """Show what in a clip an answer draws on."""
+    """Show what in a clip a prediction depends on."""
     save_picture(draw_explanation(explanation), path)
 
 

@@ -96,7 +96,7 @@ class Evaluation:
 
     @property
     def _idle(self) -> set[str]:
-        """The figures that tell nothing: the top-5 of at most five classes."""
+        """Metrics that mean nothing: the top-5 of at most five classes."""
         return {"top5"} if len(self.model.classes) <= RANKS else set()
 
     @property
@@ -106,7 +106,7 @@ class Evaluation:
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """How often each class (rows) was taken for each (columns), (K, K)."""
+        """How often each class (rows) was predicted as each class (columns), (K, K)."""
         counts: NDArray[np.int64] = confusion(self.probabilities, self.labels).numpy()
         return counts
 

@@ -32,7 +32,7 @@ from framemix.text.names import literal, printable
 
 @dataclass(frozen=True)
 class Circumstances:
-    """Under what the figures came about: splits, and the mode of a model that was fine-tuned."""
+    """The split that the metrics are of, and the mode of a fine-tuned model."""
 
     split: SplitSettings
     mode: FinetuneMode | None = None
@@ -70,7 +70,7 @@ def write_page(
 
 
 def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, path: Path) -> None:
-    """Write the model's card in Markdown: data, figures, intended use and limits."""
+    """Write the model's card in Markdown: data, metrics, intended use and limits."""
     found = Findings.of(name, evaluation)
     write_filled(
         path,
@@ -147,7 +147,7 @@ def _part(name: str, found: Findings) -> dict[str, Any]:
 
 
 def described(trained_on: TrainedOn | None) -> dict[str, str]:
-    """Return what a model's own record says of the videos that it has learnt from."""
+    """Return which videos a model was trained on, by its own record."""
     if trained_on is None:
         return {"trained on": "not recorded"}
     of = f"{trained_on.names}: {trained_on.train_clips} train clips"

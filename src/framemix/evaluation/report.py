@@ -197,7 +197,7 @@ def _write_predictions(name: str, evaluation: Evaluation, target: Path) -> None:
 
 
 def _picture_explanation(evaluation: Evaluation, path: Path) -> None:
-    """Picture what the model draws on for the class of the val clip that it is surest of."""
+    """Explain the val clip whose class the model predicted with the highest probability."""
     clip = evaluation.surest
     mixed = clip.store.read([clip.row])[0]
     explained(explain_clip(evaluation.model, mixed, evaluation.model.classes[clip.label]), path)

@@ -1,4 +1,4 @@
-"""The papers' tables, our figures beside theirs, and the tables of the report."""
+"""The papers' tables with our numbers beside theirs, and the tables of the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -49,10 +49,10 @@ NONE = "–"
 
 
 class ClassRow(Row):
-    """A class of a model: val clips, those told right and those that were taken for it.
+    """A class of a model: its val clips, the right ones, and all clips predicted as it.
 
-    `taken_for` is what its clips were most often taken for, where not for itself; accuracy and
-    its 95 % interval (Wilson) are empty without clips.
+    `taken_for` is the most frequent wrong prediction for its clips; accuracy and its 95 % interval
+    (Wilson) are empty without clips.
     """
 
     model: str
@@ -257,7 +257,7 @@ def classes_table(rows: Sequence[ClassRow]) -> Table:
 
 
 def subjects_table(rows: Sequence[SubjectRow]) -> Table:
-    """Return the subjects: what of theirs was told right."""
+    """Return the subjects, with how many of their clips were predicted correctly."""
     return Table(
         columns=[
             "subject",
@@ -311,7 +311,7 @@ def limits(low: float | None, high: float | None, scale: int) -> str:
 def _lead(lead: Estimate | None) -> str:
     if lead is None or lead.low is None or lead.high is None:
         return ""
-    told = "" if lead.low > 0 or lead.high < 0 else ": these clips do not tell which is better"
+    told = "" if lead.low > 0 or lead.high < 0 else ": these clips do not show which is better"
     return (
         f" {NAMES['vivit']} less {NAMES['nonlocal']}, clip by clip: {100 * lead.value:+.1f} points "
         f"(95 % interval {100 * lead.low:+.1f} to {100 * lead.high:+.1f}){told}."

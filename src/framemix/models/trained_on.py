@@ -50,26 +50,26 @@ def caveat(trained_on: TrainedOn | None) -> str | None:
         return None
     if trained_on.drawn:
         return (
-            f"This is a model of the rendered sample ({trained_on.drawn}): it has seen drawings "
-            f"there, and is of no use on real videos or drivers."
+            f"This model was trained on the rendered sample ({trained_on.drawn}): it has seen only "
+            f"drawings, and is of no use on real videos or drivers."
         )
     if trained_on.start is not None and trained_on.start.drawn:
-        return f"Its first weights were learnt on the rendered sample ({trained_on.start.drawn})."
+        return f"Its first weights were trained on the rendered sample ({trained_on.start.drawn})."
     return None
 
 
 def kept_epoch(trained_on: TrainedOn | None, subset: str = "val") -> str:
-    """Return, in a sentence, which epoch a model is, for the metrics of the clips of `subset`."""
+    """Return, in a sentence, which epoch was kept, for metrics of the clips of `subset`."""
     return kept_by("best" if trained_on is None else trained_on.select, subset)
 
 
 def kept_by(select: Select, subset: str = "val") -> str:
     """Return the sentence of `kept_epoch`."""
     if select == "best" and subset == "val":
-        return "The kept epoch is the best by these val clips, which flatters a little."
+        return "The kept epoch is the best by these val clips: the metrics are slightly too good."
     kept = {
         "best": "the best by the val clips",
         "last": "the last",
         "held_out": "the best by train clips that were held out",
     }
-    return f"The kept epoch is {kept[select]}: the {subset} clips chose nothing."
+    return f"The kept epoch is {kept[select]}: the {subset} clips did not choose it."
