@@ -23,7 +23,7 @@ STAGES = [
     "finetune",
     "evaluate",
 ]
-DRIVERS_STAGES = ["resize", "mix@rldd", "finetune", "evaluate"]
+DRIVERS_STAGES = {"resize", "mix@rldd", "finetune", "evaluate"}
 STAGE = "PYTHONPATH=src python -m stages"
 
 
@@ -146,9 +146,9 @@ def test_without_drivers_pretraining_is_reported_and_the_whole_pipeline_says_so(
     project.set(data__rldd="data/raw/rldd", evaluate__batch_size=5)
     for path in ("data/rldd", "data/mixed/rldd", "models/finetuned", "reports"):
         shutil.rmtree(project.folder / path)
-    needed = stages_run(project.run("dvc repro --dry --force report_pretraining"))
-    assert needed == [name for name in STAGES if name not in DRIVERS_STAGES]
-    assert stages_run(project.run("dvc repro report_pretraining")) == ["report_pretraining"]
+    output = project.run("dvc repro report_pretraining")
+    assert stages_run(output) == ["report_pretraining"]
+    assert set(re.findall(r"[Ss]tage '(\S+)'", output)) == {*STAGES} - DRIVERS_STAGES
     for name in ("table1.md", "predictions_vivit.csv", "confusion_nonlocal.png"):
         path = f"reports/{name}"
         assert (project.folder / path).read_bytes() == (finished.folder / path).read_bytes()

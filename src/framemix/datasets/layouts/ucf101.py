@@ -40,5 +40,5 @@ def _has_some(root: Path) -> bool:
 
 
 UCF101 = Layout("a folder with <Class>/v_<Class>_gNN_cNN.avi files", find, _fits)
-# For who expects UCF101: other files among its videos are rows with a reason.
+# Where UCF101 is expected: other files among its videos get a reason.
 OF_UCF101 = replace(UCF101, fits=_has_some)
