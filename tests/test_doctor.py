@@ -418,3 +418,13 @@ def test_the_exit_code_says_whether_all_is_well(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "BAD data.rldd" in done.stdout
+
+
+def test_what_is_started_from_must_be_there(tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["finetune"]["start"] = str(tmp_path / "checkpoint")
+    (missing,) = examine_weights(parse_params(params, tmp_path))
+    assert not missing.well
+    assert f"finetune.start = {tmp_path / 'checkpoint'}: no such file or folder" in missing.line
+    (tmp_path / "checkpoint").mkdir()
+    assert [finding.well for finding in examine_weights(parse_params(params, tmp_path))] == [True]

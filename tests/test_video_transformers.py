@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from framemix.benchmarks.published import Sizes, bench_published
 from framemix.datasets.origin import Origin
 from framemix.errors import ModelError
 from framemix.explain.attention import rollout
@@ -196,7 +197,7 @@ def test_clips_of_other_sizes_are_one_line_with_the_sizes_and_the_way_out(
     )
     network = start.fitted(store, "interpolate").network(3)
     assert network(torch.zeros(2, 3, 4, 16, 24)).shape == (2, 3)
-    with pytest.raises(ModelError, match=r"VJEPA2: equal sides"):
+    with pytest.raises(ModelError, match=r"V-JEPA 2: equal sides"):
         read_start(checkpoints / "vjepa2").fitted(store, "interpolate")
 
 
@@ -439,3 +440,11 @@ def test_what_an_answer_draws_on_is_shared_out_among_the_clips_tokens(
         flow = rollout(said)[0]
         expected = flow.mean(0) if family == "videomae" else flow[0, 1:] / flow[0, 1:].sum()
         torch.testing.assert_close(relevance.flatten(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_step_is_compared_with_the_plain_way_around_the_librarys_network() -> None:
+    changes = {"hidden_size": 24, "num_attention_heads": 2, "num_hidden_layers": 2}
+    small = {"intermediate_size": 32, "image_size": SIDE, "patch_size": 8, "num_frames": FRAMES}
+    sizes = Sizes(batch=2, turns=2, classes=3, changes={**changes, **small})
+    said = bench_published(torch.device("cpu"), sizes)
+    assert re.search(r"a training step / the plain way *\| *\d+\.\d\d \(1\) \|", said)

@@ -91,8 +91,8 @@ PREPARATIONS: dict[FamilyName, tuple[str, dict[str, Any]]] = {
 
 def write_checkpoint(folder: Path, family: FamilyName, **changes: Any) -> Any:
     """Write a network with random weights as the library does; return it, in eval mode."""
-    name = FAMILIES[family].name
-    kind = getattr(library(name), f"{name}ForVideoClassification")
+    types = FAMILIES[family].types
+    kind = getattr(library(types), f"{types}ForVideoClassification")
     torch.manual_seed(0)
     network = kind(kind.config_class(num_labels=3, **{**SIZES[family], **changes})).eval()
     for weight in network.parameters():  # as drawn they are so small that all answers are alike

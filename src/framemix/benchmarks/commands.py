@@ -51,6 +51,18 @@ def measure_training(
     say(bench_train(vit_pytorch, where, paper_sizes(where)))
 
 
+@bench.command("published")
+def measure_published(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Compare a step of VideoMAE-base with the plain way around the library's own network."""
+    from framemix.benchmarks.published import base_sizes, bench_published
+    from framemix.devices import resolve_device
+
+    where = resolve_device(device)
+    say(bench_published(where, base_sizes(where)))
+
+
 @bench.command("networks")
 def measure_networks(
     root: Annotated[Path, typer.Argument(help="Videos: `Class/v_Class_gNN_cNN.avi`.")],

@@ -41,17 +41,18 @@ class Table:
 class Family:
     """What the library calls things, where its network is cut, and how it prepares clips.
 
-    `name` begins the names of its types. `trunk` is the path of the part that makes tokens
-    (B, L, D) of clips, `order` what that does in turn where its parts stand in another order, and
-    `head` are the parts behind it. `pixels` is the argument for clips; `frames` and `size` are the
-    configuration's keys of the clips' sizes, where `one_side` stands for both, and `patch` those of
-    a patch's. Positions are learned `tables`, or `waves` that are computed, or neither. `rescale`,
-    `offset` and `normalises` hold where a preprocessor's file does not say: pixels times `rescale`,
-    less 1, less a mean and by a deviation.
+    `name` is how its authors write it, and `types` begins the names of its types. `trunk` is the
+    path of the part that makes tokens (B, L, D) of clips, `order` what that does in turn where its
+    parts stand in another order, and `head` are the parts behind it. `pixels` is the argument for
+    clips; `frames` and `size` are the configuration's keys of the clips' sizes, where `one_side`
+    stands for both, and `patch` those of a patch's. Positions are learned `tables`, or `waves` that
+    are computed, or neither. `rescale`, `offset` and `normalises` hold where a preprocessor's file
+    does not say: pixels times `rescale`, less 1, less a mean and by a deviation.
     """
 
-    model_type: str
     name: str
+    model_type: str
+    types: str
     trunk: str
     pooling: Pooling
     head: tuple[str, ...] = ()
@@ -98,16 +99,18 @@ class Family:
 
 FAMILIES: dict[FamilyName, Family] = {
     "videomae": Family(
-        model_type="videomae",
         name="VideoMAE",
+        model_type="videomae",
+        types="VideoMAE",
         trunk="videomae",
         pooling="mean",
         head=("fc_norm",),
         waves=True,
     ),
     "vivit": Family(
+        name="ViViT",
         model_type="vivit",
-        name="Vivit",
+        types="Vivit",
         trunk="vivit",
         pooling="first",
         patch=("tubelet_size",),
@@ -116,8 +119,9 @@ FAMILIES: dict[FamilyName, Family] = {
         offset=True,
     ),
     "timesformer": Family(
+        name="TimeSformer",
         model_type="timesformer",
-        name="Timesformer",
+        types="Timesformer",
         trunk="timesformer",
         pooling="first",
         patch=("patch_size",),
@@ -128,8 +132,9 @@ FAMILIES: dict[FamilyName, Family] = {
         },
     ),
     "vjepa2": Family(
+        name="V-JEPA 2",
         model_type="vjepa2",
-        name="VJEPA2",
+        types="VJEPA2",
         trunk="vjepa2.encoder",  # the rest predicts, which a classifier does not
         pooling="all",
         head=("pooler",),
@@ -140,8 +145,9 @@ FAMILIES: dict[FamilyName, Family] = {
         square=True,
     ),
     "videoprism": Family(
-        model_type="videoprism_vision_model",
         name="VideoPrism",
+        model_type="videoprism_vision_model",
+        types="VideoPrism",
         trunk="vision_model",
         pooling="all",
         head=("head", "head_layernorm"),

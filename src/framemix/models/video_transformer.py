@@ -129,7 +129,7 @@ def own_keys(family: Family) -> set[str]:
 
 
 def _type(family: Family) -> Any:
-    return getattr(library(family.name), f"{family.name}ForVideoClassification")
+    return getattr(library(family.name), f"{family.types}ForVideoClassification")
 
 
 def _network(

@@ -37,6 +37,7 @@ from framemix.jobs.progress import track
 from framemix.mixing import MixSettings
 from framemix.models.config import ImageWeights
 from framemix.project.params import Params
+from framemix.project.paths import PRETRAINED_VIVIT
 from framemix.project.stage import WITHOUT_DRIVERS
 from framemix.tables import read_table
 from framemix.video.containers import is_macos_note, require_video_file
@@ -212,6 +213,14 @@ def examine_weights(params: Params) -> Iterator[Finding]:
             there = Path(model.weights).is_file()
             found = "is there" if there else "no such file; allowed: null, a file or a URL"
             yield Finding(there, f"{section}.weights = {model.weights}: {found}")
+    yours = params.your_videos.train
+    starts = {"finetune": params.finetune.start} | (
+        {"your_videos.train": yours.start} if yours.has_start else {}
+    )
+    for section, start in starts.items():
+        if start != PRETRAINED_VIVIT:  # which the pipeline trains
+            found = "is there" if start.exists() else "no such file or folder (docs/pretrained.md)"
+            yield Finding(start.exists(), f"{section}.start = {start}: {found}")
 
 
 def count_videos(params: Params, places: Places) -> Count:

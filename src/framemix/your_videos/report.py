@@ -34,6 +34,8 @@ from framemix.metrics.measures import Measure, auroc
 from framemix.metrics.seeds import SeedFigure, by_figure
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel, load_model
+from framemix.models.config import ModelConfig, TransformersConfig
+from framemix.models.families import FAMILIES
 from framemix.models.input import to_rgb
 from framemix.models.trained_on import caveat, kept_epoch
 from framemix.store import MixedStore
@@ -237,7 +239,7 @@ def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) ->
         "classes": classes_table(rows),
         "settings": {
             **described(model.trained_on),
-            "network": model.config.architecture,
+            "network": _network(model.config),
             "classes": str(len(judged.classes)),
             "clips": ", ".join(f"{side} {sides.count(side)}" for side in ("train", "val", "test")),
             "groups": _groups(split),
@@ -248,6 +250,12 @@ def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) ->
         "two_classes": len(judged.classes) == 2,
         "wrong": bool(_wrong(judged, 1)),
     }
+
+
+def _network(config: ModelConfig) -> str:
+    if isinstance(config, TransformersConfig):
+        return f"{FAMILIES[config.family].name}, from a published checkpoint"
+    return config.architecture
 
 
 def _groups(split: Sequence[Clip]) -> str:
