@@ -270,7 +270,7 @@ def test_the_disk_is_judged_by_the_tables_that_list_what_is_in_the_folders(tmp_p
     ucf101, rldd, disk = mixed(tmp_path)
     assert ucf101.startswith("to mix of data.ucf101: 1 videos, those kept in ")
     assert rldd.startswith("to mix of data.rldd: 3 clips, those kept in ")
-    assert ": 4 clips of 8 rgb24 segments" in disk
+    assert ": 4 clips of 16 rgb24 segments" in disk
     # Other videos beside those, or in their place: the tables are of something else.
     fill(tmp_path / "data/sample/ucf101", "A/c.avi")
     (tmp_path / "data/sample/rldd/Fold1_part1/01/10.mp4").unlink()

@@ -48,6 +48,7 @@ def set_params(folder: Path, **changes: dict[str, Any]) -> None:
     small: dict[str, dict[str, Any]] = {
         "filter": {"min_frames": 15},
         "resize": {"frames": 15},
+        "mix": {"segments": 8},
         "runtime": {"workers": 1, "scratch": str(folder / "scratch")},
     }
     for section, values in [*small.items(), *changes.items()]:

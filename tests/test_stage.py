@@ -96,9 +96,10 @@ def test_a_data_stage_where_paths_are_no_utf_8_is_one_line_and_waits_for_nothing
         ("mix ucf101 rldd", "mix ucf101 rldd: allowed: one of ucf101, rldd"),
         (
             "frame_mixup.train short none 7",
-            "train short none 7: allowed: one of short, long, and one of none, average-all, "
-            "average-5, average-3, linear-all, linear-5, linear-3, harmonic-all, harmonic-5, "
-            "harmonic-3, last, rank_pool, average-7, linear-7, harmonic-7, and one of 0, 1, 2",
+            "train short none 7: allowed: one of short, long, and one of none, random, "
+            "average-all, average-5, average-3, linear-all, linear-5, linear-3, harmonic-all, "
+            "harmonic-5, harmonic-3, last, rank_pool, average-7, linear-7, harmonic-7, "
+            "and one of 0, 1, 2",
         ),
     ],
 )

@@ -4,12 +4,14 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread, Timer
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Sliding
 from framemix.inference.listeners import live_listeners
-from framemix.inference.live import LivePrediction, _Handover, watch
+from framemix.inference.live import LivePrediction, watch
 from framemix.inference.log import appended
 from framemix.video.live import is_endless, source_of
 from tests.tiny_model import write_model, write_video
@@ -346,22 +348,27 @@ def test_pauses_grow_while_a_dropped_stream_stays_away(
     assert pauses[:5] == ["0.05 s", "0.1 s", "0.2 s", "0.2 s", "0.2 s"]
 
 
-def test_ctrl_c_ends_it_in_a_pause_too(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("framemix.inference.live.FIRST_PAUSE", 600.0)
-    pressing = Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    wait = _Handover.is_over_after
-
-    def press(self: _Handover, seconds: float) -> bool:
-        pressing.start()
-        return wait(self, seconds)
-
-    monkeypatch.setattr(_Handover, "is_over_after", press)
+def test_ctrl_c_ends_it_in_a_pause_too(here: Path) -> None:
+    code = (
+        "import framemix.inference.live as live; live.FIRST_PAUSE = 600.0;"
+        "from framemix.cli import main; main()"
+    )
     with server(sent(here / "a.avi")) as url:
-        command = ["watch", here / "model.safetensors", f"{url}/a.avi", "--window", "2"]
-        done = CliRunner().invoke(app, [*map(str, command)])
-    assert done.exit_code == 0
-    assert pressing.finished.is_set()
-    assert "skipped; latency" in done.stdout.splitlines()[-1]
+        arguments = ["watch", str(here / "model.safetensors"), f"{url}/a.avi", "--window", "2"]
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()  # a window
+        assert any("opening it again in 600 s" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "skipped; latency" in shown.splitlines()[-1]
 
 
 def test_memory_does_not_grow_with_the_windows(tmp_path: Path) -> None:
