@@ -218,4 +218,4 @@ def test_card_of_a_fine_tuned_model_without_val_drivers_still_is_one(
     write_card("finetuned", evaluation, FINETUNED, tmp_path / "README.md")
     card = (tmp_path / "README.md").read_text()
     assert "Not a safety device" in card
-    assert "Subjects that validate: 0." in card
+    assert "The metrics are of 0 subjects." in card
