@@ -452,7 +452,7 @@ def test_table1_says_whether_its_clips_distinguish_the_networks(
     )
     note = table1_note(rows, lead)
     assert f"+10.0 points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})" in note
-    assert ("do not tell which is better" in note) != told
+    assert ("do not show which is better" in note) != told
 
 
 def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
