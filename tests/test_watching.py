@@ -350,6 +350,8 @@ def test_pauses_grow_while_a_dropped_stream_stays_away(
 
 def test_ctrl_c_ends_it_in_a_pause_too(here: Path) -> None:
     code = (
+        # Where tests run in the background, a shell has them ignore it.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import framemix.inference.live as live; live.FIRST_PAUSE = 600.0;"
         "from framemix.cli import main; main()"
     )
