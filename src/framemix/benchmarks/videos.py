@@ -94,7 +94,7 @@ def _whole(mix: MixSettings) -> MixSettings:
 def _listed(root: Path, params: Params, min_frames: int, scratch: Path) -> list[Clip]:
     """Return the clips that can be mixed in all ways, without the sides that the dataset has.
 
-    Each clip shall be judged, also what the dataset trains on.
+    Each clip is evaluated, including those that the dataset itself trains on.
     """
     yours, runtime = params.your_videos, params.runtime
     found = find_videos(LABELLED, root, "VIDEOS")

@@ -128,7 +128,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Judges models on their val clips; `scope` tells which clips are one group's.
+    """Evaluates models on their val clips; `scope` says which clips form a group.
 
     The direction is judged of the `reversed_classes` that a model knows.
     """

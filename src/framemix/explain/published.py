@@ -47,7 +47,7 @@ def transformer_relevance(network: VideoTransformer, video: Tensor) -> Tensor:
         for part in ("trunk.", "head.")
     )
     if not trunk:
-        raise ModelError(f"explain: this version of {network.family.name} tells no attention")
+        raise ModelError(f"explain: this version of {network.family.name} returns no attention")
     if network.family is FAMILIES["videoprism"]:
         relevance = _through_two_stacks(trunk, head[0][1], time)
     elif network.family is FAMILIES["timesformer"]:

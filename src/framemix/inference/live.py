@@ -134,7 +134,7 @@ class _Handover:
             raise self.error
 
     def is_over_after(self, seconds: float) -> bool:
-        """Wait so long, or until both sides shall stop; return whether they shall."""
+        """Wait for `seconds`, or until both threads must stop; return whether they must."""
         with self.changed:
             return self.changed.wait_for(lambda: self.ended, seconds)
 

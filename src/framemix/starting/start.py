@@ -106,7 +106,7 @@ class Start:
         if head == "extend":
             if not known:
                 raise ModelError(f"head = extend: {self.path} has no classes; allowed: replace")
-            # Of a norm, all rows.
+            # A norm keeps all its rows.
             kept |= {name: torch.cat([w, own[name][len(w) :]]) for name, w in known.items()}
         network.load_state_dict({**own, **kept})
         return network

@@ -42,7 +42,7 @@ def depths(network: nn.Module) -> dict[str, int]:
 def freeze_for(network: nn.Module, mode: FinetuneMode) -> None:
     """Make just the parts trainable that `mode` trains (four of them are paper A's).
 
-    Raises ModelError for a mode that tells space from time where the network does not, and for
+    Raises ModelError for a mode that separates space from time if the network does not, and for
     more blocks than it has.
     """
     is_trained = _trained_by(mode, network)
