@@ -140,7 +140,7 @@ def watch(
     off: Annotated[float, typer.Option(help="Smoothed probability that ends it.")] = 0.4,
     half_life: HalfLife = 2.0,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object a window.")] = False,
-    log: Annotated[Path | None, typer.Option(help="Append one row per window to this .csv.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Append a row per window to this .csv.")] = None,
     command: AlarmCommand = None,
     webhook: AlarmWebhook = None,
     as_fast_as_possible: Annotated[

@@ -39,7 +39,7 @@ class Guard:
     """Refuses requests that the page must not answer, and uploads for which `folder` has no room.
 
     A page of another site may let its own name point here (DNS rebinding), or send a form; the
-    request then has that site's name. Every response forbids browsers to load anything from elsewhere.
+    request then has that site's name. Every response forbids the browser to load from elsewhere.
     """
 
     def __init__(self, app: Any, *, host: str, folder: Path) -> None:
