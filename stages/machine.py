@@ -2,6 +2,7 @@
 
 from framemix.devices import resolve_device
 from framemix.project.params import RuntimeSettings
+from framemix.training.logs import Logs
 from framemix.training.run import Machine
 
 
@@ -13,4 +14,5 @@ def machine_for(stage: str, runtime: RuntimeSettings) -> Machine:
         workers=runtime.workers,
         resident=runtime.resident,
         scratch=runtime.scratch_of(stage),
+        logs=Logs(runtime.logs_of(stage), runtime.loggers),
     )

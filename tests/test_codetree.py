@@ -49,7 +49,8 @@ def closure(script: Path) -> frozenset[Path]:
 
 
 def code_deps(stage: dict) -> list[Path]:
-    return [ROOT / dep for dep in stage["deps"] if dep.startswith(("src/", "stages/"))]
+    code = [dep for dep in stage["deps"] if dep.startswith(("src/", "stages/"))]
+    return [ROOT / dep for dep in code if not dep.endswith("/templates")]
 
 
 def covers(dep: Path, file: Path) -> bool:
@@ -62,6 +63,17 @@ def test_all_code_that_decides_a_stages_outputs_is_among_its_deps(name):
     files = {script, *closure(script)}
     missing = [str(f.relative_to(ROOT)) for f in files if not any(covers(d, f) for d in deps)]
     assert sorted(missing) == []
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_templates_of_pages_are_among_the_deps_of_the_stages_that_fill_them(name):
+    script = script_of(STAGES[name])
+    files = {script, *closure(script)}
+    fills_pages = any(file.name == "page.py" for file in files)
+    rooms = {folder for file in files if (folder := file.parent / "templates").is_dir()}
+    deps = [ROOT / dep for dep in STAGES[name]["deps"]]
+    missing = [room for room in rooms if not any(covers(dep, room) for dep in deps)]
+    assert not (fills_pages and missing)
 
 
 @cache

@@ -11,8 +11,9 @@ import yaml
 from framemix.datasets.origin import Origin
 from framemix.evaluation.findings import Findings
 from framemix.evaluation.page import Table1, settings_of, write_card, write_page
-from framemix.evaluation.tables import Table
+from framemix.evaluation.tables import Figure, Table
 from framemix.finetuning.data import FinetuneData
+from framemix.tables import read_table
 from tests.test_report import (
     FINETUNED,
     JUDGE,
@@ -72,7 +73,7 @@ def page(reports: Path) -> str:
 
 
 def test_pages_nest_and_are_whole(reports: Path) -> None:
-    for name, pictures in (("index", 9), ("pretraining", 4)):
+    for name, pictures in (("index", 13), ("pretraining", 6)):
         page = (reports / f"{name}.html").read_text()
         reader = Reader(page)
         assert reader.open == []
@@ -108,6 +109,26 @@ def test_page_shows_the_figures_and_the_settings(page: str, reports: Path) -> No
     for words in ("UTA-RLDD", "temporal_fc", "split.rldd", "linear", "100.0 %", "Wilson"):
         assert words in text
     assert "rendered sample" not in text
+
+
+def test_page_begins_with_the_result_of_each_model_and_its_interval(
+    any_page: str, reports: Path
+) -> None:
+    text = Reader(any_page).text
+    shown = text[: text.index("Table 1")]
+    rows = [row for row in read_table(reports / "estimates.csv", Figure) if row.metric == "top1"]
+    for row in rows if "finetuned" in any_page else rows[:2]:
+        assert f"{100 * row.value:.1f} % of {row.clips} val clips" in shown
+        assert row.low is not None
+        assert f"{100 * row.low:.1f} to" in shown
+        assert "by chance" in shown
+
+
+def test_page_has_the_recipe_and_the_seeds_of_each_model(any_page: str) -> None:
+    reader = Reader(any_page)
+    models = 3 if "finetuned" in any_page else 2
+    for key in ("seeds", "learning_rate", "augment.shift", "epochs"):
+        assert reader.text.count(key) >= models
 
 
 def test_names_of_classes_cannot_break_the_page(

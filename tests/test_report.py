@@ -22,6 +22,8 @@ from framemix.evaluation.figures import (
     loss_curves,
     mixed_frames,
     reliability_plot,
+    roc_curve,
+    wrong_predictions,
 )
 from framemix.evaluation.findings import Findings, Pretraining
 from framemix.evaluation.judging import Evaluation, Evaluator
@@ -88,7 +90,8 @@ PNGS = [
     "loss_curves.png",
     "mixed_frames.png",
     "reliability.png",
-    *(f"{kind}_{name}.png" for kind in ("confusion", "explained") for name in VAL_CLIPS),
+    "roc.png",
+    *(f"{kind}_{name}.png" for kind in ("confusion", "explained", "wrong") for name in VAL_CLIPS),
 ]
 
 
@@ -357,6 +360,40 @@ def test_the_clip_that_is_explained_is_the_one_whose_class_is_likeliest(
     ]
     place = evaluation.examples.index(evaluation.surest)
     assert float(evaluation.probabilities[place, evaluation.surest.label]) == max(own)
+
+
+def test_wrong_predictions_are_pictured_the_most_probable_first(
+    models: Path, data: FinetuneData, tmp_path: Path
+) -> None:
+    evaluation = judged(models, data, "vivit")
+    classes, clips = evaluation.model.classes, len(evaluation.examples)
+    said = torch.eye(len(classes))[evaluation.labels] * 0.9
+    others = (evaluation.labels + 1) % len(classes)
+    for place, probability in ((3, 0.95), (1, 1.0), (4, 0.91)):
+        said[place, others[place]] = probability
+    wrong = replace(evaluation, probabilities=said).wrong(2)
+    assert [example.row.clip for example in wrong.values()] == [
+        evaluation.examples[place].row.clip for place in (1, 3)
+    ]
+    first = next(iter(wrong))
+    for words in (classes[int(evaluation.labels[1])], classes[int(others[1])], "100%"):
+        assert words in first
+    assert len(replace(evaluation, probabilities=said).wrong(clips)) == 3
+
+
+def test_without_a_wrong_prediction_there_is_a_picture_that_says_so(tmp_path: Path) -> None:
+    wrong_predictions({}, tmp_path / "wrong.png")
+    assert matplotlib.image.imread(tmp_path / "wrong.png").std() > 0
+
+
+def test_the_roc_curve_marks_what_the_likeliest_class_finds(tmp_path: Path) -> None:
+    scores, positive = np.array([0.9, 0.8, 0.3, 0.2]), np.array([True, False, True, False])
+    for name, called in (("all", positive | True), ("half", scores > 0.5)):
+        roc_curve(scores, positive, called, "drowsy", tmp_path / f"{name}.png")
+    everything, half = (matplotlib.image.imread(tmp_path / f"{n}.png") for n in ("all", "half"))
+    assert (everything != half).any()
+    nobody = np.array([], dtype=bool)
+    roc_curve(np.array([]), nobody, nobody, "drowsy", tmp_path / "none.png")
 
 
 @pytest.mark.parametrize(("scope", "clusters"), [("class", 3 + 1), ("dataset", 1 + 1)])

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,6 +301,32 @@ def test_a_stopped_training_that_was_ended_at_its_end_adds_no_epoch(
     assert trainer.run("stopped", **EVERYTHING) == 0
     assert trainer.moments("stopped") == []
     assert trainer.results("stopped") == trainer.results("everything")
+
+
+def test_the_history_stands_in_the_outputs_after_each_epoch_and_after_resuming(
+    trainer: Trainer,
+) -> None:
+    out = trainer.root / "followed" / "out"
+    for ended in ("training_step 2 0", "training_step 2 1"):  # the second one resumes
+        shutil.rmtree(out, ignore_errors=True)  # as DVC does
+        assert trainer.run("followed", moment=ended) == -signal.SIGKILL
+        assert [path.name for path in out.iterdir()] == ["history.csv"]
+        with (out / "history.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["epoch"] for row in rows] == ["0", "1"]
+        assert sum(int(row["kept"]) for row in rows) == 1
+    assert trainer.run("followed") == 0
+    assert trainer.results("followed") == trainer.results("vivit")
+
+
+def test_each_epoch_says_how_long_the_rest_takes_and_the_first_how_long_all(
+    trainer: Trainer,
+) -> None:
+    epochs = [line for line in trainer.moments("vivit") if line.startswith("epoch ")]
+    first, *others, last = epochs
+    assert re.search(r"\d:\d\d left of \d:\d\d$", first)
+    assert all(re.search(r"\d:\d\d left$", line) for line in others)
+    assert last.endswith(" s")
 
 
 def test_ctrl_c_saves_and_ends_with_130_without_a_traceback(trainer: Trainer) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framemix.jobs.terminal import fitted
+from framemix.text.markdown import Table
 from tests.terminal import Shown, assert_readable, on_terminal
 from tests.tiny_model import write_model, write_video
 
@@ -120,6 +121,15 @@ def test_a_table_that_is_too_wide_becomes_lists_without_empty_cells() -> None:
         "  val top-1, %:",
         "    94.58",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 12])
+def test_names_in_a_table_stand_as_they_are(width: int) -> None:
+    names = ["Ba$$in", "_background", r"a\b", "a|b", "日本", "[x](y)", "*"]
+    text = Table(["class", "clips"], [[name, "8"] for name in names]).markdown()
+    shown = fitted(text, width)
+    assert all(name in shown for name in names)
+    assert "\\" not in shown.replace(r"a\b", "")
 
 
 def test_commands_to_copy_stay_as_they_are() -> None:

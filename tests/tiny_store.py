@@ -16,7 +16,7 @@ from framemix.models.config import NonLocalConfig, ViViTConfig
 from framemix.store import IndexRow, MixedStore, shard_name, write_index, write_shard
 from framemix.training.batches import Resident
 from framemix.training.data import Example
-from framemix.training.run import LAST_MODEL, OUTPUTS, Machine, Run, train
+from framemix.training.run import HISTORY, LAST_MODEL, OUTPUTS, Machine, Run, train
 from framemix.training.settings import TrainingSettings
 
 SEGMENTS, HEIGHT, WIDTH = 4, 16, 24
@@ -190,7 +190,7 @@ def training_settings(**changes: Any) -> TrainingSettings:
 
 
 def train_into(run: Run, target: Path, machine: Machine) -> None:
-    done = train(run, machine)
+    done = train(run, machine, live=target / HISTORY)
     for name in (*OUTPUTS, LAST_MODEL):
         link(done / name, target / name)
 

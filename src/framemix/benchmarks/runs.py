@@ -18,8 +18,7 @@ from framemix.benchmarks.candidates import Candidate
 from framemix.datasets.clips import Clip
 from framemix.jobs.lifeline import end_with_parent
 from framemix.metrics.accuracy import parameter_counts
-from framemix.models import build_model
-from framemix.pretraining.pretrain import model_config
+from framemix.pretraining.pretrain import draw_network, model_config
 from framemix.pretraining.settings import PretrainModel
 from framemix.store import MixedStore
 from framemix.training.data import Example, class_names, labels_of, split_examples
@@ -116,7 +115,7 @@ def run_of(recipe: PretrainModel, store: MixedStore, split: Sequence[Clip], seed
     torch.manual_seed(seed)
     clips = split_examples(store, split, "train")
     return Run(
-        network=build_model(config),
+        network=draw_network(config, recipe.model),
         config=config,
         classes=classes,
         train=clips,

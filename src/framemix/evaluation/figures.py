@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import draw_explanation
 from framemix.metrics.drowsiness import Bin
+from framemix.metrics.measures import Bools, Floats
 from framemix.pictures.lettering import legible, save_picture
 
 # Shapes: K classes, S segments, H height, W width.
@@ -123,6 +124,46 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
         axes.set_xlabel(f"segment {segment + 1} of {segments}", fontsize=7)
     figure.suptitle(f"{how}\n", fontsize=9)
     figure.set_layout_engine("constrained", hspace=0.2)
+    save_picture(figure, path)
+
+
+def wrong_predictions(clips: Mapping[str, NDArray[np.uint8]], path: Path) -> None:
+    """Show clips (S, H, W, 3) that were predicted wrongly; without any, a line says so."""
+    if clips:
+        mixed_frames(clips, "wrong predictions, the surest first", path)
+        return
+    figure = Figure(figsize=(6.0, 0.6))
+    figure.text(0.5, 0.5, "no wrong prediction", ha="center", va="center")
+    save_picture(figure, path)
+
+
+@styled
+def roc_curve(scores: Floats, positive: Bools, called: Bools, class_name: str, path: Path) -> None:
+    """Draw the share of a class's clips that are found against false alarms, for all thresholds.
+
+    Clips of equal score pass together, so that the curve is straight there. A point marks what the
+    model does: the clips (N,) that it `called` so, because this class was the likeliest.
+    """
+    ends = np.append(np.diff(np.sort(-scores)) != 0, True)[: len(scores)]
+    ranked = positive[np.argsort(-scores, kind="stable")]
+    found, alarms = np.cumsum(ranked)[ends], np.cumsum(~ranked)[ends]
+    positives, negatives = max(1, positive.sum()), max(1, (~positive).sum())
+    figure = Figure(figsize=(3.6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.7", lw=0.8, ls=":", label="chance")
+    x, y = np.append(0, alarms) / negatives, np.append(0, found) / positives
+    axes.plot(x, y, color=TRAIN, label="all thresholds")
+    now = (called & ~positive).sum() / negatives, (called & positive).sum() / positives
+    axes.plot(
+        *now, "o", color=VAL, label=f"likeliest class: {now[1]:.0%} found, {now[0]:.0%} false"
+    )
+    axes.set(
+        xlabel="share of other clips called so",
+        ylabel=f"share of {legible(class_name)} clips found",
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+    )
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
     save_picture(figure, path)
 
 

@@ -1,17 +1,20 @@
 """What was found of trained models: the stage report_pretraining writes it, evaluate reads it."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from framemix.evaluation.judging import Evaluation
 from framemix.evaluation.tables import ClassRow, Figure, class_rows
 from framemix.metrics.intervals import Estimate
-from framemix.models.trained_on import caveat, kept_epoch
+from framemix.models.trained_on import caveat, kept_epoch, recipe_of
 
 
 class Findings(BaseModel):
     """What tables and pages show of one model.
 
-    `caveat` is a warning if it was trained on drawings, `kept` how its epoch was chosen.
+    `caveat` is a warning if it was trained on drawings, `kept` how its epoch was chosen,
+    `training` how it was trained, by the names of params.yaml.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -20,6 +23,7 @@ class Findings(BaseModel):
     classes: list[ClassRow]
     caveat: str | None
     kept: str
+    training: dict[str, Any]
 
     @classmethod
     def of(cls, name: str, evaluation: Evaluation) -> "Findings":
@@ -30,6 +34,7 @@ class Findings(BaseModel):
             classes=class_rows(name, evaluation.confusion, model.classes),
             caveat=caveat(model.trained_on),
             kept=kept_epoch(model.trained_on),
+            training=recipe_of(model.trained_on),
         )
 
 

@@ -118,6 +118,19 @@ class Evaluation:
         drowsy = self.labels == (classes.index(DROWSY) if DROWSY in classes else -1)
         return self.examples[int((own + drowsy).argmax())]
 
+    def wrong(self, count: int) -> dict[str, Example]:
+        """Return the most probable wrong predictions, at most `count`, by captions of them."""
+        classes, surest = self.model.classes, self.probabilities.max(1)
+        places = (surest.indices != self.labels).nonzero().flatten().tolist()
+        places.sort(key=lambda place: -surest.values[place].item())
+        return {
+            f"{self.examples[place].row.clip}: {classes[int(self.labels[place])]}, predicted "
+            f"{classes[int(surest.indices[place])]} ({surest.values[place]:.0%})": self.examples[
+                place
+            ]
+            for place in places[:count]
+        }
+
     def figures(self, name: str) -> list[Figure]:
         """What the model's own stage found, the estimates, and the leak shares; it is `name`."""
         own = {key: one for key, one in self.own_metrics.items() if key not in self._idle}

@@ -20,6 +20,7 @@ from framemix.evaluation.tables import (
     classes_table,
     estimates_table,
     percent,
+    result,
 )
 from framemix.finetuning.data import task_of
 from framemix.jobs.atomic import write_text
@@ -135,12 +136,16 @@ def write_filled(
 
 def _part(name: str, found: Findings) -> dict[str, Any]:
     """Return what page and card show of one model."""
+    figures = by_metric(found.figures, name)
     return {
         "name": name,
         "title": NAMES[name],
         "caveat": found.caveat,
+        "result": result(figures),
+        "chance": f"{percent(1 / len(found.classes))} %",
         "kept": found.kept,
-        "estimates": estimates_table(by_metric(found.figures, name)),
+        "recipe": {key: as_yaml(value) for key, value in found.training.items()},
+        "estimates": estimates_table(figures),
         "classes": classes_table(found.classes),
         "without_val": [row.class_name for row in found.classes if not row.clips],
     }

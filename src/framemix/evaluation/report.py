@@ -13,6 +13,7 @@ from framemix.evaluation.figures import (
     loss_curves,
     mixed_frames,
     reliability_plot,
+    roc_curve,
 )
 from framemix.evaluation.findings import Findings, Pretraining
 from framemix.evaluation.judging import Evaluation, Evaluator, read_figures, read_history
@@ -24,6 +25,7 @@ from framemix.evaluation.page import (
     write_card,
     write_page,
 )
+from framemix.evaluation.pictured import as_rgb, picture_wrong
 from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     NAMES,
@@ -40,11 +42,16 @@ from framemix.evaluation.tables import (
     value_of,
 )
 from framemix.explain.explanation import explain_clip
-from framemix.finetuning.data import FinetuneData
+from framemix.finetuning.data import DROWSY, FinetuneData
 from framemix.jobs.atomic import write_text
-from framemix.metrics.drowsiness import DriverPrediction, SubjectRow, by_subject, reliability
-from framemix.mixing import MixSettings, Pixels
-from framemix.models.input import to_rgb
+from framemix.metrics.drowsiness import (
+    DriverPrediction,
+    SubjectRow,
+    by_subject,
+    driver_clips,
+    reliability,
+)
+from framemix.mixing import MixSettings
 from framemix.store import IndexRow, MixedStore
 from framemix.tables import write_csv, write_json, write_table
 from framemix.validation import read_json
@@ -65,7 +72,7 @@ def report_pretraining(
 ) -> list[Figure]:
     """Evaluate the pretrained models in `folders`, ViViT first; write to `target`.
 
-    Writes table1.md, of each model its predictions, confusion matrix and explanation,
+    Writes table1.md, of each model its predictions, confusion matrix, wrong clips and explanation,
     pretraining.html with all of it, pretraining.json for `write_report`, and into each model's
     folder its card, README.md. Returns all figures.
     """
@@ -82,7 +89,7 @@ def report_pretraining(
     text = f"# Table 1: pretraining\n\n{table.table.markdown()}\n\n{table.note}\n"
     write_text(target / "table1.md", text)
     for name, evaluation in evaluations.items():
-        _write_predictions(name, evaluation, target)
+        _write_predictions(name, evaluation, settings.pictured_clips, target)
         write_card(name, evaluation, circumstances, folders[name] / "README.md")
     shown = settings_of(first, circumstances)
     write_page(target / "pretraining.html", found.networks, table, shown)
@@ -112,11 +119,13 @@ def write_report(
     findings = {**pretraining.networks, "finetuned": Findings.of("finetuned", evaluation)}
     drivers = evaluation.drivers or []
     _write_tables(findings, drivers, target)
-    _write_predictions("finetuned", evaluation, target)
+    _write_predictions("finetuned", evaluation, settings.pictured_clips, target)
     trained = {**folders, "finetuned": finetuned}
     histories = {NAMES[name]: read_history(folder) for name, folder in trained.items()}
     loss_curves(histories, target / "loss_curves.png")
     reliability_plot(reliability(drivers), target / "reliability.png")
+    told, _ = driver_clips(drivers)
+    roc_curve(told.scores, told.drowsy, told.called, DROWSY, target / "roc.png")
     picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
     write_card("finetuned", evaluation, circumstances, finetuned / "README.md")
     write_page(
@@ -179,8 +188,8 @@ def _trained_row(figures: Figures, folder: Path) -> TrainedRow:
     )
 
 
-def _write_predictions(name: str, evaluation: Evaluation, target: Path) -> None:
-    """Write one row per clip, for `dvc plots`, and pictures of all and of the surest one."""
+def _write_predictions(name: str, evaluation: Evaluation, pictured: int, target: Path) -> None:
+    """Write one row per clip, for `dvc plots`, and pictures of all, of wrong and surest ones."""
     classes, top1 = evaluation.model.classes, evaluation.top1
     title = f"{NAMES[name]}: top-1 {percent(top1.value)} % of {top1.clips} val clips"
     confusion_matrix(evaluation.confusion, classes, title, target / f"confusion_{name}.png")
@@ -193,6 +202,7 @@ def _write_predictions(name: str, evaluation: Evaluation, target: Path) -> None:
             for one, other in zip(labels, best, strict=True)
         ],
     )
+    picture_wrong(evaluation, pictured, target / f"wrong_{name}.png")
     _picture_explanation(evaluation, target / f"explained_{name}.png")
 
 
@@ -207,7 +217,7 @@ def picture_clips(data: FinetuneData, count: int, path: Path) -> None:
     """Picture mixed clips: one of each of the first classes, and one of each driver state."""
     mix = data.actions.settings
     clips = {
-        f"{row.class_name}, {_frames_mixed(row.frames, mix)}": _as_rgb(store, row)
+        f"{row.class_name}, {_frames_mixed(row.frames, mix)}": as_rgb(store, row)
         for store in (data.actions, data.rldd)
         for row in _first_of_classes(store)[:count]
     }
@@ -223,12 +233,6 @@ def _frames_mixed(frames: int, mix: MixSettings) -> str:
     if length == frames:
         return f"{frames} frames"
     return f"frames {first + 1} to {first + length} of {frames}"
-
-
-def _as_rgb(store: MixedStore, row: IndexRow) -> Pixels:
-    """Return a clip as uint8 (S, H, W, 3), however it is stored."""
-    clip: Pixels = to_rgb(torch.from_numpy(store.read([row])))[0].numpy()
-    return clip
 
 
 def _first_of_classes(store: MixedStore) -> list[IndexRow]:

@@ -174,15 +174,20 @@ def value_of(figures: Figures, metric: str) -> float | None:
 
 def summary(rows: Sequence[Figure]) -> str:
     """Return the result of each model, one line for each."""
-    lines = []
-    for name in dict.fromkeys(row.model for row in rows):
-        figures = by_metric(rows, name)
-        top1, auroc = figures["top1"], value_of(figures, "drowsy_vs_alert_auroc")
-        line = f"{NAMES[name]}: top-1 {percent(top1.value)} % (95 % interval {interval(top1)})"
-        lines.append(
-            line if auroc is None else f"{line}, AUROC of drowsy against alert {auroc:.3f}"
-        )
-    return "\n".join(lines)
+    names = dict.fromkeys(row.model for row in rows)
+    return "\n".join(f"{NAMES[name]}: {result(by_metric(rows, name))}" for name in names)
+
+
+def result(figures: Figures, subset: str = "val") -> str:
+    """Return a model's result on the clips of `subset` in a few words, with its intervals."""
+    top1, auroc = figures["top1"], figures.get("drowsy_vs_alert_auroc")
+    words = (
+        f"top-1 {percent(top1.value)} % of {top1.clips} {subset} clips "
+        f"(95 % interval {interval(top1)})"
+    )
+    if auroc is None:
+        return words
+    return f"{words}; AUROC of drowsy against alert {auroc.value:.3f} ({interval(auroc)})"
 
 
 def table1_note(rows: Mapping[str, TrainedRow], lead: Estimate | None) -> str:

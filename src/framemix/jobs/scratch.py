@@ -109,10 +109,13 @@ def scratch_root(configured: Path | None) -> Path:
 
     A relative path is in the checkout, not in the copies below .dvc/tmp where experiments run.
     """
-    here = Path.cwd()
-    return (copied_from(here) or here) / (
-        os.environ.get("FRAMEMIX_SCRATCH") or configured or ".scratch"
-    )
+    folder = os.environ.get("FRAMEMIX_SCRATCH") or configured or ".scratch"
+    return checkout(Path.cwd()) / folder
+
+
+def checkout(here: Path) -> Path:
+    """Return the checkout that `here` is, or of which it is a copy for a queued experiment."""
+    return copied_from(here) or here
 
 
 def copied_from(here: Path) -> Path | None:

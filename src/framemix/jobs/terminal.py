@@ -18,6 +18,8 @@ from framemix.text.names import printable
 TABLE_ROW = re.compile(r"\|.*\|")
 BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
 RULE = re.compile(r"\|[\s:|-]+\|")
+# A letter of a name that Markdown would otherwise read as markup.
+ESCAPED = re.compile(r"\\([\\`*<>&|~$\]_])")
 HANGING = 2  # columns of additional indent where a line continues
 
 
@@ -69,8 +71,8 @@ def fitted(text: str, width: int) -> str:
     """Return Markdown or plain text with lines of at most `width` columns.
 
     Lines break between words; a word that is too long stays whole, for it may be a path to copy.
-    A table that is too wide becomes one list per row. Blocks of code lose their fences and stay as
-    they are otherwise.
+    A table that is too wide becomes one list per row, and names in tables stand without Markdown's
+    backslashes. Blocks of code lose their fences and stay as they are otherwise.
     """
     lines: list[str] = []
     for is_code, block in _blocks(text):
@@ -78,8 +80,10 @@ def fitted(text: str, width: int) -> str:
             rows = list(part)
             if is_code:
                 lines += rows
-            elif is_table and max(map(cell_len, rows)) > width:
-                lines += _listed(rows, width)
+            elif is_table:
+                wide = max(map(cell_len, rows)) > width
+                table = _listed(rows, width) if wide else rows
+                lines += [ESCAPED.sub(r"\1", row) for row in table]
             else:
                 lines += [short for line in rows for short in _wrapped(line, width)]
     return "\n".join(lines)

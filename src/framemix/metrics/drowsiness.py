@@ -55,7 +55,7 @@ def drowsiness_estimates(drivers: Sequence[DriverPrediction]) -> list[Estimate]:
     `drowsy_accuracy` is paper A's. The others are over drowsy and alert clips; any prediction but
     drowsy counts as not drowsy, and low_vigilant clips are left out.
     """
-    told, subjects = _told(drivers)
+    told, subjects = driver_clips(drivers)
     drowsy_subjects = [s for s, drowsy in zip(subjects, told.drowsy, strict=True) if drowsy]
     found = estimate(told.found, drowsy_subjects)
     if len(set(told.drowsy.tolist())) < 2:
@@ -76,14 +76,14 @@ def _without_bias(figure: Estimate) -> Estimate:
 
 def by_subject(drivers: Sequence[DriverPrediction]) -> list[SubjectRow]:
     """Return one row per subject who has drowsy or alert clips."""
-    told, subjects = _told(drivers)
+    told, subjects = driver_clips(drivers)
     names = np.array(subjects)
     return [_subject_row(name, told, names == name) for name in sorted(set(subjects))]
 
 
 def reliability(drivers: Sequence[DriverPrediction]) -> list[Bin]:
     """Return the bins of p(drowsy) that have clips, in order; intervals are Wilson's."""
-    told, _ = _told(drivers)
+    told, _ = driver_clips(drivers)
     bins = bin_of(told.scores, BINS)
     rows = []
     for number in np.unique(bins):
@@ -101,7 +101,7 @@ def reliability(drivers: Sequence[DriverPrediction]) -> list[Bin]:
     return rows
 
 
-def _told(drivers: Sequence[DriverPrediction]) -> tuple[DriverClips, list[str]]:
+def driver_clips(drivers: Sequence[DriverPrediction]) -> tuple[DriverClips, list[str]]:
     """Return the drowsy and alert clips, and their subjects."""
     chosen = [driver for driver in drivers if driver.state in ("drowsy", "alert")]
     clips = DriverClips.of(

@@ -1,6 +1,6 @@
 """What a model was trained on. It stands in the model's file, so that each model states its own."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,8 +16,9 @@ class TrainedOn(BaseModel):
     `clip_seconds` is the median length of what it saw of a train clip, `leak_share` the share of
     the val clips whose group or subject is in train too; None where that is not known. `figures`
     are the metrics that its own stage found on the val clips, and `intervals` the 95 % intervals of
-    those that have one. `select` is how the kept epoch was chosen (see `TrainingSettings`), `start`
-    what the first weights of a fine-tuned model were trained on.
+    those that have one. `select` is how the kept epoch was chosen, `settings` all those of the
+    training (see `TrainingSettings`), and `seeds` those of the runs, of which this is the first.
+    `start` is what the first weights of a fine-tuned model were trained on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,9 +29,11 @@ class TrainedOn(BaseModel):
     clip_seconds: float | None
     leak_share: float | None
     figures: dict[str, float | None]
-    # Earlier versions wrote no intervals, and kept the best epoch.
+    # Earlier versions wrote none of these, and kept the best epoch.
     intervals: dict[str, tuple[float, float]] = {}
     select: Select = "best"
+    settings: dict[str, Any] = {}
+    seeds: tuple[int, ...] = ()
     start: "TrainedOn | None"
 
     @property
@@ -56,6 +59,16 @@ def caveat(trained_on: TrainedOn | None) -> str | None:
     if trained_on.start is not None and trained_on.start.drawn:
         return f"Its first weights were trained on the rendered sample ({trained_on.start.drawn})."
     return None
+
+
+def recipe_of(trained_on: TrainedOn | None) -> dict[str, Any]:
+    """Return how a model was trained, by the names of params.yaml, settings in settings joined."""
+    if trained_on is None:
+        return {}
+    recipe = dict(trained_on.settings)
+    augment = recipe.pop("augment", {})
+    joined = {f"augment.{name}": value for name, value in augment.items()}
+    return {"seeds": list(trained_on.seeds), **recipe, **joined}
 
 
 def kept_epoch(trained_on: TrainedOn | None, subset: str = "val") -> str:

@@ -57,7 +57,7 @@ def pretrain(
 
     def start(seed: int) -> Run:
         torch.manual_seed(seed)
-        network = build_model(config)
+        network = draw_network(config, settings.model)
         return Run(
             network=network,
             config=config,
@@ -66,7 +66,7 @@ def pretrain(
             val=val_clips,
             settings=settings,
             seed=seed,
-            origin=_first_weights(network, settings.model),
+            origin=_load_first_weights(network, settings.model),
         )
 
     record = trained_on([Part(origin, split, scope)], store.settings) if origin else None
@@ -90,12 +90,18 @@ def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelC
     return parse_config({**sizes, "num_classes": classes})
 
 
-def _first_weights(network: nn.Module, model: ModelSettings) -> Mapping[str, str]:
-    """Draw or load the first weights that `model` has; return the run's `origin`."""
-    if isinstance(model, ViViTSettings):
+def draw_network(config: ModelConfig, model: ModelSettings) -> nn.Module:
+    """Return the network of `config` with random weights, drawn as `model` says."""
+    network = build_model(config)
+    if isinstance(model, ViViTSettings) and model.init == "xavier":
         assert isinstance(network, ViViT)
-        if model.init == "xavier":
-            draw_xavier(network)
+        draw_xavier(network)
+    return network
+
+
+def _load_first_weights(network: nn.Module, model: ModelSettings) -> Mapping[str, str]:
+    """Load the image weights that `model` names, if any; return the run's `origin`."""
+    if isinstance(model, ViViTSettings):
         return {"weights": model.init}
     if model.weights is None:
         return {"weights": "random"}

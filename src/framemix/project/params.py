@@ -25,7 +25,7 @@ from framemix.frame_mixup.settings import FrameMixupSettings
 from framemix.jobs.cluster import Cluster
 from framemix.jobs.execution import Execution
 from framemix.jobs.isolation import Limits
-from framemix.jobs.scratch import scratch_root
+from framemix.jobs.scratch import checkout, scratch_root
 from framemix.mixing import MixSettings
 from framemix.mixing.frames import check_lengths
 from framemix.models.config import (
@@ -37,8 +37,8 @@ from framemix.models.config import (
     vivit_misfit,
 )
 from framemix.pretraining.settings import PretrainSettings
-from framemix.project.paths import PRETRAINED_VIVIT
-from framemix.training.settings import Seed
+from framemix.project.paths import LOGS, PRETRAINED_VIVIT
+from framemix.training.settings import LoggerName, Seed
 from framemix.validation import Folder, Settings, describe_error, misfit, named, require_at_most
 from framemix.your_videos.settings import YourVideos
 
@@ -71,6 +71,7 @@ class RuntimeSettings(Settings):
     )
     scheduler: str | None = Field(description="address of a dask cluster; null: this machine")
     scratch: Folder | None = Field(description="folder; null: .scratch in the checkout")
+    loggers: tuple[LoggerName, ...] = Field(description="what a training's steps are logged to")
     decode_timeout: float = Field(gt=0, le=DAY, description="seconds for one file")
     decode_memory_mb: int = Field(ge=1, le=2**30, description="MiB for one file")
 
@@ -94,6 +95,10 @@ class RuntimeSettings(Settings):
     def scratch_of(self, stage: str) -> Path:
         """Return the scratch folder of a stage, which is named like `mix@rldd`."""
         return scratch_root(self.scratch) / stage
+
+    def logs_of(self, stage: str) -> Path:
+        """Return the folder of a stage's logs, in the checkout also where an experiment runs."""
+        return checkout(Path.cwd()) / LOGS / stage
 
     def execution(self, stage: str) -> Execution:
         """Return how a data stage runs."""

@@ -5,6 +5,7 @@ from pathlib import Path
 SAMPLE = Path("data/sample")
 STORES = Path("data/mixed")
 DVC_CACHE, PROFILES, PIPELINES = Path(".dvc/cache"), Path("profiles"), Path("pipelines")
+LOGS = Path("logs")
 VIDEOS = Path("data/ucf101/videos.csv")
 UCF101_ORIGIN = Path("data/ucf101/dataset.json")
 UCF101_SPLIT = Path("data/ucf101/split.csv")

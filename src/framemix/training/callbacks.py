@@ -16,7 +16,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from framemix.errors import TrainingError
 from framemix.jobs.atomic import replacing
+from framemix.jobs.scratch import link
 from framemix.models.trained_on import Select
+from framemix.tables import write_csv
 from framemix.training.data import Batch
 from framemix.training.interrupt import Interrupt
 from framemix.training.module import TrainingModule
@@ -30,11 +32,17 @@ READ_BYTES = 2**20  # at a time, so that there is no second copy of a checkpoint
 
 @dataclass(frozen=True)
 class Kept:
-    """The files of a run: its state, the model of the kept epoch and that of the last one."""
+    """The files of a run: its state, the model of the kept epoch and that of the last one.
+
+    `history` has one row per epoch. It is also linked to `live`, where people and DVC's plots can
+    follow it.
+    """
 
     state: Path
     model: Path
     last: Path
+    history: Path
+    live: Path | None
 
 
 def chosen_row(history: Sequence[dict[str, float]], select: Select) -> dict[str, float]:
@@ -43,6 +51,13 @@ def chosen_row(history: Sequence[dict[str, float]], select: Select) -> dict[str,
     With `select` = last, it is the last one.
     """
     return history[-1] if select == "last" else max(history, key=lambda row: row["val_top1"])
+
+
+def write_history(path: Path, history: Sequence[dict[str, float]], select: Select) -> None:
+    """Write one row per epoch to `path`; `kept` marks the epoch that is kept, as of now."""
+    kept = chosen_row(history, select)
+    rows = [{**row, "kept": int(row is kept)} for row in history]
+    write_csv(path, list(rows[0]), rows)
 
 
 class ChosenAndLast(Checkpoint):
@@ -57,11 +72,13 @@ class ChosenAndLast(Checkpoint):
         self.average: AveragedWeights | None = None
 
     def on_train_start(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
-        """Replace Lightning's signal handlers.
+        """Replace Lightning's signal handlers, and show the history of a run that resumes.
 
         Lightning has just set them; they stop at any batch, also between the parts of a step.
         """
         self.interrupt.listen()
+        if trainer.is_global_zero and self.files.history.exists():
+            self._show_history()
 
     def on_train_batch_end(
         self,
@@ -81,7 +98,7 @@ class ChosenAndLast(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Save the state, and the model if it is the chosen one so far; then stop after a signal.
 
-        The models are first: a run that resumes from its last epoch's state computes nothing more.
+        The state is last: a run that resumes from its last epoch's state computes nothing more.
         """
         assert isinstance(classifier, TrainingModule)
         history, settings = classifier.history, classifier.settings
@@ -91,6 +108,8 @@ class ChosenAndLast(Checkpoint):
                     self.save(self.files.model)
                 if trainer.should_stop or len(history) == settings.epochs:
                     self.save(self.files.last)
+            write_history(self.files.history, history, settings.select)
+            self._show_history()
         trainer.save_checkpoint(self.files.state)
         if self.interrupt.came(trainer.strategy):
             raise self.interrupt.exit()
@@ -101,6 +120,10 @@ class ChosenAndLast(Checkpoint):
         """Save the state of a run that gets a signal during a validation."""
         if trainer.validating and isinstance(exception, SystemExit):
             trainer.save_checkpoint(self.files.state)
+
+    def _show_history(self) -> None:
+        if self.files.live:
+            link(self.files.history, self.files.live)
 
     def _leave_if_told(self, trainer: pl.Trainer) -> None:
         if self.interrupt.came(trainer.strategy):

@@ -1,6 +1,7 @@
 """The Lightning module that trains any of the networks on mixed clips."""
 
 import math
+import statistics
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from framemix.errors import TrainingError
+from framemix.jobs.progress import clock
 from framemix.jobs.terminal import say
 from framemix.models.clips import logits_of
 from framemix.models.input import IMAGENET, Normalisation, to_rgb
@@ -146,15 +148,25 @@ class TrainingModule(pl.LightningModule):
         self.history.append(row)
         self.epoch_seconds.append(time.perf_counter() - self._started)
         # For early stopping; all processes have the same value, which a mean might round.
-        self.log("val_top1", row["val_top1"], sync_dist=True, reduce_fx="max")
+        self.log("val_top1", row["val_top1"], sync_dist=True, reduce_fx="max", logger=False)
+        for logger in self.loggers:
+            logger.log_metrics(row, step=self.global_step)
         if self.trainer.is_global_zero:
             say(
                 f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
                 f"train loss {row['train_loss']:.3f}, val loss {row['val_loss']:.3f}, "
-                f"val top-1 {row['val_top1']:.1%}, {self.epoch_seconds[-1]:.1f} s"
+                f"top-1 {row['val_top1']:.1%}, {self.epoch_seconds[-1]:.1f} s{self._time_left()}"
             )
         self._sums = _no_sums()
         self._batches_done = 0
+
+    def _time_left(self) -> str:
+        """Return what an epoch's line says of the time left; the first, of the whole run too."""
+        if (left := self.settings.epochs - len(self.history)) <= 0:
+            return ""
+        one = statistics.median(self.epoch_seconds)
+        whole = f" of {clock(self.settings.epochs * one)}" if len(self.history) == 1 else ""
+        return f", {clock(left * one)} left{whole}"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the sums of the epoch so far."""

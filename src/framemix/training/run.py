@@ -21,7 +21,7 @@ from framemix.jobs.terminal import can_draw
 from framemix.models import TrainedModel, save_model
 from framemix.models.config import ModelConfig
 from framemix.models.input import IMAGENET, Normalisation
-from framemix.tables import write_csv, write_json
+from framemix.tables import write_json
 from framemix.training.bar import TrainingBar
 from framemix.training.batches import ClipBatches, Orders, Resident
 from framemix.training.callbacks import (
@@ -30,12 +30,12 @@ from framemix.training.callbacks import (
     ChosenAndLast,
     Kept,
     StopEarly,
-    chosen_row,
 )
 from framemix.training.data import ClipDataset, Example
 from framemix.training.frozen import split_frozen
 from framemix.training.interrupt import Interrupt
 from framemix.training.launch import InterruptibleDDP, check_launched, cluster_environment
+from framemix.training.logs import Logs, StepLog
 from framemix.training.module import TrainingModule
 from framemix.training.processes import process_rank
 from framemix.training.settings import Precision, TrainingSettings
@@ -50,14 +50,16 @@ warnings.filterwarnings("ignore", message=".*defaults to a non-deterministic alg
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable", module="lightning")
 
 MODEL = "model.safetensors"
-OUTPUTS = (MODEL, "history.csv", "timing.json")
+HISTORY = "history.csv"
+OUTPUTS = (MODEL, HISTORY, "timing.json")
 LAST_MODEL = "last.safetensors"
 STATE = "last.ckpt"
+LOG_NAME = 8  # letters of a run's fingerprint that tell its logs from those of other settings
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The hardware of a run, which changes its speed but not its result.
+    """The hardware of a run, and its logs: they change its speed but not its result.
 
     Each of `num_nodes` machines has `devices` devices, with one process per device.
     """
@@ -68,6 +70,7 @@ class Machine:
     workers: int
     resident: Resident
     scratch: Path
+    logs: Logs | None = None
 
     @property
     def processes(self) -> int:
@@ -96,8 +99,10 @@ class Run:
     normalisation: Normalisation = IMAGENET
 
 
-def train(run: Run, machine: Machine) -> Path:
+def train(run: Run, machine: Machine, live: Path | None = None) -> Path:
     """Train, or resume a training; return the folder with model, history and timing (OUTPUTS).
+
+    While it trains, the history so far is at `live` too.
 
     The model is that of the epoch which the settings' `select` means; the last epoch's model is
     beside it (LAST_MODEL). SIGTERM and Ctrl-C save the state and end the run with exit code 143 or
@@ -111,7 +116,7 @@ def train(run: Run, machine: Machine) -> Path:
         if not examples:
             raise DatasetError(f"the split leaves no {name} clip; allowed: at least one, see split")
     unit = Unit(
-        make=partial(_fit, run, machine),
+        make=partial(_fit, run, machine, live),
         settings=_identity(run),
         files=[],
         code=code_fingerprint(__file__),
@@ -146,7 +151,7 @@ def _has_outputs(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (*OUTPUTS, LAST_MODEL))
 
 
-def _fit(run: Run, machine: Machine, folder: Path) -> None:
+def _fit(run: Run, machine: Machine, live: Path | None, folder: Path) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Otherwise torch would fill all new memory with NaN first, a pass over each large tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -168,21 +173,31 @@ def _fit(run: Run, machine: Machine, folder: Path) -> None:
     classifier = TrainingModule(
         trained, run.settings, orders, run.seed, interrupt, model.normalisation
     )
-    files = Kept(state=folder / STATE, model=folder / MODEL, last=folder / LAST_MODEL)
+    files = Kept(
+        state=folder / STATE,
+        model=folder / MODEL,
+        last=folder / LAST_MODEL,
+        history=folder / HISTORY,
+        live=live,
+    )
     save = partial(save_model, trained=model)
-    trainer = _trainer(run.settings, machine, ChosenAndLast(files, save, interrupt))
+    name = f"seed{run.seed}-{folder.name[:LOG_NAME]}"
+    trainer = _trainer(run.settings, machine, ChosenAndLast(files, save, interrupt), name)
     check_launched(trainer.strategy, num_nodes=machine.num_nodes, processes=machine.processes)
     with interrupt:
         trainer.fit(classifier, data, ckpt_path=files.state if files.state.exists() else None)
     if trainer.is_global_zero:
-        kept = chosen_row(classifier.history, run.settings.select)
-        rows = [{**row, "kept": int(row is kept)} for row in classifier.history]
-        write_csv(folder / "history.csv", list(rows[0]), rows)
         write_json(folder / "timing.json", _timing(classifier.epoch_seconds, machine))
 
 
-def _trainer(settings: TrainingSettings, machine: Machine, keep: ChosenAndLast) -> pl.Trainer:
+def _trainer(
+    settings: TrainingSettings, machine: Machine, keep: ChosenAndLast, name: str
+) -> pl.Trainer:
+    """Return the trainer of the run that the logs call `name`."""
     callbacks: list[pl.Callback] = [keep]
+    loggers = machine.logs.loggers(name) if machine.logs else []
+    if loggers:
+        callbacks.append(StepLog())
     if can_draw(sys.stderr):
         callbacks.append(TrainingBar())
     if settings.patience is not None:
@@ -203,7 +218,8 @@ def _trainer(settings: TrainingSettings, machine: Machine, keep: ChosenAndLast) 
         gradient_clip_val=settings.clip_norm,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), *cluster_environment(machine.processes)],
-        logger=False,
+        logger=loggers,
+        log_every_n_steps=1,  # when loggers are asked to save; StepLog has its own interval
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -15,7 +15,7 @@ from framemix.models.trained_on import TrainedOn
 from framemix.tables import write_json
 from framemix.training.held_out import learning_and_choosing
 from framemix.training.processes import process_rank
-from framemix.training.run import LAST_MODEL, MODEL, OUTPUTS, Machine, Run, train
+from framemix.training.run import HISTORY, LAST_MODEL, MODEL, OUTPUTS, Machine, Run, train
 
 
 def train_seeds(
@@ -30,6 +30,7 @@ def train_seeds(
 ) -> Metrics:
     """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
 
+    The first seed's history grows in `target` with each epoch.
     The written model contains `record`, with its metrics and their intervals. A run is not
     identified by its record, so that a new name for the same videos trains nothing.
 
@@ -45,7 +46,7 @@ def train_seeds(
     counts: Metrics = {}
     for seed in seeds:
         run = _with_held_out(start(seed), clusters)
-        done = train(run, machine)
+        done = train(run, machine, live=target / HISTORY if seed == seeds[0] else None)
         if process_rank():
             continue
         trained = load_model(done / MODEL)
@@ -58,7 +59,12 @@ def train_seeds(
             if record is not None:
                 intervals = {k: v for each in judged for k, v in each.intervals.items()}
                 found = {"figures": figures[0], "intervals": intervals}
-                how = {"train_clips": len(run.train), "select": run.settings.select}
+                how = {
+                    "train_clips": len(run.train),
+                    "select": run.settings.select,
+                    "settings": run.settings.recipe.model_dump(mode="json"),
+                    "seeds": tuple(seeds),
+                }
                 said = record.model_copy(update={**found, **how})
                 save_model(target / MODEL, replace(trained, trained_on=said))
     if process_rank():

@@ -13,6 +13,7 @@ from framemix.validation import Settings
 Seed = Annotated[int, Field(ge=0, lt=2**64)]  # what torch takes
 Sampling = Literal["uniform", "balanced"]
 Precision = Literal["auto", "fp32", "bf16"]
+LoggerName = Literal["csv", "tensorboard", "dvclive", "mlflow", "wandb"]
 
 
 class AugmentSettings(Settings):

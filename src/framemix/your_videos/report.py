@@ -10,14 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.groups import leak_share
-from framemix.evaluation.figures import History, confusion_matrix, loss_curves, mixed_frames
+from framemix.evaluation.figures import (
+    History,
+    confusion_matrix,
+    loss_curves,
+    mixed_frames,
+    roc_curve,
+)
 from framemix.evaluation.judging import Evaluation, read_figures, read_history
-from framemix.evaluation.page import described, pictures_of, write_filled
+from framemix.evaluation.page import as_yaml, described, pictures_of, write_filled
+from framemix.evaluation.pictured import as_rgb, picture_wrong
 from framemix.evaluation.tables import (
     ClassRow,
     Figure,
@@ -27,22 +33,20 @@ from framemix.evaluation.tables import (
     estimates_table,
     figures_of,
     percent,
+    result,
     value_of,
 )
 from framemix.metrics.intervals import Estimate, estimate
 from framemix.metrics.measures import Measure, auroc
 from framemix.metrics.seeds import SeedFigure, by_figure
-from framemix.mixing import Pixels
 from framemix.models import TrainedModel, load_model
 from framemix.models.config import ModelConfig, TransformersConfig
 from framemix.models.families import FAMILIES
-from framemix.models.input import to_rgb
-from framemix.models.trained_on import caveat, kept_epoch
+from framemix.models.trained_on import caveat, kept_epoch, recipe_of
 from framemix.store import MixedStore
 from framemix.tables import Row, write_json, write_table
 from framemix.training.data import Example, examples_of, labels_of
 from framemix.training.prediction import predict
-from framemix.your_videos.figures import roc_curve
 from framemix.your_videos.settings import YourReport
 
 MODEL = "your_videos"
@@ -195,37 +199,16 @@ def _draw(judged: Judged, history: History, count: int, target: Path) -> None:
     confusion_matrix(evaluation.confusion, classes, title, target / "confusion.png")
     loss_curves({"your videos": history}, target / "loss_curves.png")
     firsts = {example.label: example for example in reversed(evaluation.examples)}
-    clips = {classes[label]: _rgb(firsts[label]) for label in sorted(firsts)[:count]}
+    clips = {
+        classes[label]: as_rgb(firsts[label].store, firsts[label].row)
+        for label in sorted(firsts)[:count]
+    }
     mixed_frames(clips, "one clip of each class, as the network sees it", target / "mixed.png")
-    if wrong := _wrong(judged, count):
-        mixed_frames(
-            wrong, "clips that it predicts wrongly, the surest first", target / "wrong.png"
-        )
+    picture_wrong(evaluation, count, target / "wrong.png")
     if len(classes) == 2:
         scores = evaluation.probabilities[:, 1].numpy()
-        roc_curve(scores, evaluation.labels.numpy() == 1, classes[1], target / "roc.png")
-
-
-def _wrong(judged: Judged, count: int) -> dict[str, Pixels]:
-    """Return the most confident wrong predictions, by their captions."""
-    told = judged.evaluation
-    best, labels = told.probabilities.argmax(1), told.labels
-    surest = told.probabilities.max(1).values.numpy()
-    wrong = np.flatnonzero((best != labels).numpy())
-    chosen = sorted(wrong.tolist(), key=lambda place: -surest[place])[:count]
-    return {
-        f"{told.examples[place].row.clip}: {judged.classes[int(labels[place])]}, "
-        f"predicted {judged.classes[int(best[place])]} ({surest[place]:.0%})": _rgb(
-            told.examples[place]
-        )
-        for place in chosen
-    }
-
-
-def _rgb(example: Example) -> Pixels:
-    """Return a clip as uint8 (S, H, W, 3), however it is stored."""
-    clip: Pixels = to_rgb(torch.from_numpy(example.store.read([example.row])))[0].numpy()
-    return clip
+        positive, called = evaluation.labels.numpy() == 1, scores > 0.5
+        roc_curve(scores, positive, called, classes[1], target / "roc.png")
 
 
 def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) -> dict[str, Any]:
@@ -233,6 +216,9 @@ def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) ->
     figures = by_metric(judged.figures, MODEL)
     return {
         "caveat": caveat(model.trained_on),
+        "result": result(figures, judged.subset),
+        "chance": f"{percent(1 / len(judged.classes))} %",
+        "recipe": {key: as_yaml(value) for key, value in recipe_of(model.trained_on).items()},
         "kept": kept_epoch(model.trained_on, judged.subset),
         "subset": judged.subset,
         "estimates": estimates_table(figures),
@@ -248,7 +234,6 @@ def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) ->
         "leak": value_of(figures, "leak_share"),
         "parameters": f"{figures['parameters'].value:,.0f}",
         "two_classes": len(judged.classes) == 2,
-        "wrong": bool(_wrong(judged, 1)),
     }
 
 
