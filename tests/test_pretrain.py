@@ -118,6 +118,8 @@ def test_the_model_says_what_it_was_trained_on_and_another_name_trains_nothing(
                 key: metrics[key] for key in ("top1", "top5", "mean_class_accuracy", "top1_last")
             },
             intervals=intervals,
+            settings=SETTINGS["vivit"].recipe.model_dump(mode="json"),
+            seeds=(0,),
             start=None,
         )
         trained.append((target / "timing.json").stat().st_ino)  # the file of one training
