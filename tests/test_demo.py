@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,9 @@ import numpy as np
 import pytest
 
 from framemix.errors import FramemixError, ModelError
+from framemix.inference.analyser import Analyser, Answer
 from framemix.inference.clips import USUAL_LIMITS, Sliding
-from framemix.inference.demo import Analyser, serve
+from framemix.inference.demo import serve
 from framemix.inference.guard import Guard, delete_older, is_open
 from framemix.inference.loading import load_classifier
 from framemix.inference.prediction import predict_videos
@@ -30,6 +32,8 @@ from tests.tiny_model import write_model, write_video
 from tests.tiny_store import HEIGHT, SEGMENTS, WIDTH
 
 CLASSES = ("alert", "drowsy")
+# Chromium then has a camera that shows a test picture, and asks nobody whether it may be used.
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +91,16 @@ def browser() -> Iterator[Any]:
     if executable is None:
         pytest.skip("no chromium here (Debian: apt-get install chromium)")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox", *CAMERA])
         yield browser
         browser.close()
+
+
+def answered(model: Path, video: Path, window: float = 4.0) -> Answer:
+    """What the page shows of a video in the end."""
+    with tempfile.TemporaryDirectory() as films:
+        *_, last = Analyser(model, window, Path(films)).answers(video)
+        return last
 
 
 @pytest.fixture
@@ -106,6 +117,54 @@ def test_a_dropped_video_is_answered_with_classes_and_pictures(visit: Visit, fol
     shown = visit.page.locator("#classes").inner_text()
     assert all(name in shown for name in CLASSES)
     assert len(set(visit.pictures())) == 3
+
+
+def test_the_page_names_the_model_its_classes_and_what_it_was_trained_on(visit: Visit) -> None:
+    text = visit.page.locator("#model").inner_text()
+    for words in ("model.safetensors", *CLASSES, "rained on"):
+        assert words in text
+
+
+def test_the_video_plays_with_its_classes_on_it(visit: Visit, folder: Path) -> None:
+    visit.drop(folder / "long.mp4")
+    player = visit.page.locator("#player video")
+    player.wait_for(timeout=60_000)
+    visit.page.wait_for_function(
+        "() => document.querySelector('#player video').duration > 1", timeout=30_000
+    )
+
+
+def test_on_a_phone_the_page_fits_and_wide_pictures_scroll(
+    browser: Any, address: str, folder: Path
+) -> None:
+    visit = Visit(browser, address, width=420)
+    visit.drop(folder / "long.mp4")
+    visit.pictures()
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 420
+    for name in ("timeline", "attention"):
+        seen, inside = visit.page.locator(f"#{name} .image-frame").evaluate(
+            "box => [box.clientWidth, box.scrollWidth]"
+        )
+        assert inside > seen
+    visit.page.close()
+
+
+def test_a_recording_that_was_not_uploaded_is_not_read(folder: Path, tmp_path: Path) -> None:
+    model, films = folder / "model.safetensors", tmp_path / "films"
+    films.mkdir()
+    *_, last = Analyser(model, 4.0, films).recorded({"path": str(folder / "long.mp4")})
+    assert last == ("", None, None, None, None, None)
+
+
+def test_a_video_of_the_webcam_is_answered(visit: Visit) -> None:
+    visit.page.get_by_role("tab", name="Webcam").click()
+    camera = visit.page.locator("#webcam")
+    camera.get_by_text("Access Webcam").click()
+    record = camera.get_by_role("button", name="recording")
+    record.click()
+    visit.page.wait_for_timeout(3000)
+    record.click()
+    visit.says("sample.webm")
 
 
 def test_a_broken_file_gets_a_message_and_the_next_one_an_answer(
@@ -318,7 +377,7 @@ def test_an_address_that_others_can_reach_is_distinguished_from_this_machines(
 
 
 def test_an_answer_names_no_folder_of_this_machine(folder: Path) -> None:
-    message, *rest = Analyser(folder / "model.safetensors", 4.0)(folder / "broken.mp4")
+    message, *rest = answered(folder / "model.safetensors", folder / "broken.mp4")
     assert "broken.mp4" in message
     assert str(folder) not in message
     assert rest == [None] * 4
@@ -327,7 +386,7 @@ def test_an_answer_names_no_folder_of_this_machine(folder: Path) -> None:
 def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
     model, video = tmp_path / "model.safetensors", write_video(tmp_path / "a.mp4", 80, seed=2)
     write_model(model, classes=("alert", "drowsy", "low_vigilant"))
-    message, shares, _, strip, _ = Analyser(model, 4.0)(video)
+    message, shares, _, _, mixed, _ = answered(model, video)
     how = (load_classifier(model, "cpu"), [video], Sliding(4.0, 1.0), USUAL_LIMITS)
     (result,) = predict_videos(*how)
     probabilities = np.stack([said.probabilities for said in result.predictions])
@@ -338,8 +397,8 @@ def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
     assert shares == pytest.approx(
         dict(zip(("alert", "drowsy", "low_vigilant"), probabilities.mean(axis=0), strict=True))
     )
-    assert strip.size == (SEGMENTS * WIDTH, HEIGHT)
-    message, *_ = Analyser(model, 60.0)(video)  # longer than the video
+    assert mixed.size == (SEGMENTS * WIDTH, HEIGHT)  # four on a row
+    message, *_ = answered(model, video, window=60.0)  # longer than the video
     assert message.startswith("**a.mp4**, 1 window; below, 0.0 to 8.0 s, where drowsy is")
 
 
@@ -347,7 +406,7 @@ def test_a_video_that_is_too_long_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("framemix.inference.demo.LONGEST_VIDEO", 5.0)
-    message, *_ = Analyser(folder / "model.safetensors", 4.0)(folder / "long.mp4")
+    message, *_ = answered(folder / "model.safetensors", folder / "long.mp4")
     assert "8 s long; allowed: at most 5 s" in message
 
 

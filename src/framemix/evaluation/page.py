@@ -155,12 +155,9 @@ def described(trained_on: TrainedOn | None) -> dict[str, str]:
     """Return which videos a model was trained on, by its own record."""
     if trained_on is None:
         return {"trained on": "not recorded"}
-    of = f"{trained_on.names}: {trained_on.train_clips} train clips"
-    if trained_on.clip_seconds is not None:
-        of += f", {trained_on.clip_seconds:g} s in the median"
     start = trained_on.start
-    begun = {} if start is None else {"its first weights on": described(start)["trained on"]}
-    return {"trained on": of, **begun}
+    begun = {} if start is None else {"its first weights on": start.summary}
+    return {"trained on": trained_on.summary, **begun}
 
 
 def _share(fraction: float | None) -> str:

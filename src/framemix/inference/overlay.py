@@ -30,16 +30,18 @@ def annotate(
     classes: Sequence[str],
     top: int,
     limits: Limits = USUAL_LIMITS,
+    most_rows: int | None = None,
 ) -> None:
     """Write the video with the likeliest classes of the nearest window on each frame.
 
     `predictions` are in the order of time; `target` is an MP4 file with the video's displayed size
-    and average frame rate. The video is decoded in a subprocess; `limits` apply to a few frames at
-    a time. Raises VideoError.
+    and average frame rate, made smaller where it would have more than `most_rows` rows. The video
+    is decoded in a subprocess; `limits` apply to a few frames at a time. Raises VideoError.
     """
     info = isolated(describe, path, limits)
+    scale = min(1, most_rows / info.height) if most_rows else 1
     # Even numbers, because H.264 has one colour for 2x2 pixels.
-    height, width = max(2, info.height // 2 * 2), max(2, info.width // 2 * 2)
+    height, width = (max(2, int(side * scale) // 2 * 2) for side in (info.height, info.width))
     begin = partial(live_frames, size=(height, width))
     middles = [(said.start + said.end) / 2 for said in predictions]
     borders = [(one + other) / 2 for one, other in pairwise(middles)]

@@ -42,6 +42,12 @@ class TrainedOn(BaseModel):
         return " and ".join(origin.name for origin in self.videos)
 
     @property
+    def summary(self) -> str:
+        """The datasets, the number of train clips and, where it is known, the clips' length."""
+        length = "" if self.clip_seconds is None else f", {self.clip_seconds:g} s in the median"
+        return f"{self.names}: {self.train_clips} train clips{length}"
+
+    @property
     def drawn(self) -> str:
         """The datasets of the rendered sample among them, by name."""
         return " and ".join(origin.name for origin in self.videos if origin.drawn)
