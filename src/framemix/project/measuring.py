@@ -44,7 +44,7 @@ from framemix.project.trial_networks import Networks, try_networks
 from framemix.video.reading import video_files
 
 Item = TypeVar("Item")
-TRIED = 4  # videos of each dataset, at least: one for each worker
+TRIED = 4  # videos of each of two datasets, at least; more where workers would be idle
 # Threads that DVC hashes with, where core.checksum_jobs does not say otherwise.
 HASHING = max(1, min(4, (os.cpu_count() or 1) // 2))
 
@@ -168,7 +168,7 @@ def _drivers_in(params: Params, places: Places) -> Videos:
 
 def _trials(params: Params, videos: Sequence[Videos], folder: Path) -> Iterator[Trial]:
     """Yield as many trials of each dataset; drivers, which take longer, are first."""
-    count = max(TRIED, params.runtime.workers)
+    count = max(TRIED, -(-params.runtime.workers // 2))
     drawn: list[list[Task]] = [
         [*action_tasks(folder, params.sample)],
         [*face_tasks(folder, params.sample)],

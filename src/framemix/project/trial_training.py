@@ -10,15 +10,16 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from framemix.datasets.clips import STATES, Clip, DriverClip, Subset
 from framemix.devices import resolve_device
@@ -46,8 +47,12 @@ from framemix.training.parts import freeze_for
 from framemix.training.run import Machine
 from framemix.training.settings import TrainingSettings
 
-SECONDS = 10.0  # that a training should take, where one clip does not take longer
-EPOCHS, STEPS = 3, 4  # of a training, at most; the first epoch is slower, so the median counts
+Result = TypeVar("Result")
+SECONDS = 10.0  # that a training may take; a network that needs longer does one step
+EPOCHS, STEPS = (
+    3,
+    4,
+)  # of a training, steps at most; the first epoch is slower, so the median counts
 TIMES_PREDICTED = 4  # seconds to train on a clip and to validate on it, in those of a prediction
 PREDICTED_IN_REPORTS = 40  # clips, about; their pictures of what an answer depends on take most
 STORED = 2  # clips; the index lists them again and again
@@ -57,9 +62,8 @@ SIDES: tuple[Subset, ...] = ("train", "val")
 
 @dataclass(frozen=True)
 class Size:
-    """The size of a training: epochs, steps of an epoch, and clips of a step."""
+    """The size of a training: steps of an epoch, and clips of a step."""
 
-    epochs: int
     steps: int
     at_once: int
 
@@ -124,6 +128,10 @@ class Bench:
         mix, runtime, sides = self.params.mix, self.params.runtime, self.request.sides[stage]
         size = (sides.train * mix.variants + sides.val) * stored_bytes(mix) // mix.variants
         return is_resident(runtime.resident, size, self.device, runtime.devices)
+
+    def clip(self) -> Tensor:
+        """Return a clip on the device, uint8 (1, *clip_shape)."""
+        return torch.from_numpy(self.actions.read(self.actions.index[:1])).to(self.device)
 
     def data(self, actions: tuple[int, int], drivers: tuple[int, int]) -> FinetuneData:
         """Return so many train and val clips of each store; of drivers, those of each state."""
@@ -231,16 +239,20 @@ def _pretrained(bench: Bench, name: str, settings: PretrainModel) -> Trained | N
 
 
 def _finetuned(bench: Bench) -> Trained | None:
-    """Try the fine-tuning of the network that it starts from."""
-    settings, params = bench.params.finetune, bench.params
-    start = settings.start
+    """Try the fine-tuning of the network that it starts from; a ViViT too slow to train is new."""
+    settings, params, start = bench.params.finetune, bench.params, bench.params.finetune.start
     if start == PRETRAINED_VIVIT:
         start = bench.target("vivit") / PRETRAINED_VIVIT.name
+    is_new = settings.start == PRETRAINED_VIVIT and not start.exists()
 
     def network() -> nn.Module:
-        source = read_start(start).fitted(bench.drivers, settings.positions)
-        classes = len(bench.data((1, 1), (1, 1)).classes(settings.task))
-        built = source.network(classes, head=settings.head, temporal=settings.temporal)
+        if is_new:
+            vivit = params.pretrain.vivit.model
+            built = build_model(model_config(vivit, params.mix, bench.request.classes))
+        else:
+            source = read_start(start).fitted(bench.drivers, settings.positions)
+            classes = len(bench.data((1, 1), (1, 1)).classes(settings.task))
+            built = source.network(classes, head=settings.head, temporal=settings.temporal)
         freeze_for(built, settings.mode)
         return built
 
@@ -260,7 +272,7 @@ def _finetuned(bench: Bench) -> Trained | None:
         judged = val + len(data.drivers("val"))
         return Attempt(work, bench.target("finetuned"), train, val, judged)
 
-    return _tried(bench, "finetune", network, settings, attempt)
+    return _tried(bench, "finetune", network, settings, None if is_new else attempt)
 
 
 def _tried(
@@ -268,35 +280,39 @@ def _tried(
     stage: str,
     build: Callable[[], nn.Module],
     recipe: TrainingSettings,
-    attempt: Callable[[Size], Attempt],
+    attempt: Callable[[Size], Attempt] | None,
 ) -> Trained | None:
-    """Train with as many clips at once as time and memory allow; None where one is too many."""
+    """Train with as many clips at once as time and memory allow; None where one is too many.
+
+    Without an `attempt`, and for a slow network, this is one step with one clip.
+    """
     runtime = bench.params.runtime
     parts = recipe.accumulate * runtime.devices * runtime.num_nodes
     at_once = -(-recipe.batch_size // parts)
-    try:
-        found = _probe(build(), bench, recipe, at_once)
-        size = _affordable(found.predict, at_once)
-    except (RuntimeError, MemoryError) as error:
-        if not _is_too_much(error):
-            raise
+    found = _unless_too_large(partial(_probe, build, bench, recipe, at_once))
+    if found is None:
         return None
-    while size.at_once:
-        try:
-            return _timed(bench, stage, attempt(size), size, found)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_too_much(error):
-                raise
-        size = replace(size, at_once=size.at_once // 2)
+    clips = int(SECONDS / (EPOCHS * TIMES_PREDICTED * found.predict))  # of an epoch
+    if attempt is None or not clips:
+        step = _unless_too_large(partial(_seconds_of_step, build, bench))
+        return step and _in_one_step(step, found, resident=bench.resident(stage))
+    while at_once := min(clips, at_once):
+        size = Size(min(clips // at_once, STEPS), at_once)
+        work = partial(_timed, bench, stage, attempt(size), size, found)
+        if trained := _unless_too_large(work):
+            return trained
+        at_once //= 2
     return None
 
 
-def _probe(network: nn.Module, bench: Bench, recipe: TrainingSettings, at_once: int) -> Probe:
-    """Predict a clip until it is as fast as it gets, then several, and find what is frozen."""
+def _probe(
+    build: Callable[[], nn.Module], bench: Bench, recipe: TrainingSettings, at_once: int
+) -> Probe:
+    """Predict a clip until it is as fast as it gets, then several where there is time."""
+    network = build()
     frozen, _ = split_frozen(network, recipe.augment)
     network.eval().to(bench.device)
-    clips = torch.from_numpy(bench.actions.read(bench.actions.index[:1])).to(bench.device)
-    predict = 0.0
+    clips, predict = bench.clip(), 0.0
     for count in (1, 1, at_once):
         if count * predict > SECONDS / 2:
             break
@@ -309,19 +325,44 @@ def _probe(network: nn.Module, bench: Bench, recipe: TrainingSettings, at_once: 
     return Probe(predict, weights, frozen is not None)
 
 
-def _affordable(predict: float, at_once: int) -> Size:
-    """Return a size whose training takes SECONDS, if that is one of a clip or more."""
-    clips = int(SECONDS / (EPOCHS * TIMES_PREDICTED * predict))
-    if not clips:
-        return Size(epochs=1, steps=1, at_once=1)
-    at_once = min(clips, at_once)
-    return Size(EPOCHS, min(clips // at_once, STEPS), at_once)
+def _seconds_of_step(build: Callable[[], nn.Module], bench: Bench) -> float:
+    """Return the seconds of a step with one clip, in fp32 and without an optimizer."""
+    network = build().train().to(bench.device)
+    began = time.monotonic()
+    logits = logits_of(network, bench.clip(), IMAGENET)
+    loss = F.cross_entropy(logits, torch.zeros_like(logits[:, 0], dtype=torch.int64))
+    loss.backward()  # type: ignore[no-untyped-call]
+    loss.item()  # so that a GPU has done it
+    return time.monotonic() - began
+
+
+def _in_one_step(step: float, found: Probe, *, resident: bool) -> Trained:
+    return Trained(
+        train=step,
+        predict=found.predict,
+        rest=0.0,
+        weights=found.weights,
+        at_once=1,
+        resident=resident,
+        frozen=found.frozen,
+    )
+
+
+def _unless_too_large(work: Callable[[], Result]) -> Result | None:
+    """Return what `work` returns; None where a device, or this process, has too little memory."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        out = isinstance(error, MemoryError) or is_out_of_memory(error)
+        if not out and "can't allocate memory" not in str(error):
+            raise
+        return None
 
 
 def _short(size: Size) -> dict[str, Any]:
     """Return the recipe's changes for a short training; its rate is too low to diverge on noise."""
     return {
-        "epochs": size.epochs,
+        "epochs": EPOCHS,
         "patience": None,
         "select": "last",
         "batch_size": size.at_once,
@@ -385,13 +426,6 @@ def _take_only_free_memory() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     if most == resource.RLIM_INFINITY or limit < most:
         resource.setrlimit(resource.RLIMIT_AS, (limit, most))
-
-
-def _is_too_much(error: Exception) -> bool:
-    """Return whether a device, or this process, has too little memory."""
-    if isinstance(error, RuntimeError) and is_out_of_memory(error):
-        return True
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
 def main(folder: Path) -> None:
