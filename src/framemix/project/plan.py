@@ -231,9 +231,11 @@ def _trainings(params: Params, found: Measured) -> Iterator[tuple[str, Training 
         "finetune": params.finetune,
     }
     for stage, recipe in recipes.items():
-        tried = found.networks.trained[stage]
-        sides = found.sides[stage]
-        yield stage, tried and Training(stage, recipe, sides, tried, params, found)
+        tried, sides = found.networks.trained[stage], found.sides[stage]
+        if tried is None:
+            yield stage, None
+        else:
+            yield stage, Training(stage, recipe, sides, tried, params, found)
 
 
 def _network_costs(trainings: Mapping[str, Training | None], found: Measured) -> Iterator[Cost]:

@@ -188,7 +188,7 @@ def _action_steps(
 ) -> Iterator[tuple[str, float]]:
     """Yield the seconds of each stage's work with a video of an action."""
     limits = trial.params.runtime.limits
-    video, seconds = timed(partial(isolated, examine, source, limits))
+    video, seconds = timed(lambda: isolated(examine, source, limits))
     yield "filter", seconds
     frames = len(video.within(stretch)) if stretch else video.frames
     reader: Reader = "pyav" if stretch else video.reader
@@ -204,7 +204,7 @@ def _driver_steps(
     end = min(end, info.seconds)
     start = max(first, (first + end - resize.frames / resize.fps) / 2)
     cut = partial(cut_and_examine, target=trial.clip, info=info, start=start, settings=resize)
-    clip, seconds = timed(partial(isolated, cut, source, limits))
+    clip, seconds = timed(lambda: isolated(cut, source, limits))
     yield "resize", seconds
     yield "mix@rldd", _mixing(trial, trial.clip, clip.frames, clip.reader, None)
 
@@ -220,4 +220,5 @@ def _mixing(
         reader=reader,
         stretch=stretch,
     )
-    return timed(partial(isolated, mix, path, trial.params.runtime.limits))[1]
+    _, seconds = timed(lambda: isolated(mix, path, trial.params.runtime.limits))
+    return seconds

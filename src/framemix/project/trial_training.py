@@ -295,7 +295,8 @@ def _tried(
     clips = int(SECONDS / (EPOCHS * TIMES_PREDICTED * found.predict))  # of an epoch
     if attempt is None or not clips:
         step = _unless_too_large(partial(_seconds_of_step, build, bench))
-        return step and _in_one_step(step, found, resident=bench.resident(stage))
+        resident = bench.resident(stage)
+        return None if step is None else _in_one_step(step, found, resident=resident)
     while at_once := min(clips, at_once):
         size = Size(min(clips // at_once, STEPS), at_once)
         work = partial(_timed, bench, stage, attempt(size), size, found)
