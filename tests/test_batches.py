@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framemix.training.batches import BatchOrder, Orders, _is_resident, drawn_places
+from framemix.training.batches import BatchOrder, Orders, drawn_places, is_resident
 from framemix.training.settings import Sampling
 from tests.tiny_store import training_settings
 
@@ -128,8 +128,8 @@ def test_parts_and_processes_share_the_clips_of_each_step_among_them(
 
 def test_auto_keeps_clips_in_memory_only_where_half_of_what_is_free_holds_them() -> None:
     cpu, free = torch.device("cpu"), psutil.virtual_memory().available
-    assert _is_resident("auto", free // 3, cpu, processes=1)
-    assert not _is_resident("auto", free // 3, cpu, processes=2)
-    assert not _is_resident("auto", 2 * free // 3, cpu, processes=1)
-    assert _is_resident(True, 2 * free, cpu, processes=1)
-    assert not _is_resident(False, 1, cpu, processes=1)
+    assert is_resident("auto", free // 3, cpu, processes=1)
+    assert not is_resident("auto", free // 3, cpu, processes=2)
+    assert not is_resident("auto", 2 * free // 3, cpu, processes=1)
+    assert is_resident(True, 2 * free, cpu, processes=1)
+    assert not is_resident(False, 1, cpu, processes=1)

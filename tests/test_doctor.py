@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from framemix.cli import app
 from framemix.datasets.clips import STATES, Clip
 from framemix.jobs.isolation import Limits
+from framemix.project.amounts import Places
 from framemix.project.doctor import (
     Finding,
-    Places,
     examine,
     examine_disk,
     examine_rldd,

@@ -30,6 +30,7 @@ for command in (
     checkout.pipeline,
     checkout.table2,
     checkout.folds,
+    checkout.plan,
     checkout.doctor,
 ):
     app.command()(command)

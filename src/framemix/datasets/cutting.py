@@ -205,7 +205,7 @@ def _cut(
     """Write one planned clip into `folder`; return its row, rejected if the clip is too short."""
     source, target = root / clip.video, clip_file(clip, folder)
     work = partial(
-        _cut_and_examine, target=target, info=video.info, start=clip.start or 0.0, settings=settings
+        cut_and_examine, target=target, info=video.info, start=clip.start or 0.0, settings=settings
     )
     try:
         cut = isolated(work, source, limits)
@@ -224,9 +224,13 @@ def _cut(
     )
 
 
-def _cut_and_examine(
+def cut_and_examine(
     source: Path, *, target: Path, info: VideoInfo, start: float, settings: ResizeSettings
 ) -> ExaminedVideo:
+    """Cut a clip into `target`, from `start` seconds of the video's own time; decode it once.
+
+    Raises VideoError for a `source` that ffmpeg cannot read, or a clip that is not whole.
+    """
     cut_clip(
         source,
         target,

@@ -1,11 +1,11 @@
-"""The commands that need a checkout: profile, use, pipeline, table2, folds, doctor.
+"""The commands that need a checkout: profile, use, pipeline, table2, folds, plan, doctor.
 
 Modules that compute, decode or read DVC's experiments are imported when a command needs them, so
 that other commands start fast.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,10 @@ from framemix.project.paths import (
     VIDEOS,
 )
 from framemix.text.names import printable
+
+if TYPE_CHECKING:
+    from framemix.project.amounts import Places
+    from framemix.project.params import Params
 
 
 def profile(
@@ -107,6 +111,19 @@ def folds() -> None:
     _report("folds.md", experiments.folds_table(experiments.Experiments.read()))
 
 
+def plan() -> None:
+    """Predict the disk and the time of each stage on this machine, before anything runs.
+
+    It tries all stages for about a minute: a few videos, and a few training steps of each network
+    at its real size. Nothing that it writes stays.
+    """
+    from framemix.project.params import load_params
+    from framemix.project.plan import plan
+
+    params = load_params()
+    say(plan(params, _places(params)).text())
+
+
 def doctor(
     decode: Annotated[
         bool, typer.Option("--decode", help="Decode every video to its end; takes hours.")
@@ -119,29 +136,35 @@ def doctor(
 
     The exit code is 0 when all is well, else 1.
     """
-    from framemix.jobs.scratch import scratch_root
-    from framemix.project.doctor import Places, examine
+    from framemix.project.doctor import examine
     from framemix.project.params import load_params
 
     params = load_params()
-    scratch = scratch_root(params.runtime.scratch)
-    places = Places(
-        sample=SAMPLE,
-        videos=VIDEOS,
-        clips=RLDD_TABLE,
-        store=STORES,
-        cache=DVC_CACHE,
-        scratch=scratch,
-    )
+    places = _places(params)
     findings = list(examine(params, places, decode=decode))
     if outputs:
         # Imported here, because DVC takes seconds to load.
         from framemix.project.outputs import examine_outputs
 
-        findings += examine_outputs(scratch)
+        findings += examine_outputs(places.scratch)
     for finding in findings:
         say(f"{'ok ' if finding.well else 'BAD'} {printable(finding.line)}")
     raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
+
+
+def _places(params: "Params") -> "Places":
+    """Return the folders of this checkout."""
+    from framemix.jobs.scratch import scratch_root
+    from framemix.project.amounts import Places
+
+    return Places(
+        sample=SAMPLE,
+        videos=VIDEOS,
+        clips=RLDD_TABLE,
+        store=STORES,
+        cache=DVC_CACHE,
+        scratch=scratch_root(params.runtime.scratch),
+    )
 
 
 def _report(name: str, text: str) -> None:

@@ -5,22 +5,20 @@ UCF101's official lists name all of its 13,320 videos; UTA-RLDD has 60 subjects 
 """
 
 import shutil
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
 from pathlib import Path
 
-from framemix.datasets.clips import RLDD_VIDEO, STATE_NUMBERS, STATES, Clip, folder_of
+from framemix.datasets.clips import RLDD_VIDEO, STATES, Clip, folder_of
 from framemix.datasets.files import Entry, commonest, list_entries
 from framemix.datasets.intake import clip_of
 from framemix.datasets.layouts import rldd, ucf101
 from framemix.datasets.layouts.actions import find_actions
 from framemix.datasets.layouts.drivers import find_drivers
-from framemix.datasets.layouts.layout import Found, FoundVideos, find_videos
+from framemix.datasets.layouts.layout import Found, find_videos
 from framemix.datasets.layouts.registry import LABELLED
-from framemix.datasets.sample.actions import ACTIONS
 from framemix.datasets.splits import (
     SplitSettings,
     read_official_split,
@@ -36,21 +34,27 @@ from framemix.jobs.isolation import Limits, isolated
 from framemix.jobs.progress import track
 from framemix.mixing import MixSettings
 from framemix.models.config import ImageWeights
+from framemix.project.amounts import (
+    Find,
+    Places,
+    count_clips,
+    count_videos,
+    found_in,
+    listed,
+    readable_size,
+    stored_bytes,
+)
 from framemix.project.params import Params
 from framemix.project.paths import PRETRAINED_VIVIT
 from framemix.project.stage import WITHOUT_DRIVERS
-from framemix.tables import read_table
 from framemix.video.containers import is_macos_note, require_video_file
 from framemix.video.reading import examine as examine_video
 
-Find = Callable[[Path, str], FoundVideos]
 UCF101_PAGE = "https://www.crcv.ucf.edu/data/UCF101.php"
 LISTS_PAGE = "https://www.crcv.ucf.edu/data/UCF101/UCF101TrainTestSplits-RecognitionTask.zip"
 RLDD_PAGE = "https://sites.google.com/view/utarldd/home (111 GB)"
 NAMED = 10  # files that a finding names; the others are counted
 RLDD_TIMES = 10  # a limit's seconds are meant for a clip; the videos have ten minutes
-UCF101_VIDEOS, UCF101_KEPT = 13320, {150: 7688}  # all, and those of at least so many frames
-RLDD_SECONDS = 600  # of each video
 
 
 @dataclass(frozen=True)
@@ -59,26 +63,6 @@ class Finding:
 
     well: bool
     line: str
-
-
-@dataclass(frozen=True)
-class Count:
-    """The number of clips that will be mixed of a dataset, and a line about its source."""
-
-    clips: int
-    line: str
-
-
-@dataclass(frozen=True)
-class Places:
-    """The paths, in a checkout, of the sample, the tables, the store, the cache and scratch."""
-
-    sample: Path
-    videos: Path
-    clips: Path
-    store: Path
-    cache: Path
-    scratch: Path
 
 
 def examine(params: Params, places: Places, *, decode: bool) -> Iterator[Finding]:
@@ -190,13 +174,13 @@ def examine_splits(params: Params, places: Places) -> Iterator[Finding]:
     named = "; tried on the files' names, as {} has yet to run"
     # Missing lists have been reported already.
     if data.ucf101_lists.is_dir() or not settings.strategy.startswith("official"):
-        found = _found(find_actions, data.ucf101, "data.ucf101")
-        rows = _listed(places.videos, found)
+        found = found_in(find_actions, data.ucf101, "data.ucf101")
+        rows = listed(places.videos, found)
         videos = rows or _as_kept(found)
         divide_videos = partial(split_videos, videos, settings, data.ucf101_lists)
         yield from _tried(divide_videos, videos, "" if rows else named.format("filter"))
-    found = _found(find_drivers, data.rldd, "data.rldd")
-    rows = _listed(places.clips, found)
+    found = found_in(find_drivers, data.rldd, "data.rldd")
+    rows = listed(places.clips, found)
     clips = rows or _will_be_cut(found, params.resize.states)
     divide_drivers = partial(_divide_drivers, clips, settings, task)
     yield from _tried(divide_drivers, clips, "" if rows else named.format("resize"))
@@ -223,71 +207,26 @@ def examine_weights(params: Params) -> Iterator[Finding]:
             yield Finding(start.exists(), f"{section}.start = {start}: {found}")
 
 
-def count_videos(params: Params, places: Places) -> Count:
-    """Return the number of videos of data.ucf101 to mix: from the filter's table, or a bound."""
-    root, least, what = params.data.ucf101, params.filter.min_frames, "to mix of data.ucf101"
-    videos = _found(find_actions, root, "data.ucf101")
-    if rows := _listed(places.videos, videos):
-        kept = sum(row.kept for row in rows)
-        return Count(kept, f"{what}: {kept} videos, those kept in {places.videos}")
-    if root.is_relative_to(places.sample):
-        # The videos of one action are all too short.
-        rendered = (len(ACTIONS) - 1) * params.sample.groups * params.sample.clips_per_group
-        return Count(rendered, f"{what}: about {rendered} videos, as the section sample says")
-    found = sum(not video.reason for video in videos) or UCF101_VIDEOS
-    if found == UCF101_VIDEOS and least in UCF101_KEPT:
-        kept = UCF101_KEPT[least]
-        return Count(kept, f"{what}: {kept} videos, UCF101's of {least} frames or more")
-    return Count(found, f"{what}: at most {found} videos, all there are; filter has yet to run")
-
-
-def count_clips(params: Params, places: Places) -> Count:
-    """Return the number of clips of data.rldd to mix: from the table of clips, or an estimate.
-
-    The estimate assumes that each video is as long as UTA-RLDD's, or the sample's.
-    """
-    root, resize, what = params.data.rldd, params.resize, "to mix of data.rldd"
-    found = _found(find_drivers, root, "data.rldd")
-    if rows := _listed(places.clips, found):
-        kept = sum(row.kept for row in rows)
-        return Count(kept, f"{what}: {kept} clips, those kept in {places.clips}")
-    videos = Counter(STATE_NUMBERS[one.label] for one in found if not one.reason)
-    if sample := root.is_relative_to(places.sample):
-        videos = Counter(dict.fromkeys(STATES, params.sample.subjects))
-    elif not videos:
-        videos = Counter(dict.fromkeys(STATES, rldd.SUBJECTS))
-    seconds = params.sample.seconds if sample else RLDD_SECONDS
-    each = int(seconds * resize.fps // resize.frames)
-    most = resize.clips or each * max(videos.values())
-    clips = sum(min(each * videos[state], most) for state in resize.states)
-    used = sum(videos[state] for state in resize.states)
-    return Count(
-        clips,
-        f"{what}: about {clips} clips, of {used} videos of {seconds:g} s"
-        + ("" if resize.clips is None else f", resize.clips = {resize.clips} a state at most"),
-    )
-
-
 def examine_disk(clips: int, settings: MixSettings, folders: Mapping[str, Path]) -> list[Finding]:
     """Compare the size of `clips` mixed clips with the free space under the named `folders`.
 
     On one file system, a shard has several names (hard links) and takes its space once.
     """
-    bytes_needed = clips * settings.variants * settings.segments * prod(settings.frame_shape)
+    needed = clips * stored_bytes(settings)
     systems: dict[int, list[str]] = defaultdict(list)
     for name, folder in folders.items():
-        systems[_existing(folder).stat().st_dev].append(name)
+        systems[existing(folder).stat().st_dev].append(name)
     findings = []
     for names in systems.values():
-        folder = _existing(folders[names[0]])
+        folder = existing(folders[names[0]])
         held = max(_held(folders[name]) for name in names)
         free = shutil.disk_usage(folder).free
         line = (
             f"{', '.join(names)}: {clips} clips of {settings.segments} {settings.pixel_format} "
-            f"segments, mix.variants = {settings.variants} of each, take {_gb(bytes_needed)}; "
-            f"{_gb(held)} are there, {_gb(free)} are free"
+            f"segments, mix.variants = {settings.variants} of each, take {readable_size(needed)}; "
+            f"{readable_size(held)} are there, {readable_size(free)} are free"
         )
-        well = held + free >= bytes_needed
+        well = held + free >= needed
         advice = "" if well else "; make room, or lower mix.variants, mix.segments or mix.size"
         findings.append(Finding(well, line + advice))
     return findings
@@ -325,14 +264,6 @@ def _divide_drivers(clips: Sequence[Clip], settings: SplitSettings, task: Task) 
         raise DatasetError(unjudged)
 
 
-def _found(find: Find, root: Path, key: str) -> list[Found]:
-    """Return what is in a dataset; nothing where it is none, which is a finding already."""
-    try:
-        return find(root, key)
-    except DatasetError:
-        return []
-
-
 def _as_kept(found: Iterable[Found]) -> list[Clip]:
     return [clip_of(one).model_copy(update={"kept": not one.reason}) for one in found]
 
@@ -351,12 +282,6 @@ def _of_whole_videos(limits: Limits) -> Limits:
 
 def _rendered(name: str, root: Path) -> Finding:
     return Finding(True, f"data.{name} = {root}: the sample, made by dvc repro")
-
-
-def _listed(table: Path, found: Iterable[Found]) -> list[Clip]:
-    """Return the rows of a table if it lists exactly the videos found now, else none."""
-    rows = read_table(table, Clip) if table.is_file() else []
-    return rows if {row.video for row in rows} == {one.video for one in found} else []
 
 
 def _videos(entries: Sequence[Entry]) -> list[Entry]:
@@ -424,7 +349,7 @@ def _some(names: Collection[str]) -> str:
     return f"{len(names)}: {some_of(names, NAMED)}"
 
 
-def _existing(folder: Path) -> Path:
+def existing(folder: Path) -> Path:
     """Return the folder, or its nearest parent that exists: a stage will make the rest."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
@@ -432,7 +357,3 @@ def _existing(folder: Path) -> Path:
 def _held(folder: Path) -> int:
     """Return the bytes of the shards below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*.h5"))
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"

@@ -172,9 +172,9 @@ class ClipBatches(pl.LightningDataModule):
             self.frozen.to(device)
         stored = self.sides["train"].__getitems__([0])[0].to(device)
         made, clips = self._made(stored), sum(map(len, self.sides.values()))
-        if self.frozen and _is_resident("auto", clips * made.nbytes, device, processes):
+        if self.frozen and is_resident("auto", clips * made.nbytes, device, processes):
             self._keep(self._made)
-        elif _is_resident(self.resident, clips * stored.nbytes, device, processes):
+        elif is_resident(self.resident, clips * stored.nbytes, device, processes):
             self._keep(nn.Identity())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -224,7 +224,7 @@ class ClipBatches(pl.LightningDataModule):
         return BatchLoader(self.sides[side], order, self.workers)
 
 
-def _is_resident(resident: Resident, size: int, device: torch.device, processes: int) -> bool:
+def is_resident(resident: Resident, size: int, device: torch.device, processes: int) -> bool:
     """Return whether `size` bytes must be, or with auto may be, in the device's memory."""
     if resident != "auto":
         return resident

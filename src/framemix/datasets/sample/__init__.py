@@ -50,7 +50,7 @@ def render_sample(root: Path, settings: SampleSettings, cluster: Cluster) -> int
     """
     # Faces take longest, so they go first: the workers then finish at about the same time.
     root = root.absolute()
-    tasks = [*_face_tasks(root / "rldd", settings), *_action_tasks(root / "ucf101", settings)]
+    tasks = [*face_tasks(root / "rldd", settings), *action_tasks(root / "ucf101", settings)]
     for path, _ in tasks:
         path.parent.mkdir(parents=True, exist_ok=True)
     for dataset in ("rldd", "ucf101"):
@@ -63,7 +63,8 @@ def _render(task: Task) -> None:
     video.write(path)
 
 
-def _action_tasks(root: Path, settings: SampleSettings) -> Iterator[Task]:
+def action_tasks(root: Path, settings: SampleSettings) -> Iterator[Task]:
+    """Yield each video of actions with its path, below `root` as UCF101 lies."""
     for action, group, clip in _clips(settings):
         extra = clip - settings.clips_per_group
         video = ActionVideo(
@@ -90,7 +91,8 @@ def _clips(settings: SampleSettings) -> Iterator[tuple[str, int, int]]:
     yield from ((SHORT_CLASS, group, 1) for group in range(1, min(last, SHORT_CLASS_GROUPS) + 1))
 
 
-def _face_tasks(root: Path, settings: SampleSettings) -> Iterator[Task]:
+def face_tasks(root: Path, settings: SampleSettings) -> Iterator[Task]:
+    """Yield each video of a driver with its path, below `root` as UTA-RLDD lies."""
     for subject in range(1, settings.subjects + 1):
         fold, part = (subject - 1) % 5 + 1, (subject - 1) // 5 % 2 + 1
         folder = root / f"Fold{fold}_part{part}" / f"{subject:02d}"
