@@ -199,7 +199,7 @@ def made_store(
 
 def split_of(store: MixedStore, row_type: type[Clip], train: int, val: int) -> list[Clip]:
     """Return the first clips of a store as train clips, and the next ones as val clips."""
-    sides: list[Subset] = ["train"] * train + ["val"] * val
+    sides = [SIDES[0]] * train + [SIDES[1]] * val
     return [
         row_type(
             video=row.clip,

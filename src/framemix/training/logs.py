@@ -36,27 +36,38 @@ class Logs:
         title = f"{self.folder.name}-{run}"
         if name == "csv":  # a run that resumes gets a new version, and so a new file
             return CSVLogger(self.folder, name=run, flush_logs_every_n_steps=1)
-        options: dict[str, Any] = {
-            "tensorboard": {"save_dir": self.folder, "name": run, "version": name},
-            "dvclive": {
-                "dir": self.folder / run / name,
-                "resume": True,
-                "save_dvc_exp": False,
-                "dvcyaml": None,
-            },
-            "mlflow": {
-                "experiment_name": PROJECT,
-                "run_name": title,
-                "save_dir": str(self.folder.parent / "mlruns"),
-            },
-            "wandb": {"project": PROJECT, "name": title, "save_dir": self.folder / run},
-        }[name]
-        module, kind = {
-            "tensorboard": ("lightning.pytorch.loggers", "TensorBoardLogger"),
-            "dvclive": ("dvclive.lightning", "DVCLiveLogger"),
-            "mlflow": ("lightning.pytorch.loggers", "MLFlowLogger"),
-            "wandb": ("lightning.pytorch.loggers", "WandbLogger"),
-        }[name]
+        known: dict[str, tuple[str, str, dict[str, Any]]] = {
+            "tensorboard": (
+                "lightning.pytorch.loggers",
+                "TensorBoardLogger",
+                {"save_dir": self.folder, "name": run, "version": name},
+            ),
+            "dvclive": (
+                "dvclive.lightning",
+                "DVCLiveLogger",
+                {
+                    "dir": self.folder / run / name,
+                    "resume": True,
+                    "save_dvc_exp": False,
+                    "dvcyaml": None,
+                },
+            ),
+            "mlflow": (
+                "lightning.pytorch.loggers",
+                "MLFlowLogger",
+                {
+                    "experiment_name": PROJECT,
+                    "run_name": title,
+                    "save_dir": str(self.folder.parent / "mlruns"),
+                },
+            ),
+            "wandb": (
+                "lightning.pytorch.loggers",
+                "WandbLogger",
+                {"project": PROJECT, "name": title, "save_dir": self.folder / run},
+            ),
+        }
+        module, kind, options = known[name]
         try:
             logger: Logger = getattr(import_module(module), kind)(**options)
         except ImportError as error:
