@@ -58,7 +58,7 @@ def test_a_task_and_its_children_stay_on_its_cores_and_only_meanwhile():
 def test_the_table_shows_what_was_measured_beside_each_target():
     asked = Comparison("one", "other", cpu=0.8)
     *_, row = table([Speed(asked, wall=1.234, cpu=0.567)]).splitlines()
-    assert row.split("|")[1:4] == [f" {'one / other':22} ", f" {'':12} ", f" {'0.57 (0.8)':>12} "]
+    assert [cell.strip() for cell in row.split("|")[1:4]] == ["one / other", "", "0.57 (0.8)"]
 
 
 def test_mixing_planes_is_faster_than_mixing_rgb(tmp_path):

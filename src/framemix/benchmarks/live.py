@@ -14,12 +14,12 @@ from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Sliding, rolling_mix
 from framemix.inference.torch_classifier import classifier_of
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model
-from framemix.text.names import literal
+from framemix.text.markdown import Table
 
 FPS = 30.0
 WINDOW = 5.0  # seconds: 150 frames
 TURNS = 7
-HEAD = "| model | a frame, ms | mixing, ms | network, ms | windows a second | latency, ms |"
+HEAD = ["model", "a frame, ms", "mixing, ms", "network, ms", "windows a second", "latency, ms"]
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,18 @@ def paper_vivit() -> Classifier:
 
 def table(costs: Mapping[str, LiveCost]) -> str:
     """Return the costs as a Markdown table, in milliseconds."""
-    return "\n".join([HEAD, "|---|---:|---:|---:|---:|---:|", *map(_line, costs.items())])
+    return Table(HEAD, [_row(name, cost) for name, cost in costs.items()]).markdown()
 
 
-def _line(named: tuple[str, LiveCost]) -> str:
-    name, cost = named
-    return (
-        f"| {literal(name)} | {1000 * cost.frame:.2f} | {1000 * cost.window:.1f} "
-        f"| {1000 * cost.network:.1f} | {cost.windows_a_second:.1f} | {1000 * cost.latency:.0f} |"
-    )
+def _row(name: str, cost: LiveCost) -> list[str]:
+    return [
+        name,
+        f"{1000 * cost.frame:.2f}",
+        f"{1000 * cost.window:.1f}",
+        f"{1000 * cost.network:.1f}",
+        f"{cost.windows_a_second:.1f}",
+        f"{1000 * cost.latency:.0f}",
+    ]
 
 
 def _seconds(task: Callable[[], object]) -> float:

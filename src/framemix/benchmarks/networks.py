@@ -43,6 +43,7 @@ from framemix.metrics.measures import share_measure
 from framemix.metrics.seeds import OverSeeds
 from framemix.mixing import MixSettings
 from framemix.pretraining.settings import PretrainSettings
+from framemix.text.markdown import Table
 from framemix.video.reading import examine
 
 # Shapes: K seeds, N clips.
@@ -187,8 +188,7 @@ def _table(
     videos: Sequence[Clip],
 ) -> str:
     rows = [[name, *_cells(outcomes[one], videos)] for name, one in candidates.items()]
-    lines = [["network", *HEAD], ["---", *["---:"] * len(HEAD)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return Table(["network", *HEAD], rows).markdown()
 
 
 def _cells(outcomes: Sequence[Outcome], videos: Sequence[Clip]) -> list[str]:

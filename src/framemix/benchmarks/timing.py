@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
+from framemix.text.markdown import Table
+
 
 @dataclass(frozen=True)
 class Task:
@@ -78,15 +80,15 @@ def take_turns(tasks: Mapping[str, Task], turns: int, warmups: int) -> dict[str,
 
 def table(speeds: Sequence[Speed]) -> str:
     """Return the speeds as a Markdown table, each with its target in brackets."""
-    head = "times as fast (target)"
-    names = [f"{s.comparison.what} / {s.comparison.against}" for s in speeds]
-    width = max(map(len, [head, *names]))
-    rows = [f"| {head:{width}} | {'wall':>12} | {'CPU':>12} |"]
-    rows.append(f"| {'-' * width} | {'-' * 11}: | {'-' * 11}: |")
-    for name, speed in zip(names, speeds, strict=True):
-        wall, cpu = _cell(speed.wall, speed.comparison.wall), _cell(speed.cpu, speed.comparison.cpu)
-        rows.append(f"| {name:{width}} | {wall:>12} | {cpu:>12} |")
-    return "\n".join(rows)
+    rows = [
+        [
+            f"{speed.comparison.what} / {speed.comparison.against}",
+            _cell(speed.wall, speed.comparison.wall),
+            _cell(speed.cpu, speed.comparison.cpu),
+        ]
+        for speed in speeds
+    ]
+    return Table(["times as fast (target)", "wall", "CPU"], rows).markdown()
 
 
 def _cell(speed: float, target: float | None) -> str:

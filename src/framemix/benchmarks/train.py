@@ -28,6 +28,7 @@ from framemix.models import IMAGENET_MEAN, IMAGENET_STD
 from framemix.models.config import FinetuneMode, ViViTConfig
 from framemix.models.vivit import ViViT, load_vit_pytorch_state_dict
 from framemix.store import MixedStore
+from framemix.text.markdown import Table
 from framemix.training.data import Example
 from framemix.training.frozen import split_frozen
 from framemix.training.optimizer import build_optimizer
@@ -261,20 +262,15 @@ def _autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 def _rates(costs: Mapping[str, Sequence[Cost]], flops: Mapping[str, float]) -> str:
     """Return clips/s and the share of the matrix product's FLOP/s, medians, as a table."""
-    width = max(map(len, flops))
-    lines = [
-        f"| {'':{width}} |  clips/s | TFLOP/s | of peak |",
-        f"| {'-' * width} | -------: | ------: | ------: |",
-    ]
+    rows = []
     for name, count in flops.items():
         peak = _peak(name.rpartition(", ")[2])
         seconds = [cost.wall for cost in costs[name]]
         product = [cost.wall / flops[peak] for cost in costs[peak]]
         share = median(count * p / s for p, s in zip(product, seconds, strict=True))
         clips = "" if name == peak else f"{1 / median(seconds):.2f}"
-        rate = count / median(seconds) / 1e12
-        lines.append(f"| {name:{width}} | {clips:>8} | {rate:7.3f} | {share:7.1%} |")
-    return "\n".join(lines)
+        rows.append([name, clips, f"{count / median(seconds) / 1e12:.3f}", f"{share:.1%}"])
+    return Table(["task", "clips/s", "TFLOP/s", "of peak"], rows).markdown()
 
 
 def _comparisons(device: torch.device) -> list[Comparison]:
