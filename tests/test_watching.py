@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from framemix.cli import app
-from framemix.errors import FramemixError
+from framemix.errors import FramemixError, VideoError
 from framemix.inference.alarm import Alarm
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Sliding
@@ -315,7 +315,8 @@ def test_a_stream_that_ends_is_opened_again_and_its_seconds_rise(
     monkeypatch.setattr("framemix.inference.live.FIRST_PAUSE", 0.1)
     with server(sent(here / "a.avi")) as url:
         source = f"{url}/a.avi"
-        seen = watch(undecided(), source, Sliding(2.0, 0.5), as_fast_as_possible=True)
+        secret = source.replace("//", "//someone:secret@")
+        seen = watch(undecided(), secret, Sliding(2.0, 0.5), as_fast_as_possible=True)
         seconds = [one.seconds for _, one in zip(range(14), seen, strict=False)]
         seen.close()  # type: ignore[attr-defined]
     assert seconds[:6] == pytest.approx([2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
@@ -323,6 +324,15 @@ def test_a_stream_that_ends_is_opened_again_and_its_seconds_rise(
     assert seconds[6] - seconds[5] >= 2.0  # no window has frames of both
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == f"{source}: ended; opening it again in 0.1 s"
+
+
+def test_an_address_that_cannot_be_opened_is_reported_without_its_password() -> None:
+    source = "http://someone:secret@127.0.0.1:9/a.avi"
+    seen = watch(undecided(), source, Sliding(2.0, 0.5), as_fast_as_possible=True)
+    with pytest.raises(VideoError) as caught:
+        list(seen)
+    assert str(caught.value).startswith("http://127.0.0.1:9/a.avi: ")
+    assert "secret" not in str(caught.value)
 
 
 def test_pauses_grow_while_a_dropped_stream_stays_away(

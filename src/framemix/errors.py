@@ -3,11 +3,13 @@
 It says what went wrong, with which file or key, which value it has, and what is allowed.
 """
 
+import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
 
 NAMED = 5  # names that an error lists, of however many
+USER = re.compile(r"(?<=://)[^/\s]*@")  # and password, in the address of a stream
 
 
 class FramemixError(Exception):
@@ -34,7 +36,7 @@ class VideoError(FramemixError):
         self.path, self.reason = path, reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return without_password(f"{self.path}: {self.reason}")
 
 
 class ClusterError(FramemixError):
@@ -59,6 +61,11 @@ class TrainingError(FramemixError):
 
 class ExperimentsError(FramemixError):
     """DVC's experiments cannot be read."""
+
+
+def without_password(text: str) -> str:
+    """Return a text in which addresses have no user and password: screens and logs are seen."""
+    return USER.sub("", text)
 
 
 def reason_of(error: VideoError, file: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from threading import Condition, Thread
 
-from framemix.errors import VideoError
+from framemix.errors import VideoError, without_password
 from framemix.inference.classifier import Classifier, Probabilities
 from framemix.inference.clips import MixedClip, Sliding, windows_of
 from framemix.jobs.terminal import say
@@ -88,7 +88,8 @@ def _reopened(
             reason = error.reason
         if begun is None:
             return
-        say(f"{printable(source)}: {reason}; opening it again in {pause:g} s", error=True)
+        name = printable(without_password(source))
+        say(f"{name}: {reason}; opening it again in {pause:g} s", error=True)
         if handover.is_over_after(pause):
             return
         pause = min(2 * pause, LONGEST_PAUSE)

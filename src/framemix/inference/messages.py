@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from framemix.errors import FramemixError
+from framemix.errors import FramemixError, without_password
 from framemix.inference.alarm import Alarm
 from framemix.jobs.terminal import say
 from framemix.text.names import printable
@@ -40,7 +39,7 @@ def alarm_message(alarm: Alarm, watched: str, source: str, seconds: float) -> Me
         "class": watched,
         "smoothed": round(alarm.level or 0.0, 6),
         "seconds": round(seconds, 3),
-        "source": re.sub(r"//[^/]*@", "//", source),
+        "source": without_password(source),
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
 
