@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from framemix.inference.alarm import HALF_LIFE, HELD, Alarm
+from framemix.inference.baseline import log_odds_of, probability_of
 from framemix.metrics.intervals import poisson
 from framemix.metrics.measures import Floats
+
+HALVINGS = 40  # of the range of thresholds: beyond float32's precision
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,22 @@ def false_alarms(clips: Sequence[Floats], on: float, step: float) -> FalseAlarms
 def best_threshold(
     positive: Sequence[Floats], negative: Sequence[Floats], most: float, step: float
 ) -> float:
-    """Return the threshold that finds most `positive` clips; 1 where none finds any.
+    """Return the threshold that finds most `positive` clips at `most` false alarms an hour.
 
-    There are at most `most` false alarms an hour in the `negative` clips. Clips are given by their
-    levels (W,). Of thresholds that find the same clips it is the highest.
+    Those are counted in the `negative` clips; clips are given by their levels (W,). Between the
+    lowest such threshold and the highest that finds the same clips, it is halfway in log odds: new
+    people may be found less easily than these, or seem drowsy more often.
     """
-    best = 1.0
-    # From the highest down, to the first that has too many: alarms that merge in lower ones are no
-    # fewer for the driver.
-    for on in sorted({float(levels.max()) for levels in positive}, reverse=True):
-        if false_alarms(negative, on, step).an_hour > most:
-            break
-        best = on
-    return best
+
+    def keeps(log_odds: float) -> bool:
+        return false_alarms(negative, probability_of(log_odds), step).an_hour <= most
+
+    low, lowest = log_odds_of(0.0), log_odds_of(1.0)
+    for _ in range(HALVINGS):
+        middle = (low + lowest) / 2
+        low, lowest = (low, middle) if keeps(middle) else (middle, lowest)
+    reached = [log_odds_of(float(levels.max())) for levels in positive]
+    found = [reach for reach in reached if reach >= lowest]
+    halfway = (lowest + min(found, default=lowest)) / 2
+    # Alarms that merge at the lowest threshold may be several at a higher one.
+    return probability_of(halfway if keeps(halfway) else lowest)

@@ -20,15 +20,20 @@ EDGE = 1e-6  # probabilities nearer to 0 or 1 are as sure as these: float32 roun
 LONGEST = 3600.0  # seconds: a day without an alarm would be a slip
 
 
-def log_odds(probability: float) -> float:
+def log_odds_of(probability: float) -> float:
     """Return log(p / (1 - p)), from that of EDGE to that of 1 - EDGE."""
     p = min(max(probability, EDGE), 1 - EDGE)
     return math.log(p / (1 - p))
 
 
+def probability_of(log_odds: float) -> float:
+    """Return the probability with these log odds."""
+    return 1 / (1 + math.exp(-log_odds))
+
+
 def usual_log_odds(probabilities: Iterable[float]) -> float:
     """Return the median of the log odds: a yawn or a look aside in a minute hardly moves it."""
-    return median(map(log_odds, probabilities))
+    return median(map(log_odds_of, probabilities))
 
 
 def odds_divisor(seen: Iterable[float], usual: float) -> float:
