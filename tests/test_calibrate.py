@@ -20,6 +20,7 @@ from framemix.errors import FramemixError
 from framemix.explain.explanation import explain_clip
 from framemix.inference.alarm import HALF_LIFE, HELD, Alarm, usual_alarm
 from framemix.inference.baseline import Baseline, log_odds_of, usual_log_odds
+from framemix.inference.clips import Sliding
 from framemix.inference.live import LivePrediction
 from framemix.inference.loading import load_classifier
 from framemix.metrics.intervals import poisson
@@ -79,7 +80,7 @@ def test_the_new_file_carries_what_was_found_and_the_old_one_stays(
     assert found.alarm == "drowsy"
     assert f"temperature {found.temperature:.3g}: NLL " in done.stdout
     assert f"from a smoothed {found.on:.3f} until below {HELD * found.on:.3f}" in done.stdout
-    assert "4 clips of 2 people" in done.stdout
+    assert "4 clips of 2 groups" in done.stdout
     assert "sensitivity: 100.0% of 2 clips of drowsy (" in done.stdout
     assert str(tmp_path / "new.safetensors") in done.stdout
     assert (here / "model.safetensors").read_bytes() == before
@@ -107,7 +108,7 @@ def test_a_stretch_is_a_clip_of_the_windows_within_it(here: Path, tmp_path: Path
     done = calibrated(here, tmp_path / "new.safetensors", clips=list_.name)
     assert done.exit_code == 0, (done.output, done.exception)
     # Windows of 2 s end at 2, 3, ... of 6 and of 4.5 s.
-    assert done.stdout.startswith("3 clips of 3 people, 7 windows of 2 s, 1 s apart")
+    assert done.stdout.startswith("3 clips of 3 groups, 7 windows of 2 s, 1 s apart")
 
 
 def test_a_file_that_cannot_be_read_is_one_line_and_the_rest_is_used(
@@ -123,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_one_line_and_the_rest_is_used(
     assert len(errors) == 2
     assert any("broken.mp4: " in error for error in errors)
     assert any("missing.mp4: " in error for error in errors)
-    assert done.stdout.startswith("4 clips of 2 people")
+    assert done.stdout.startswith("4 clips of 2 groups")
     assert load_model(tmp_path / "new.safetensors").calibration is not None
 
 
@@ -442,7 +443,7 @@ def test_low_vigilance_is_neither_found_nor_a_false_alarm() -> None:
         return LabelledClip(label, label, np.arange(4.0), np.log(shares))
 
     clips = [clip("alert", 0.1), clip("drowsy", 0.8), clip("low_vigilant", 0.99)]
-    fitting = Fitting(clips, CLASSES, "drowsy", 1.0)
+    fitting = Fitting(clips, CLASSES, "drowsy", Sliding(5.0, 1.0))
     calibration = fitting.fit(0)
     judged = fitting.judged(calibration)
     assert (judged.false_alarms.alarms, judged.false_alarms.hours) == (0, 4 / 3600)

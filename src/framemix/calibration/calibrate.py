@@ -11,7 +11,7 @@ from framemix.inference.alarm import HELD, watched_class
 from framemix.inference.loading import live_sliding, say_caveat
 from framemix.inference.torch_classifier import classifier_of
 from framemix.jobs.terminal import say, say_error
-from framemix.models import load_model, save_model
+from framemix.models import TrainedModel, load_model, save_model
 from framemix.models.calibration import Calibration
 from framemix.text.names import printable
 
@@ -34,24 +34,33 @@ def calibrate_model(
     """
     model = replace(load_model(path), calibration=None)
     say_caveat(path, model.trained_on)
-    watched = _required_class(alarm, model.classes)
+    fitting, is_complete = _predicted(model, path, clips, alarm, step, device)
+    calibration = fitting.fit(most)
+    save_model(target, replace(model, calibration=calibration))
+    judged = fitting.judged(calibration)
+    if not judged.sensitivity.value:
+        rare = f"{most:g} false alarms an hour are too few to find any {printable(fitting.watched)}"
+        say(f"warning: {rare}", error=True)
+    lines = [*_fitted(fitting, calibration), *_judged(fitting, judged), _advice(target)]
+    return "\n".join(lines), is_complete
+
+
+def _predicted(
+    model: TrainedModel, path: Path, clips: Path, alarm: str | None, step: float, device: str
+) -> tuple[Fitting, bool]:
+    """Return the usable clips of the list with the model's predictions, and whether all are."""
+    watched, sliding = (
+        _required_class(alarm, model.classes),
+        live_sliding(model.trained_on, None, step),
+    )
     found = listed_videos(clips, model.classes)
     _check_states((one.label for one in found if not one.reason), model.classes, watched, clips)
-    sliding = live_sliding(model.trained_on, None, step)
     classifier = classifier_of(model, path, device)
     predicted, errors = predicted_clips(classifier, found, clips, sliding)
     for error in errors:
         say_error(error)
     _check_states((one.label for one in predicted), model.classes, watched, clips)
-    fitting = Fitting(predicted, model.classes, watched, step)
-    calibration = fitting.fit(most)
-    save_model(target, replace(model, calibration=calibration))
-    windows = f"windows of {sliding.window:g} s, {step:g} s apart"
-    judged = fitting.judged(calibration)
-    if not judged.sensitivity.value:
-        say(f"warning: {most:g} false alarms an hour are too few to find any {watched}", error=True)
-    lines = [*_report(fitting, calibration, windows), *_judged(fitting, judged), _advice(target)]
-    return "\n".join(lines), not errors
+    return Fitting(predicted, model.classes, watched, sliding), not errors
 
 
 def _required_class(alarm: str | None, classes: list[str]) -> str:
@@ -71,12 +80,13 @@ def _check_states(labels: Iterable[str], classes: list[str], watched: str, clips
         )
 
 
-def _report(fitting: Fitting, calibration: Calibration, windows: str) -> list[str]:
+def _fitted(fitting: Fitting, calibration: Calibration) -> list[str]:
     before, after = fitting.certainty(1.0), fitting.certainty(calibration.temperature)
     name, on = printable(fitting.watched), calibration.on
-    people, count = {one.group for one in fitting.clips}, sum(len(c.ends) for c in fitting.clips)
+    groups, count = {one.group for one in fitting.clips}, sum(len(c.ends) for c in fitting.clips)
     return [
-        f"{len(fitting.clips)} clips of {len(people)} people, {count} {windows}",
+        f"{len(fitting.clips)} clips of {len(groups)} groups, {count} windows of "
+        f"{fitting.sliding.window:g} s, {fitting.sliding.step:g} s apart",
         f"temperature {calibration.temperature:.3g}: NLL {after.nll:.3f}, was {before.nll:.3f}; "
         f"calibration error of {name} {after.error:.1%}, was {before.error:.1%}",
         f"alarm for {name}: from a smoothed {on:.3f} until below {HELD * on:.3f}",

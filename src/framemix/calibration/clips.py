@@ -58,14 +58,16 @@ def predicted_clips(
     """
     folder = folder_of(path)
     errors = [f"{folder / one.video}: {one.reason}" for one in found if one.reason]
-    usable = [one for one in found if not one.reason]
-    files = list(dict.fromkeys(folder / one.video for one in usable))
+    files: dict[Path, list[Found]] = {}
+    for one in found:
+        if not one.reason:
+            files.setdefault(folder / one.video, []).append(one)
     clips: list[LabelledClip] = []
-    for result in predict_videos(classifier, files, sliding, USUAL_LIMITS):
+    for result in predict_videos(classifier, list(files), sliding, USUAL_LIMITS):
         if result.error is not None:
             errors.append(result.error)
             continue
-        for one in (one for one in usable if folder / one.video == result.video):
+        for one in files[result.video]:
             clip = _clip(one, result)
             if clip is None:
                 errors.append(f"{result.video}: no window of {sliding.window:g} s {_within(one)}")

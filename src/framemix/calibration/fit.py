@@ -13,6 +13,7 @@ from framemix.calibration.clips import LabelledClip
 from framemix.calibration.threshold import FalseAlarms, best_threshold, false_alarms, smoothed
 from framemix.datasets.clips import STATES
 from framemix.inference.baseline import usual_log_odds
+from framemix.inference.clips import Sliding
 from framemix.metrics.drivers import BINS
 from framemix.metrics.intervals import Estimate, estimate
 from framemix.metrics.measures import Floats, calibration_error, share_measure
@@ -49,15 +50,12 @@ def negative_classes(classes: Sequence[str], watched: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Clips with the classes of the model, and the class that the alarm is for.
-
-    `step` is the seconds from window to window.
-    """
+    """Clips with the classes of the model, and the class that the alarm is for."""
 
     clips: Sequence[LabelledClip]
     classes: Sequence[str]
     watched: str
-    step: float
+    sliding: Sliding
 
     def fit(self, most: float) -> Calibration:
         """Return the temperature with the lowest NLL, and the threshold of `best_threshold`.
@@ -65,7 +63,7 @@ class Fitting:
         The alarm has at most `most` false alarms an hour on the clips.
         """
         temperature = fitted_temperature(self._log_p, self._labels)
-        on = best_threshold(*self._levels(temperature), most, self.step)
+        on = best_threshold(*self._levels(temperature), most, self.sliding.step)
         usual = self._usual(temperature)
         return Calibration(temperature=temperature, alarm=self.watched, on=on, usual=usual)
 
@@ -75,7 +73,7 @@ class Fitting:
         hits = np.array([levels.max() >= calibration.on for levels in positive])
         found = estimate(share_measure("sensitivity", hits), [one.group for one in self.positive])
         assert found is not None  # there are such clips
-        return Judged(found, false_alarms(negative, calibration.on, self.step))
+        return Judged(found, false_alarms(negative, calibration.on, self.sliding.step))
 
     def certainty(self, temperature: float) -> Certainty:
         """Return how right the probabilities of all windows are at a temperature."""
