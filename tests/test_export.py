@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from framemix.cli import app
 from framemix.errors import ModelError
 from framemix.inference.loading import load_classifier
+from framemix.models.calibration import Calibration
 from tests.test_atomic import fill
 from tests.tiny_model import record, write_model, write_video
 from tests.tiny_store import ACTIONS, mix_settings, nonlocal_config
@@ -32,6 +33,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("export")
     config = nonlocal_config() if request.param == "nonlocal" else None
     mix: dict[str, Any] = {"pixel_format": "yuv420p"} if "yuv" in request.param else {}
+    if config is not None:
+        mix["calibration"] = Calibration(temperature=2.5, alarm=ACTIONS[1], on=0.6, usual=-1.0)
     write_model(folder / "model.safetensors", config, trained_on=record(2.0, drawn=True), **mix)
     write_video(folder / "a.avi")
     done = run("export", folder / "model.safetensors", folder / "a.avi")
@@ -46,6 +49,7 @@ def test_predicts_the_same_as_pytorch_for_any_number_of_clips(exported: Path, ba
     theirs = load_classifier(exported / "model.onnx")
     assert (theirs.classes, theirs.mix) == (ours.classes, ours.mix)
     assert theirs.trained_on == ours.trained_on == record(2.0, drawn=True)
+    assert theirs.calibration == ours.calibration
     shape = (batch, ours.mix.segments, *ours.mix.frame_shape)
     clips = np.random.default_rng(batch).integers(0, 256, shape, np.uint8)
     np.testing.assert_allclose(theirs.probabilities(clips), ours.probabilities(clips), atol=2e-6)

@@ -40,6 +40,7 @@ ORDER = [
     "frame_mixup",
     "your_videos",
     "inference",
+    "calibration",
     "project",
     "benchmarks",
     "cli",

@@ -152,6 +152,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(folder / "drivers.safetensors", classes=("alert", "low_vigilant", "drowsy"))
     for number in range(20):
         write_video(folder / f"videos/{number:02}.mp4", frames=30 if number else 200, seed=number)
+    (folder / "clips.csv").write_text("path,label\nvideos/01.mp4,alert\nvideos/02.mp4,drowsy\n")
     (folder / "videos/damaged.mp4").write_bytes(b"RIFF1234AVI LIST")
     return folder
 
@@ -165,6 +166,7 @@ COMMANDS = {
     "explain": ["explain", MODEL, "videos/01.mp4", "-o", "explained"],
     "export": ["export", MODEL, "-o", "model.onnx"],
     "bench live": ["bench", "live", MODEL],
+    "calibrate": ["calibrate", MODEL, "clips.csv"],
     "help": ["watch", "--help"],
 }
 

@@ -8,6 +8,7 @@ import torch
 
 from framemix.datasets.origin import Origin
 from framemix.models import IMAGENET_MEAN, IMAGENET_STD, TrainedModel, build_model, save_model
+from framemix.models.calibration import Calibration
 from framemix.models.config import ModelConfig
 from framemix.models.trained_on import TrainedOn
 from framemix.video.writing import video_writer
@@ -34,6 +35,7 @@ def write_model(
     config: ModelConfig | None = None,
     classes: tuple[str, ...] = ACTIONS,
     trained_on: TrainedOn | None = None,
+    calibration: Calibration | None = None,
     **mix: Any,
 ) -> TrainedModel:
     """Write a model with random weights whose answers differ from clip to clip; return it."""
@@ -51,6 +53,7 @@ def write_model(
         IMAGENET_MEAN,
         IMAGENET_STD,
         trained_on,
+        calibration,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     save_model(path, model)

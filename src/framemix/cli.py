@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from framemix.benchmarks.commands import bench
+from framemix.calibration.commands import calibrate
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
 from framemix.jobs.atomic import FULL
@@ -25,6 +26,7 @@ for command in (
     commands.explain,
     commands.export,
     commands.demo,
+    calibrate,
     checkout.profile,
     checkout.use,
     checkout.pipeline,

@@ -119,3 +119,16 @@ def measure_live(
     classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
     named = classifiers or {"paper A's ViViT": paper_vivit()}
     say(table({name: bench_live(classifier) for name, classifier in named.items()}))
+
+
+@bench.command("detector")
+def measure_detector(
+    model: Annotated[Path, typer.Argument(help="model.safetensors, of alert and drowsy drivers.")],
+    out: Annotated[Path, typer.Option(help="Folder for the drivers' videos, and their list.")],
+    drivers: Annotated[int, typer.Option(min=2, help="People, each judged once.")] = 12,
+    minutes: Annotated[float, typer.Option(min=0.5, help="Of alert video of each.")] = 4.0,
+) -> None:
+    """Count false alarms with and without `calibrate` and `watch --baseline`, on drawn drivers."""
+    from framemix.benchmarks.detector import bench_detector
+
+    say(bench_detector(model, out, drivers, minutes))

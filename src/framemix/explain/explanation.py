@@ -48,7 +48,7 @@ def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = No
     stored = torch.from_numpy(mixed[None])
     video = model.normalisation(stored)
     with torch.inference_mode(), capture_activations(network, NonLocalBlock) as inputs:
-        probabilities = network(video)[0].softmax(dim=0)
+        probabilities = (network(video)[0] / model.temperature).softmax(dim=0)
     check_answers(probabilities)
     label = int(probabilities.argmax()) if class_name is None else _label(model, class_name)
     method, relevance = _relevance(network, video, label)

@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from framemix.errors import FramemixError
 
+if TYPE_CHECKING:
+    from framemix.models.calibration import Calibration
+
 USUAL = "drowsy"  # the class to watch for
+ON = 0.7  # smoothed probability that starts the alarm of a model that was not calibrated
+HELD = 4 / 7  # the share of it below which the alarm ends
+HALF_LIFE = 2.0  # seconds
 
 
 @dataclass
@@ -42,6 +49,23 @@ class Alarm:
         self.active = self.level >= (self.off if was else self.on)
         self.changed = self.active != was
         return self.level
+
+
+def usual_alarm(
+    calibration: "Calibration | None",
+    watched: str | None,
+    *,
+    on: float | None,
+    off: float | None,
+    half_life: float,
+) -> Alarm:
+    """Return the alarm for `watched`; without `on` it starts where the model was calibrated to.
+
+    Without `off` it ends at the same share of `on` for every model.
+    """
+    if on is None:
+        on = calibration.on if calibration and calibration.alarm == watched else ON
+    return Alarm(on, HELD * on if off is None else off, half_life)
 
 
 def watched_class(named: str | None, classes: Sequence[str]) -> str | None:

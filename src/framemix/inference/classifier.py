@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from framemix.errors import ModelError
 from framemix.mixing import MixSettings, Pixels
+from framemix.models.calibration import Calibration
 from framemix.models.trained_on import TrainedOn
 from framemix.validation import describe_error
 
@@ -25,7 +26,8 @@ class Classifier:
     """The parts of a model that prediction needs; errors name it by `name`.
 
     `answers` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K), the unchecked
-    output; `trained_on` is None for a model without a record.
+    output, in which a calibration's temperature is included. `trained_on` is None for a model
+    without a record, `calibration` for one that was not calibrated.
     """
 
     name: Path | str
@@ -33,6 +35,7 @@ class Classifier:
     mix: MixSettings
     answers: Callable[[Pixels], Probabilities]
     trained_on: TrainedOn | None = None
+    calibration: Calibration | None = None
 
     def probabilities(self, clips: Pixels) -> Probabilities:
         """Stored clips uint8 (B, S, *mix.frame_shape) -> float32 (B, K), all from 0 to 1.

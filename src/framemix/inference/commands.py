@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framemix.errors import FramemixError
+from framemix.inference.alarm import HALF_LIFE
 from framemix.jobs.terminal import leave_line, say, say_error
 from framemix.text.names import printable
 
 if TYPE_CHECKING:
     from framemix.inference.alarm import Alarm
+    from framemix.inference.baseline import Baseline
     from framemix.inference.listeners import Listener
     from framemix.inference.live import LivePrediction
     from framemix.inference.prediction import Result
@@ -51,6 +53,23 @@ LiveStep = Annotated[
 AlarmClass = Annotated[
     str | None,
     typer.Option(help="The class to watch for. Default: drowsy, where the model has it."),
+]
+AlarmOn = Annotated[
+    float | None,
+    typer.Option(
+        help="Smoothed probability that starts the alarm. Default: as `calibrate` found, else 0.7."
+    ),
+]
+AlarmOff = Annotated[
+    float | None,
+    typer.Option(help="Smoothed probability that ends it. Default: 4/7 of --on, such as 0.4."),
+]
+OfBaseline = Annotated[
+    str | None,
+    typer.Option(
+        help="Seconds from the source's start, or a video, in which this driver is alert: lowers "
+        "the driver's false alarms. For a calibrated model."
+    ),
 ]
 HalfLife = Annotated[
     float, typer.Option(help="Seconds in which smoothing follows half of a change.", min=0)
@@ -134,11 +153,12 @@ def watch(
         str, typer.Argument(help="A camera (0 or /dev/video0), a stream's URL, or a file.")
     ],
     window: LiveWindow = None,
-    step: LiveStep = 1.0,
+    step: LiveStep = STEP,
     alarm: AlarmClass = None,
-    on: Annotated[float, typer.Option(help="Smoothed probability that starts the alarm.")] = 0.7,
-    off: Annotated[float, typer.Option(help="Smoothed probability that ends it.")] = 0.4,
-    half_life: HalfLife = 2.0,
+    on: AlarmOn = None,
+    off: AlarmOff = None,
+    half_life: HalfLife = HALF_LIFE,
+    baseline: OfBaseline = None,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON object a window.")] = False,
     log: Annotated[Path | None, typer.Option(help="Append a row per window to this .csv.")] = None,
     command: AlarmCommand = None,
@@ -154,26 +174,31 @@ def watch(
     and ends the command; a camera or a stream that ends is opened again. The exit code is 0 after
     Ctrl-C or a file's end, 1 after an error.
     """
-    from framemix.inference.alarm import Alarm, watched_class
+    from framemix.inference.alarm import usual_alarm, watched_class
+    from framemix.inference.baseline import baseline_of
     from framemix.inference.listeners import alarm_senders, live_listeners
     from framemix.inference.live import watch as watch_source
     from framemix.inference.loading import live_sliding, load_classifier
     from framemix.inference.output_paths import check_output_path
     from framemix.video.live import source_of
 
-    source, bell = source_of(source), Alarm(on, off, half_life)
+    source = source_of(source)
     senders = alarm_senders(command, webhook)
     if log is not None:
         check_output_path(log, ".csv", [model, Path(source)])
     classifier = load_classifier(model, device)
     classes, watched = classifier.classes, watched_class(alarm, classifier.classes)
+    bell = usual_alarm(classifier.calibration, watched, on=on, off=off, half_life=half_life)
     sliding = live_sliding(classifier.trained_on, window, step)
+    own = None if baseline is None else baseline_of(baseline, classifier, watched, sliding)
     windows = watch_source(classifier, source, sliding, as_fast_as_possible=as_fast_as_possible)
     with live_listeners(
         classes, watched, source, as_json=json, log=log, senders=senders
     ) as listeners:
-        summary = _report_live(windows, classes, watched, bell, listeners)
+        summary = _report_live(windows, classes, watched, bell, own, listeners)
         say(summary, error=json)  # stdout has JSON alone
+    if own is not None and own.divisor is None:
+        say("note: the baseline was not over, so the alarm was silent", error=True)
 
 
 def export(
@@ -308,9 +333,13 @@ def _report_live(
     classes: list[str],
     watched: str | None,
     bell: "Alarm",
+    own: "Baseline | None",
     listeners: Sequence["Listener"],
 ) -> str:
-    """Call each listener with each window until they or the user end it; return the summary."""
+    """Call each listener with each window until they or the user end it; return the summary.
+
+    The alarm is silent while a driver's `own` baseline lasts.
+    """
     from framemix.inference.output import live_summary
 
     milliseconds, skipped = Counter[int](), 0  # no list: it would grow for as long as it runs
@@ -319,7 +348,10 @@ def _report_live(
             milliseconds[round(1000 * seen.latency)] += 1
             skipped += seen.skipped
             if watched is not None:
-                bell.update(float(seen.probabilities[classes.index(watched)]), seen.seconds)
+                p = float(seen.probabilities[classes.index(watched)])
+                adjusted = p if own is None else own.adjusted(p, seen.seconds)
+                if adjusted is not None:
+                    bell.update(adjusted, seen.seconds)
             for listen in listeners:
                 listen(seen, bell)
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from framemix.inference.classifier import mix_of
 from framemix.inference.clips import USUAL_LIMITS, isolated_clips
 from framemix.inference.onnx_file import (
+    CALIBRATION_KEY,
     CLASSES_KEY,
     INPUT,
     MIX_KEY,
@@ -43,9 +44,9 @@ def export_onnx(model_path: Path, target: Path, videos: Sequence[Path]) -> Check
     """Write the model as ONNX and compare both on the videos' clips, or on noise without videos.
 
     The graph takes stored clips uint8 (B, S, *frame_shape), any B, and returns float32 (B, K). It
-    includes normalising and softmax, but not decoding and mixing. Its metadata are the classes, the
-    mix settings and the record of the training. Raises ModelError when packages are not installed,
-    VideoError for a video that cannot be used.
+    includes normalising, temperature and softmax, but not decoding and mixing. Its metadata are the
+    classes, the mix settings, the record of the training and the calibration. Raises ModelError
+    when packages are not installed, VideoError for a video that cannot be used.
     """
     model = load_model(model_path)
     mix = mix_of(model.mix, model_path)
@@ -65,15 +66,16 @@ def export_onnx(model_path: Path, target: Path, videos: Sequence[Path]) -> Check
 
 
 class _Whole(nn.Module):
-    """The network with normalising before it and softmax after it."""
+    """The network with normalising before it, and temperature and softmax after it."""
 
     def __init__(self, model: TrainedModel) -> None:
         super().__init__()
         self.network, self.normalisation = model.network, model.normalisation
+        self.temperature = model.temperature
 
     def forward(self, clips: Tensor) -> Tensor:
         logits: Tensor = self.network(self.normalisation(clips))
-        return logits.softmax(dim=1)
+        return (logits / self.temperature).softmax(dim=1)
 
 
 def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
@@ -102,6 +104,8 @@ def _write(model: TrainedModel, clip: Tensor, target: Path) -> None:
     metadata = {CLASSES_KEY: json.dumps(model.classes), MIX_KEY: json.dumps(model.mix)}
     if model.trained_on is not None:
         metadata[TRAINED_ON_KEY] = model.trained_on.model_dump_json()
+    if model.calibration is not None:
+        metadata[CALIBRATION_KEY] = model.calibration.model_dump_json()
     onnx.helper.set_model_props(proto, metadata)
     with replacing(target) as partial:
         onnx.save(proto, partial)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, Json, ValidationError
 from framemix.errors import ModelError, one_line, some_of
 from framemix.inference.classifier import Classifier, Probabilities, mix_of
 from framemix.mixing import Pixels
+from framemix.models.calibration import Calibration
 from framemix.models.extras import load_extra
 from framemix.models.trained_on import TrainedOn
 from framemix.validation import describe_error
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 INPUT, OUTPUT = "clips", "probabilities"
 CLASSES_KEY, MIX_KEY = "framemix.classes", "framemix.mix"
 TRAINED_ON_KEY = "framemix.trained_on"
+# Its temperature is part of the graph already.
+CALIBRATION_KEY = "framemix.calibration"
 OURS = "allowed: what framemix exported"
 # The sizes of a tensor; None: any.
 Shape = tuple[int | None, ...]
@@ -33,6 +36,7 @@ class OnnxMetadata(BaseModel):
     classes: Json[list[str]] = Field(alias=CLASSES_KEY)
     mix: Json[dict[str, Any]] = Field(alias=MIX_KEY)
     trained_on: Json[TrainedOn] | None = Field(None, alias=TRAINED_ON_KEY)
+    calibration: Json[Calibration] | None = Field(None, alias=CALIBRATION_KEY)
 
 
 def load_onnx(path: Path) -> Classifier:
@@ -54,7 +58,7 @@ def load_onnx(path: Path) -> Classifier:
             raise ModelError(f"{path}: cannot be computed ({one_line(error)}); {OURS}") from None
         return said
 
-    return Classifier(path, classes, mix, answers, metadata.trained_on)
+    return Classifier(path, classes, mix, answers, metadata.trained_on, metadata.calibration)
 
 
 def _session(path: Path) -> "InferenceSession":

@@ -75,7 +75,7 @@ def live_line(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> str
 def live_record(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> dict[str, Any]:
     """Return the same for programs: `time` is that of the answer, in UTC.
 
-    `smoothed` and `alarm` are None where no class is watched for.
+    `smoothed` and `alarm` are None where no class is watched for, and during a baseline.
     """
     return {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -21,4 +21,5 @@ def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classif
         said: Probabilities = logits.softmax(dim=1).cpu().numpy()
         return said
 
-    return Classifier(name, model.classes, mix_of(model.mix, name), answers, model.trained_on)
+    mix = mix_of(model.mix, name)
+    return Classifier(name, model.classes, mix, answers, model.trained_on, model.calibration)

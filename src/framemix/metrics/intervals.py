@@ -1,4 +1,4 @@
-"""95 % intervals of metrics: Wilson's, and by bootstrap over clusters.
+"""95 % intervals of metrics: Wilson's, by bootstrap over clusters, and of rates of events.
 
 Clips of one actor, or of one driver, are alike: resampling single clips would give intervals that
 are too narrow. So the bootstrap draws whole clusters (groups of UCF101, subjects of UTA-RLDD). With
@@ -69,6 +69,26 @@ def wilson(hits: float, total: float) -> tuple[float, float]:
     half = Z / (1 + z2) * math.sqrt(share * (1 - share) / total + z2 / (4 * total))
     # At 0 and at 1, a limit equals the share itself, except for rounding.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def poisson(events: int) -> tuple[float, float]:
+    """Return Garwood's exact 95 % interval of the expected number of independent events.
+
+    Garwood, "Fiducial limits for the Poisson distribution" (Biometrika 1936). It is the interval of
+    a rate, where it is divided by the time in which the events were counted.
+    """
+    low = _expected(events - 1, 0.975) if events else 0.0
+    return low, _expected(events, 0.025)
+
+
+def _expected(most: int, probability: float) -> float:
+    """Return the expected number with which at most `most` events have this probability."""
+    low, high = 0.0, most + 10 * math.sqrt(most + 1) + 10  # where it is far below 0.025
+    while (middle := (low + high) / 2) not in (low, high):
+        logs = (n * math.log(middle) - middle - math.lgamma(n + 1) for n in range(most + 1))
+        enough = math.fsum(map(math.exp, logs)) >= probability
+        low, high = (middle, high) if enough else (low, middle)
+    return middle
 
 
 def estimate(measure: Measure, clusters: Sequence[str]) -> Estimate | None:

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from framemix.errors import ModelError, some_of
 from framemix.jobs.atomic import replacing
+from framemix.models.calibration import Calibration
 from framemix.models.clips import logits_of
 from framemix.models.config import ModelConfig
 from framemix.models.input import Colour, Normalisation
@@ -39,7 +40,8 @@ class TrainedModel:
 
     `mix` holds the mix settings of the store that it was trained on; `mean` and `std` are of RGB
     in [0, 1]. `trained_on` is None of a model that its stage has yet to describe, or of an earlier
-    version's. Raises ModelError when there is not one name for each of the network's classes.
+    version's, `calibration` of one that was not calibrated. Raises ModelError when there is not one
+    name for each of the network's classes, and when the alarm is for another class.
     """
 
     network: nn.Module
@@ -49,16 +51,27 @@ class TrainedModel:
     mean: Colour
     std: Colour
     trained_on: TrainedOn | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.config.num_classes:
             raise ModelError(
                 f"classes = {len(self.classes)} names: the network has {self.config.num_classes}"
             )
+        if self.calibration and self.calibration.alarm not in self.classes:
+            raise ModelError(
+                f"calibration.alarm = {self.calibration.alarm!r}: "
+                f"allowed: {', '.join(self.classes)}"
+            )
 
     def logits(self, clips: Tensor) -> Tensor:
         """Logits (B, classes) of clips as a store holds them, uint8, on the network's device."""
-        return logits_of(self.network, clips, self.normalisation)
+        return logits_of(self.network, clips, self.normalisation) / self.temperature
+
+    @property
+    def temperature(self) -> float:
+        """What the network's own logits are divided by; 1 without calibration."""
+        return self.calibration.temperature if self.calibration else 1.0
 
     @property
     def normalisation(self) -> Normalisation:
@@ -77,6 +90,7 @@ class Metadata(BaseModel):
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[Deviation, Deviation, Deviation]
     trained_on: TrainedOn | None = None
+    calibration: Calibration | None = None
     # That of all else in the file; None: written before there were checksums.
     checksum: str | None = None
 
@@ -90,9 +104,12 @@ def save_model(path: Path, trained: TrainedModel) -> None:
         mean=trained.mean,
         std=trained.std,
         trained_on=trained.trained_on,
+        calibration=trained.calibration,
     )
     weights = {name: _stored(tensor) for name, tensor in trained.network.state_dict().items()}
-    content = metadata.model_dump(mode="json", exclude={"checksum"})
+    # Without a calibration the file is as earlier versions write it, and read it.
+    left_out = {"checksum"} if trained.calibration else {"checksum", "calibration"}
+    content = metadata.model_dump(mode="json", exclude=left_out)
     text = _canonical({**content, "checksum": _checksum(content, weights)})
     with replacing(path) as partial:
         # Not save_file, which makes a file that only its owner can read.
@@ -125,6 +142,7 @@ def load_model(path: Path | str) -> TrainedModel:
             mean=metadata.mean,
             std=metadata.std,
             trained_on=metadata.trained_on,
+            calibration=metadata.calibration,
         )
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None

@@ -147,7 +147,8 @@ class FaceVideo:
     """One video of a subject in a state: 0 alert, 5 low vigilant, 10 drowsy.
 
     `rotation` is display metadata in degrees counter-clockwise: the coded frames are rotated the
-    other way, so that a player that applies it shows them upright.
+    other way, so that a player that applies it shows them upright. The long side is 4/3 of the
+    `short_side`, in pixels; another size is another video of the same person.
     """
 
     seed: int
@@ -156,6 +157,7 @@ class FaceVideo:
     seconds: float
     portrait: bool = False
     rotation: int = 0
+    short_side: int = SHORT_SIDE
 
     def write(self, path: Path) -> None:
         """Write the video as H.264 in an MP4 or MOV file."""
@@ -182,7 +184,8 @@ class FaceVideo:
     @property
     def _size(self) -> tuple[int, int]:
         """Width and height as displayed."""
-        return (SHORT_SIDE, LONG_SIDE) if self.portrait else (LONG_SIDE, SHORT_SIDE)
+        short, long = self.short_side, self.short_side * LONG_SIDE // SHORT_SIDE
+        return (short, long) if self.portrait else (long, short)
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,10 @@ class Scene:
 
 def _draw_scene(person: Person, rng: np.random.Generator, width: int, height: int) -> Scene:
     """Return the room of one video: the person's wall, seat and shoulders, slightly varied."""
-    size = round(person.head * SHORT_SIDE * rng.uniform(0.95, 1.05))
+    short = min(width, height)
+    size = round(person.head * short * rng.uniform(0.95, 1.05))
     middle = np.array((width / 2, height / 2))
-    home = middle + (person.place + rng.uniform(-0.03, 0.03, 2)) * SHORT_SIDE
+    home = middle + (person.place + rng.uniform(-0.03, 0.03, 2)) * short
     picture = backdrop(rng, width, height, person.wall * rng.uniform(0.85, 1.15))
     clothes = random_colour(rng, value=(0.2, 0.8), saturation=(0.1, 0.6))
     y, x = np.mgrid[0:height, 0:width] + 0.5
