@@ -380,7 +380,7 @@ def test_an_answer_names_no_folder_of_this_machine(folder: Path) -> None:
     message, *rest = answered(folder / "model.safetensors", folder / "broken.mp4")
     assert "broken.mp4" in message
     assert str(folder) not in message
-    assert rest == [None] * 4
+    assert rest == [None] * 5
 
 
 def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
@@ -405,7 +405,7 @@ def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
 def test_a_video_that_is_too_long_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("framemix.inference.demo.LONGEST_VIDEO", 5.0)
+    monkeypatch.setattr("framemix.inference.analyser.LONGEST_VIDEO", 5.0)
     message, *_ = answered(folder / "model.safetensors", folder / "long.mp4")
     assert "8 s long; allowed: at most 5 s" in message
 

@@ -30,8 +30,8 @@ from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.rldd import RLDD
 from framemix.errors import DatasetError, VideoError
 from framemix.explain.explanation import Explanation
+from framemix.inference.analyser import Analyser
 from framemix.inference.clips import Sliding, clips_of
-from framemix.inference.demo import Analyser
 from framemix.inference.film import write_film
 from framemix.inference.overlay import annotate
 from framemix.inference.prediction import Prediction
@@ -263,10 +263,11 @@ def test_the_demo_shows_what_ffmpeg_shows(odd: Path, tmp_path: Path, name: str) 
     shown = programs_frames(odd / name, height, width)
     model = tmp_path / "model.safetensors"
     write_model(model, nonlocal_config(), method="none", segments=8, size=(height, width))
-    message, classes, *_, strip, _ = Analyser(model, 1000.0)(odd / name)
+    answers = Analyser(model, 1000.0, tmp_path).answers(odd / name)
+    *_, (message, classes, _, _, mixed, _) = answers
     assert "1 window;" in message
     assert classes is not None
-    frames = rearrange(np.asarray(strip), "h (s w) c -> s h w c", s=8)
+    frames = rearrange(np.asarray(mixed), "(r h) (c w) k -> (r c) h w k", r=2, c=4)
     assert_alike(frames, shown[middle_frames(len(shown))])
 
 

@@ -40,7 +40,7 @@ def test_every_stage_is_readable_on_a_terminal(tmp_path_factory: pytest.TempPath
     # One line for each epoch; the bar below shows more, and goes with the training.
     left = r", \d+:\d\d left of \d+:\d\d"  # and how long all epochs take
     for epoch, epochs, trainings in ((1, 40, 2), (40, 40, 2), (1, 2, 1), (2, 2, 1)):
-        line = rf"^epoch {epoch}/{epochs}: train loss .* s{left if epoch == 1 else ''}$"
+        line = rf"^epoch {epoch}/{epochs}: loss .* s{left if epoch == 1 else ''}$"
         assert len(re.findall(line, shown.text, re.M)) == trainings
     assert re.search(rb"epoch \d+/\d+, step \d+/\d+, loss \d", shown.written)
     assert not re.search("^epoch .* step", shown.text, re.M)

@@ -154,8 +154,9 @@ class TrainingModule(pl.LightningModule):
         if self.trainer.is_global_zero:
             say(
                 f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
-                f"train loss {row['train_loss']:.3f}, val loss {row['val_loss']:.3f}, "
-                f"top-1 {row['val_top1']:.1%}, {self.epoch_seconds[-1]:.1f} s{self._time_left()}"
+                f"loss {row['train_loss']:.3f} (val {row['val_loss']:.3f}), "
+                f"val top-1 {row['val_top1']:.1%}, "
+                f"{self.epoch_seconds[-1]:.1f} s{self._time_left()}"
             )
         self._sums = _no_sums()
         self._batches_done = 0
