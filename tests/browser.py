@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 # Reports every address that the server connects to or looks up.
 WATCHED = """
 import sys
@@ -27,6 +29,20 @@ main()
 def chromium() -> str | None:
     """Return Debian's chromium, or the browser of that name."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+
+@contextmanager
+def launched(*arguments: str) -> Iterator[Any]:
+    """Yield a browser; skip the test where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = chromium()
+    if executable is None:
+        pytest.skip("no chromium here (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        args = ["--no-sandbox", *arguments]
+        browser = driver.chromium.launch(executable_path=executable, args=args)
+        yield browser
+        browser.close()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from framemix.inference.guard import Guard, delete_older, is_open
 from framemix.inference.loading import load_classifier
 from framemix.inference.prediction import predict_videos
 from framemix.models.extras import load_extra
-from tests.browser import Visit, chromium, served
+from tests.browser import Visit, launched, served
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import HEIGHT, SEGMENTS, WIDTH
 
@@ -86,14 +86,8 @@ def address(folder: Path, elsewhere: Elsewhere) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = chromium()
-    if executable is None:
-        pytest.skip("no chromium here (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox", *CAMERA])
+    with launched(*CAMERA) as browser:
         yield browser
-        browser.close()
 
 
 def answered(model: Path, video: Path, window: float = 4.0) -> Answer:

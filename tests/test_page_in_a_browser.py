@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import chromium
+from tests.browser import launched
 from tests.test_report import data, models, reports
 
 __all__ = ["data", "models", "reports"]  # fixtures
@@ -14,14 +14,8 @@ __all__ = ["data", "models", "reports"]  # fixtures
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    executable = chromium()
-    if executable is None:
-        pytest.skip("no chromium here (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [420, 1200])

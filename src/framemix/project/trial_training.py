@@ -377,7 +377,7 @@ def _timed(bench: Bench, stage: str, attempt: Attempt, size: Size, found: Probe)
     attempt.work()
     seconds = time.monotonic() - began
     timing = json.loads((attempt.target / "timing.json").read_text())
-    # Of the last epoch's model and of the best one's.
+    # The last epoch's model and the best one's.
     judging = 2 * bench.params.evaluate.views * attempt.judged * found.predict
     training = max(0.0, timing["seconds_an_epoch"] - attempt.val * found.predict)
     return Trained(

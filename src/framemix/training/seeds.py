@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from framemix.jobs.lifeline import end_with_parent
 from framemix.jobs.scratch import link
@@ -30,9 +31,9 @@ def train_seeds(
 ) -> Metrics:
     """Train `start(seed)` for each seed; write the first seed's outputs, and return all metrics.
 
-    The first seed's history grows in `target` with each epoch.
-    The written model contains `record`, with its metrics and their intervals. A run is not
-    identified by its record, so that a new name for the same videos trains nothing.
+    The first seed's history grows in `target` with each epoch. The written model contains `record`,
+    with its metrics and their intervals. A run is not identified by its record, so that a new name
+    for the same videos trains nothing.
 
     `judge` returns a model's metrics, those on the same clips together. metrics.json has those of
     the first seed, those over all seeds, and those that are the same for each seed: `given` and the
@@ -58,15 +59,9 @@ def train_seeds(
                 link(done / name, target / name)
             if record is not None:
                 intervals = {k: v for each in judged for k, v in each.intervals.items()}
-                found = {"figures": figures[0], "intervals": intervals}
-                how = {
-                    "train_clips": len(run.train),
-                    "select": run.settings.select,
-                    "settings": run.settings.recipe.model_dump(mode="json"),
-                    "seeds": tuple(seeds),
-                }
-                said = record.model_copy(update={**found, **how})
-                save_model(target / MODEL, replace(trained, trained_on=said))
+                results = {"figures": figures[0], "intervals": intervals}
+                whole = record.model_copy(update={**results, **_how(run, seeds)})
+                save_model(target / MODEL, replace(trained, trained_on=whole))
     if process_rank():
         sys.exit()
     metrics = {**over_seeds(figures), **given, **counts}
@@ -78,6 +73,16 @@ def _with_held_out(run: Run, clusters: Mapping[str, str]) -> Run:
     """Return the run; if train clips choose its epoch, without these in train."""
     train, val = learning_and_choosing(run.train, run.val, run.settings.select, clusters)
     return replace(run, train=train, val=val)
+
+
+def _how(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return how a model was trained, as its record has it."""
+    return {
+        "train_clips": len(run.train),
+        "select": run.settings.select,
+        "settings": run.settings.recipe.model_dump(mode="json"),
+        "seeds": tuple(seeds),
+    }
 
 
 def _metrics(judged: Sequence[Judgement]) -> dict[str, float | None]:
