@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, Logger
 from torch.nn.utils import get_total_norm
 
-from framemix.errors import ParamsError, one_line
+from framemix.errors import ParamsError
 from framemix.training.data import Batch
 from framemix.training.module import TrainingModule
 from framemix.training.settings import LoggerName
@@ -70,9 +70,9 @@ class Logs:
         module, kind, options = known[name]
         try:
             logger: Logger = getattr(import_module(module), kind)(**options)
-        except ImportError as error:
+        except ModuleNotFoundError:  # Lightning's text is of many lines, and says no more
             raise ParamsError(
-                f"loggers: {name}: its package is not installed ({one_line(error)}); "
+                f"loggers: {name}: its package is not installed; "
                 f"allowed: pip install {name}, or loggers without it"
             ) from None
         return logger
