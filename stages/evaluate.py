@@ -16,7 +16,7 @@ def main() -> None:
     from framemix.finetuning.data import FinetuneData
 
     data = FinetuneData.read((MIXED["ucf101"], UCF101_SPLIT), MIXED["rldd"], RLDD_SPLIT)
-    figures = write_report(
+    metrics = write_report(
         MODELS,
         FINETUNED,
         data,
@@ -25,7 +25,7 @@ def main() -> None:
         device=resolve_device(params.runtime.device),
         target=REPORTS,
     )
-    say(summary(figures))
+    say(summary(metrics))
     say(f"all tables and pictures: {REPORTS}/index.html")
 
 

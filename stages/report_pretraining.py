@@ -17,7 +17,7 @@ def main() -> None:
     from framemix.evaluation.report import report_pretraining
     from framemix.evaluation.tables import summary
 
-    figures = report_pretraining(
+    metrics = report_pretraining(
         MODELS,
         MixedStore(MIXED["ucf101"]),
         read_table(UCF101_SPLIT, Clip),
@@ -26,7 +26,7 @@ def main() -> None:
         device=resolve_device(params.runtime.device),
         target=REPORTS,
     )
-    say(summary(figures))
+    say(summary(metrics))
     say(f"table 1 with pictures: {REPORTS}/pretraining.html")
 
 

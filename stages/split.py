@@ -4,7 +4,7 @@ from framemix.datasets.clips import Clip
 from framemix.datasets.splits import split_videos
 from framemix.jobs.terminal import say
 from framemix.project.params import load_params
-from framemix.project.paths import UCF101_SPLIT, UCF101_SPLIT_FIGURES, VIDEOS
+from framemix.project.paths import UCF101_SPLIT, UCF101_SPLIT_STATISTICS, VIDEOS
 from framemix.project.stage import require_data, run_stage
 from framemix.tables import read_table, write_json, write_table
 
@@ -14,19 +14,19 @@ def main() -> None:
     videos = read_table(VIDEOS, Clip)
     if params.split.strategy.startswith("official"):
         require_data(params.data.ucf101_lists, "data.ucf101_lists")
-    rows, figures = split_videos(videos, params.split, params.data.ucf101_lists)
+    rows, statistics = split_videos(videos, params.split, params.data.ucf101_lists)
     write_table(UCF101_SPLIT, Clip, rows)
-    write_json(UCF101_SPLIT_FIGURES, figures)
+    write_json(UCF101_SPLIT_STATISTICS, statistics)
     say(
-        f"split.strategy = {params.split.strategy}: {figures['train_clips']} train clips, "
-        f"{figures['val_clips']} val clips"
+        f"split.strategy = {params.split.strategy}: {statistics['train_clips']} train clips, "
+        f"{statistics['val_clips']} val clips"
     )
     for subset in ("train", "val"):
-        if without := figures[f"classes_without_{subset}"]:
+        if without := statistics[f"classes_without_{subset}"]:
             say(f"warning: no {subset} clip of {without}")
-    if figures["leak_share"] is None:
+    if statistics["leak_share"] is None:
         say("warning: videos come without groups: parts of one recording may be on both sides")
-    elif leaks := figures["leak_share"]:
+    elif leaks := statistics["leak_share"]:
         say(f"warning: {leaks:.0%} of the val clips have a sibling of their group in train")
 
 

@@ -1,4 +1,4 @@
-"""`framemix bench detector`: every driver is judged once, by what the others chose."""
+"""`framemix bench detector`: every driver is evaluated once, by what the others chose."""
 
 import csv
 from pathlib import Path

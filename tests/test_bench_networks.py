@@ -1,4 +1,4 @@
-"""`framemix bench networks`: every clip judged once a seed, after equal training time."""
+"""`framemix bench networks`: every clip evaluated once a seed, after equal training time."""
 
 import csv
 import json
@@ -169,13 +169,13 @@ def test_every_clip_is_judged_once_and_by_networks_that_never_saw_its_group(
         video(number, data.draw(st.sampled_from(CLASSES)), group)
         for number, group in enumerate([*groups, *others])
     ]
-    judged: Counter[str] = Counter()
+    evaluated: Counter[str] = Counter()
     for split in fold_splits(videos, folds):
         sides = {side: {v.group for v in split if v.subset == side} for side in ("train", "val")}
         assert sides["train"]
         assert not sides["train"] & sides["val"]
-        judged.update(v.video for v in split if v.subset == "val")
-    assert judged == Counter(v.video for v in videos)
+        evaluated.update(v.video for v in split if v.subset == "val")
+    assert evaluated == Counter(v.video for v in videos)
 
 
 def test_hits_are_a_row_a_seed_over_all_folds() -> None:

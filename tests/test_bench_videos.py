@@ -130,9 +130,9 @@ def test_a_finished_study_trains_nothing_and_prints_the_same_tables(bench: Bench
 
 
 def test_every_seed_judges_each_clip_once(bench: Bench) -> None:
-    judged = Counter((r.network, r.by, r.mix, r.seed, r.clip) for r in bench.predictions)
-    assert set(judged.values()) == {1}
-    assert len(judged) == TRAININGS // FOLDS * 8
+    evaluated = Counter((r.network, r.by, r.mix, r.seed, r.clip) for r in bench.predictions)
+    assert set(evaluated.values()) == {1}
+    assert len(evaluated) == TRAININGS // FOLDS * 8
 
 
 def test_tables_have_the_networks_the_splits_and_the_mixes(bench: Bench) -> None:
@@ -245,7 +245,7 @@ def rows_of(seed: int, right: Sequence[float], **values: Any) -> list[CellRow]:
 
 
 def test_figures_are_means_over_seeds_and_differences_are_clip_by_clip() -> None:
-    # Of class b are the clips 1 and 3: p(b) is 0.9, 0.2 and 0.4, 0.3 of the clips 1, 3 and 0, 2.
+    # The clips 1 and 3 are of class b: p(b) is 0.9, 0.2 and 0.4, 0.3 of the clips 1, 3 and 0, 2.
     one = rows_of(0, [0.6, 0.9, 0.7, 0.2])
     two = rows_of(1, [0.6, 0.9, 0.7, 0.6])
     first, both = Condition("first", one), Condition("both", [*one, *two])

@@ -166,9 +166,9 @@ def test_too_few_false_alarms_to_find_anyone_is_a_warning(here: Path, tmp_path: 
     list_.write_text("path,label,start,end\n0.mp4,alert,,\n0.mp4,drowsy,0,6\n")
     done = calibrated(here, tmp_path / "new.safetensors", "--false-alarms", 0, clips=list_.name)
     assert done.exit_code == 0
-    assert "warning: 0 false alarms an hour are too few to find any drowsy" in done.stderr
+    assert "warning: 0 false alarms per hour are too few to find any drowsy" in done.stderr
     assert "sensitivity: 0.0% of 1 clips of drowsy" in done.stdout
-    assert "false alarms in alert: 0 an hour" in done.stdout
+    assert "false alarms in alert: 0 per hour" in done.stdout
 
 
 def test_a_model_without_drowsiness_needs_the_name_of_a_class(here: Path, tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_false_alarms_are_counted_as_watch_raises_them() -> None:
 def test_an_alarm_that_never_ends_is_not_one_in_an_hour() -> None:
     always = false_alarms([np.ones(3600)], 0.5, 1.0)
     assert always == FalseAlarms(1, 1 / 3600)
-    assert always.an_hour == 3600
+    assert always.per_hour == 3600
 
 
 def test_each_video_begins_without_an_alarm() -> None:
@@ -428,7 +428,7 @@ def test_a_limit_at_which_nobody_is_found_is_kept_all_the_same() -> None:
 def test_no_threshold_has_more_false_alarms_than_allowed(clips: list[list[float]]) -> None:
     positive, *negative = map(np.array, clips)
     on = best_threshold([positive], negative, 400, 1.0)
-    assert false_alarms(negative, on, 1.0).an_hour <= 400
+    assert false_alarms(negative, on, 1.0).per_hour <= 400
 
 
 def test_a_threshold_below_which_all_alarms_merge_into_one_is_not_chosen() -> None:
@@ -445,6 +445,6 @@ def test_low_vigilance_is_neither_found_nor_a_false_alarm() -> None:
     clips = [clip("alert", 0.1), clip("drowsy", 0.8), clip("low_vigilant", 0.99)]
     fitting = Fitting(clips, CLASSES, "drowsy", Sliding(5.0, 1.0))
     calibration = fitting.fit(0)
-    judged = fitting.judged(calibration)
-    assert (judged.false_alarms.alarms, judged.false_alarms.hours) == (0, 4 / 3600)
-    assert (judged.sensitivity.value, judged.sensitivity.clips) == (1.0, 1)
+    evaluated = fitting.at_threshold(calibration)
+    assert (evaluated.false_alarms.alarms, evaluated.false_alarms.hours) == (0, 4 / 3600)
+    assert (evaluated.sensitivity.value, evaluated.sensitivity.clips) == (1.0, 1)

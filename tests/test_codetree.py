@@ -93,7 +93,7 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def computed_by_settings() -> set[tuple[str, Path]]:
     """Return the public methods and properties of all settings, each with its file."""
-    # Of the machine, which decides no output: no stage lists it.
+    # The machine's settings, which decide no output: no stage lists it.
     models = set(models_in(Params)) - {RuntimeSettings}
     return {
         (name, Path(inspect.getfile(home)))

@@ -25,7 +25,7 @@ import json, os, signal, sys
 from pathlib import Path
 import numpy as np
 import torch
-from framemix.metrics.intervals import Judgement
+from framemix.metrics.intervals import ClipMetrics
 from framemix.metrics.measures import share_measure
 from framemix.models import build_model
 from framemix.project.stage import run_stage
@@ -61,8 +61,8 @@ def main():
         Path(job["folder"]) / "scratch", devices=job["devices"], num_nodes=job["num_nodes"]
     )
     out = Path(job["folder"]) / "out"
-    judged = [Judgement([share_measure("top1", np.array([True]))], ["one"])]
-    train_seeds(start, job["seeds"], lambda trained: judged, {}, {}, out, here)
+    evaluated = [ClipMetrics([share_measure("top1", np.array([True]))], ["one"])]
+    train_seeds(start, job["seeds"], lambda trained: evaluated, {}, {}, out, here)
 
 run_stage(main)
 """

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from framemix.cli import app
 from framemix.datasets.splits import FOLDS
 from framemix.errors import ExperimentsError
-from framemix.evaluation.tables import Figure
+from framemix.evaluation.tables import MetricRow
 from framemix.metrics.drowsiness import DriverPrediction
 from framemix.project import experiments as module
 from framemix.project.experiments import Experiment, Experiments, folds_table, table2
@@ -28,9 +28,9 @@ PARAMS: dict[str, Any] = {
     "runtime": {"workers": 2},
 }
 FIGURES = [
-    Figure(model="finetuned", metric="top1", value=0.5, low=0.4, high=0.6, mean=0.48, std=0.035),
+    MetricRow(model="finetuned", metric="top1", value=0.5, low=0.4, high=0.6, mean=0.48, std=0.035),
     *(
-        Figure(model="finetuned", metric=metric, value=value)
+        MetricRow(model="finetuned", metric=metric, value=value)
         for metric, value in {
             "leak_share": 0.25,
             "drivers_leak_share": 0.0,
@@ -45,7 +45,7 @@ FIGURES = [
 @pytest.fixture(autouse=True)
 def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every experiment has these figures."""
-    write_table(tmp_path / "estimates.csv", Figure, FIGURES)
+    write_table(tmp_path / "estimates.csv", MetricRow, FIGURES)
     monkeypatch.setattr("dvc.api.read", lambda path, rev: (tmp_path / Path(path).name).read_text())
 
 

@@ -19,7 +19,7 @@ from framemix.finetuning.data import FinetuneData, task_of
 from framemix.finetuning.finetune import finetune, redrawn
 from framemix.finetuning.settings import FinetuneSettings, Task
 from framemix.metrics.accuracy import parameter_counts
-from framemix.metrics.seeds import OverSeeds, SeedFigure, by_figure, over_seeds
+from framemix.metrics.seeds import OverSeeds, SeedMetric, over_seeds, seed_metrics
 from framemix.models import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -242,10 +242,10 @@ def test_a_redrawn_split_is_4_to_1_again_and_says_how_much_of_val_was_pretrained
     )
     assert val - before
     model = load_model(tmp_path / "out/model.safetensors")
-    judged, others = (each.examples("drowsy_class", "val") for each in (redrawn(data), data))
+    evaluated, others = (each.examples("drowsy_class", "val") for each in (redrawn(data), data))
     found, wrong = (
         accuracies(predict(model, clips, batch_size=4, device=CPU), labels_of(clips))
-        for clips in (judged, others)
+        for clips in (evaluated, others)
     )
     assert found.items() <= metrics.items()
     assert found != wrong  # else it would not show
@@ -309,10 +309,10 @@ def test_of_several_seeds_the_deviation_is_a_samples_and_what_one_lacks_has_neit
     expected = {"top1_mean": 0.6, "top1_std": 0.1, "auroc_mean": None, "auroc_std": None}
     summary = over_seeds(seeds)
     assert summary == seeds[0] | expected
-    assert by_figure(summary) == {
-        "top1": SeedFigure(0.5, OverSeeds(0.6, 0.1)),
-        "auroc": SeedFigure(0.5),
-        "clips": SeedFigure(3),
+    assert seed_metrics(summary) == {
+        "top1": SeedMetric(0.5, OverSeeds(0.6, 0.1)),
+        "auroc": SeedMetric(0.5),
+        "clips": SeedMetric(3),
     }
 
 
@@ -422,7 +422,7 @@ def test_a_fine_tuned_model_names_its_own_videos_and_those_of_its_start(
         assert said is not None
         assert (said.videos, said.start) == (videos, start)
         assert (said.train_clips, said.val_clips, said.leak_share) == (*clips, 1.0)
-        assert said.figures["drowsy_accuracy"] == metrics["drowsy_accuracy"]
+        assert said.metrics["drowsy_accuracy"] == metrics["drowsy_accuracy"]
 
 
 def test_what_is_said_of_the_start_beside_its_weights_trains_nothing_again(

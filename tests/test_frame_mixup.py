@@ -24,7 +24,7 @@ from framemix.errors import DatasetError, ParamsError
 from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import mix_settings as cell_mix
 from framemix.frame_mixup.cells import parse_cell, training_runs
-from framemix.frame_mixup.classes import judged, require_pairs, with_reversals
+from framemix.frame_mixup.classes import evaluated_clips, require_pairs, with_reversals
 from framemix.frame_mixup.direction import evaluate_direction
 from framemix.frame_mixup.figures import Curve, Panel, _draw
 from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
@@ -235,7 +235,9 @@ def test_networks_are_judged_by_test_videos_or_else_by_val_videos(
     asked = answers_of(network(), averages, videos[1])
     assert [a.video for a in asked] == [f"test/{name}/0.avi" for name in CLASSES]
     without = [row for row in videos[1] if row.subset != "test"]
-    assert [row.video for row in judged(without)] == [f"val/{name}/0.avi" for name in CLASSES]
+    assert [row.video for row in evaluated_clips(without)] == [
+        f"val/{name}/0.avi" for name in CLASSES
+    ]
     sources = with_reversals(sources_of(without, videos[0], class_labels(without)), PARTNERS)
     assert sum(source.backward for source in sources) == 2
 

@@ -27,7 +27,7 @@ def ran(project: Project, command: str = REPRO) -> list[str]:
     )
 
 
-def figures_of(project: Project) -> dict[str, Any]:
+def metric_rows(project: Project) -> dict[str, Any]:
     figures: dict[str, Any] = json.loads((project.folder / "reports/frame_mixup.json").read_text())
     return figures
 
@@ -35,7 +35,7 @@ def figures_of(project: Project) -> dict[str, Any]:
 def test_one_repro_leaves_table_plot_and_figures(finished: Project) -> None:
     for report in REPORTS:
         assert (finished.folder / report).is_file()
-    figures = figures_of(finished)
+    figures = metric_rows(finished)
     assert figures["short"].keys() == {"none", "average-all"}
     assert figures["short"]["none"]["seeds"] == [0, 1]
     assert figures["long"].keys() == {"linear-all"}

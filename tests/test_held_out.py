@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
 
 
 def grouped(store: MixedStore) -> list[Clip]:
-    """Of each class two val clips, and two train clips of each of three groups."""
+    """Each class has two val clips, and two train clips of each of three groups."""
     return [
         clip.model_copy(update={"group": f"g{int(clip.video.split('/')[1]) // 2}"})
         for clip in split_of(store)

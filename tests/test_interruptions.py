@@ -1,4 +1,4 @@
-"""What users may rely on when power, disk or patience ends: no harm, and work goes on."""
+"""What users may rely on when power, disk or patience ends: no harm, and work resumes."""
 
 import random
 import shutil

@@ -9,7 +9,7 @@ import yaml
 from tests.pipeline import Project, finished_pipeline, stages_run
 
 # Both ways to be killed, in a stage that mixes and in one that trains: with the whole process
-# group, or DVC alone. Of each stage, a trace of its work and an output that comes after all of it.
+# group, or DVC alone. For each stage: a trace of its work, and an output written after all of it.
 # A stage whose DVC alone is killed hears of it within 0.2 s: after its first finished shard, mixing
 # takes no longer than that here.
 KILLS = [

@@ -1,4 +1,4 @@
-"""What users may rely on when what started a process is killed: nothing goes on unseen."""
+"""What users may rely on when what started a process is killed: nothing keeps running unnoticed."""
 
 import os
 import signal

@@ -1,11 +1,11 @@
-"""What the figures in metrics.json count, each against a count by hand."""
+"""What the metrics in metrics.json count, each against a count by hand."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from framemix.metrics.accuracy import confusion, parameter_counts
-from framemix.metrics.direction import judge_direction
+from framemix.metrics.direction import measure_direction
 from tests.tiny_metrics import accuracies, of_drivers
 
 # Six clips of seven classes. True class ranked: 1st, 2nd, 5th, 6th, 1st, 1st.
@@ -123,18 +123,18 @@ DIRECTIONS = torch.tensor(
 
 def test_pair_and_direction_are_counted_apart_where_both_classes_are_known() -> None:
     labels = torch.tensor([0, 0, 1, 2, 3])
-    judged = judge_direction(
+    evaluated = measure_direction(
         DIRECTIONS, labels, ["Left", "Right", "Up", "Still"], PAIRS, ["a", "b", "c", "d", "e"]
     )
-    assert judged.figures == {
+    assert evaluated.metrics == {
         "pair_top1": pytest.approx(2 / 3, abs=1e-6),
         "direction": pytest.approx(2 / 3, abs=1e-6),
     }
-    assert list(judged.clusters) == ["a", "b", "c"]
+    assert list(evaluated.clusters) == ["a", "b", "c"]
 
 
 def test_without_reversed_classes_there_is_no_direction() -> None:
-    judged = judge_direction(
+    evaluated = measure_direction(
         DIRECTIONS, torch.tensor([0, 0, 1, 2, 3]), list("abcd"), PAIRS, "abcde"
     )
-    assert judged.figures == {"pair_top1": None, "direction": None}
+    assert evaluated.metrics == {"pair_top1": None, "direction": None}

@@ -54,7 +54,7 @@ from tests.tiny_model import write_model
 from tests.tiny_store import mix_settings, nonlocal_config
 
 ROOT = Path(__file__).resolve().parents[1]
-# Of 255, between the colours that ffmpeg shows and those that are read.
+# The largest difference, of 255, between the colours that ffmpeg shows and those that are read.
 ALIKE = 6
 SHARED = (
     *("plain.mp4", "rotate_tag.mkv", "rotate_matrix.mkv", "rotate_matrix.mp4", "pal8.avi"),

@@ -11,7 +11,7 @@ import yaml
 from framemix.datasets.origin import Origin
 from framemix.evaluation.findings import Findings
 from framemix.evaluation.page import Table1, settings_of, write_card, write_page
-from framemix.evaluation.tables import Figure, Table
+from framemix.evaluation.tables import MetricRow, Table
 from framemix.finetuning.data import FinetuneData
 from framemix.tables import read_table
 from tests.test_report import (
@@ -21,7 +21,7 @@ from tests.test_report import (
     PRETRAINED,
     ROOT,
     data,
-    judged,
+    evaluated,
     models,
     reports,
 )
@@ -116,7 +116,7 @@ def test_page_begins_with_the_result_of_each_model_and_its_interval(
 ) -> None:
     text = Reader(any_page).text
     shown = text[: text.index("Table 1")]
-    rows = [row for row in read_table(reports / "estimates.csv", Figure) if row.metric == "top1"]
+    rows = [row for row in read_table(reports / "estimates.csv", MetricRow) if row.metric == "top1"]
     for row in rows if "finetuned" in any_page else rows[:2]:
         assert f"{100 * row.value:.1f} % of {row.clips} val clips" in shown
         assert row.low is not None
@@ -134,7 +134,7 @@ def test_page_has_the_recipe_and_the_seeds_of_each_model(any_page: str) -> None:
 def test_names_of_classes_cannot_break_the_page(
     data: FinetuneData, models: Path, reports: Path, tmp_path: Path
 ) -> None:
-    tuned = judged(models, data, "finetuned")
+    tuned = evaluated(models, data, "finetuned")
     wild = replace(tuned.model, classes=[*tuned.model.classes[:-2], "<b>&", "drowsy"])
     for picture in reports.glob("*.png"):
         (tmp_path / picture.name).write_bytes(picture.read_bytes())
@@ -203,7 +203,7 @@ def test_each_model_says_whether_its_own_videos_are_drawn(
     reports: Path,
     tmp_path: Path,
 ) -> None:
-    evaluations = {name: judged(models, data, name) for name in (*MODELS, "finetuned")}
+    evaluations = {name: evaluated(models, data, name) for name in (*MODELS, "finetuned")}
     of_actions, of_drivers = (
         Origin(name=name, drawn=d) for name, d in zip("ab", drawn, strict=True)
     )

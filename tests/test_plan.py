@@ -165,9 +165,9 @@ def test_one_fold_validates_and_the_others_train() -> None:
     actions, drivers = Count(7688, 13320, 99, ""), Count(150, 120, 2, "")
     params = params_with(split={"folds": 4}, finetune={"task": "drowsy_class"})
     sides = training_clips(params, actions, drivers)
-    assert sides["pretrain@vivit"] == Sides(train=5766, val=1922, judged=1922)
-    # UCF101's and the drowsy half of the drivers' clips; all held-out drivers are judged.
-    assert sides["finetune"] == Sides(train=5822, val=1941, judged=1941 + 38)
+    assert sides["pretrain@vivit"] == Sides(train=5766, val=1922, evaluated=1922)
+    # UCF101's and the drowsy half of the drivers' clips; all held-out drivers are evaluated.
+    assert sides["finetune"] == Sides(train=5822, val=1941, evaluated=1941 + 38)
 
 
 def test_videos_are_taken_from_all_of_a_dataset() -> None:

@@ -65,7 +65,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def clip_psnr(path: Path, size: tuple[int, int]) -> float:
-    """Of a clip mixed as planes, in uint8 or as networks get it, against one mixed as RGB."""
+    """The PSNR of a clip mixed as planes, in uint8 or as networks get it, against one mixed as RGB."""
     frames, settings = count_frames(path), settings_of("rgb24", size)
     expected = np.stack(list(mix_video(path, frames, settings, reader="pyav")))
     planes = np.stack(list(mix_video(path, frames, settings_of("yuv420p", size), reader="pyav")))
@@ -157,7 +157,7 @@ def test_the_declared_matrix_and_range_are_honoured(tmp_path, matrix, colour_ran
     [("bt2020", "bt2020nc", "tv"), ("smpte240m", "smpte240m", "tv"), ("bt601", "smpte170m", "pc")],
 )
 def test_what_webm_declares_is_honoured(tmp_path, matrix, declared, colour_range):
-    """Of full range, VP9's frames are named yuv420p as all others."""
+    """VP9's frames of full range are named yuv420p, like all others."""
     path = encoded(
         tmp_path / "a.webm",
         scene(),

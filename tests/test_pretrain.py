@@ -114,7 +114,7 @@ def test_the_model_says_what_it_was_trained_on_and_another_name_trains_nothing(
             val_clips=6,
             clip_seconds=6.0,
             leak_share=1.0,
-            figures={
+            metrics={
                 key: metrics[key] for key in ("top1", "top5", "mean_class_accuracy", "top1_last")
             },
             intervals=intervals,

@@ -17,6 +17,7 @@ from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.origin import Origin
 from framemix.datasets.splits import SplitSettings
 from framemix.errors import DatasetError
+from framemix.evaluation.evaluator import Evaluation, Evaluator
 from framemix.evaluation.figures import (
     confusion_matrix,
     loss_curves,
@@ -26,7 +27,6 @@ from framemix.evaluation.figures import (
     wrong_predictions,
 )
 from framemix.evaluation.findings import Findings, Pretraining
-from framemix.evaluation.judging import Evaluation, Evaluator
 from framemix.evaluation.page import Circumstances
 from framemix.evaluation.report import (
     picture_clips,
@@ -38,12 +38,12 @@ from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     NAMES,
     ClassRow,
-    Figure,
+    MetricRow,
     TrainedRow,
     by_metric,
     class_rows,
     estimates_table,
-    figures_of,
+    metric_rows,
     subjects_table,
     table1,
     table1_note,
@@ -53,7 +53,7 @@ from framemix.finetuning.finetune import finetune
 from framemix.finetuning.settings import FinetuneSettings
 from framemix.metrics.drowsiness import Bin, DriverPrediction, SubjectRow, reliability
 from framemix.metrics.intervals import Estimate, wilson
-from framemix.metrics.seeds import by_figure
+from framemix.metrics.seeds import seed_metrics
 from framemix.pretraining.pretrain import pretrain
 from framemix.pretraining.settings import PretrainNonLocal, PretrainViViT
 from framemix.tables import read_table, write_table
@@ -142,12 +142,12 @@ def reports(models: Path, data: FinetuneData, tmp_path_factory: pytest.TempPathF
     return target
 
 
-def write(models: Path, data: FinetuneData, target: Path) -> list[Figure]:
+def write(models: Path, data: FinetuneData, target: Path) -> list[MetricRow]:
     write_pretraining(models, data, target)
     return write_evaluation(models, data, target)
 
 
-def write_pretraining(models: Path, data: FinetuneData, target: Path) -> list[Figure]:
+def write_pretraining(models: Path, data: FinetuneData, target: Path) -> list[MetricRow]:
     return report_pretraining(
         {name: models / name for name in MODELS},
         data.ucf101,
@@ -159,7 +159,7 @@ def write_pretraining(models: Path, data: FinetuneData, target: Path) -> list[Fi
     )
 
 
-def write_evaluation(models: Path, data: FinetuneData, target: Path) -> list[Figure]:
+def write_evaluation(models: Path, data: FinetuneData, target: Path) -> list[MetricRow]:
     return write_report(
         {name: models / name for name in MODELS},
         models / "finetuned",
@@ -199,7 +199,7 @@ def test_dvc_has_few_metrics_to_show(reports: Path, models: Path) -> None:
 
 
 def test_estimates_have_all_figures_of_all_models_with_limits(reports: Path, models: Path) -> None:
-    rows = read_table(reports / "estimates.csv", Figure)
+    rows = read_table(reports / "estimates.csv", MetricRow)
     for name in (*MODELS, "finetuned"):
         figures = by_metric(rows, name)
         # With at most five classes top-5 would be 1 whatever the model predicts.
@@ -340,7 +340,7 @@ def test_pictures_do_not_depend_on_where_their_clips_lie_in_the_index(
     assert (tmp_path / name).read_bytes() == (reports / name).read_bytes()
 
 
-def judged(models: Path, data: FinetuneData, name: str) -> Evaluation:
+def evaluated(models: Path, data: FinetuneData, name: str) -> Evaluation:
     if name == "finetuned":
         return JUDGE.finetuned(models / name, data)
     return JUDGE.pretrained(models / name, data.ucf101, data.ucf101_split)
@@ -350,7 +350,7 @@ def judged(models: Path, data: FinetuneData, name: str) -> Evaluation:
 def test_the_clip_that_is_explained_is_the_one_whose_class_is_likeliest(
     data: FinetuneData, models: Path, name: str
 ) -> None:
-    evaluation = judged(models, data, name)
+    evaluation = evaluated(models, data, name)
     own = [
         float(probabilities[example.label])
         for example, probabilities in zip(
@@ -365,7 +365,7 @@ def test_the_clip_that_is_explained_is_the_one_whose_class_is_likeliest(
 def test_wrong_predictions_are_pictured_the_most_probable_first(
     models: Path, data: FinetuneData, tmp_path: Path
 ) -> None:
-    evaluation = judged(models, data, "vivit")
+    evaluation = evaluated(models, data, "vivit")
     classes, clips = evaluation.model.classes, len(evaluation.examples)
     said = torch.eye(len(classes))[evaluation.labels] * 0.9
     others = (evaluation.labels + 1) % len(classes)
@@ -402,18 +402,18 @@ def test_groups_are_counted_by_their_scope_and_subjects_apart_from_them(
 ) -> None:
     """The tiny store has the same group in each of three classes, and one subject."""
     clips = [clip.model_copy(update={"group": "g01"}) for clip in data.rldd_split]
-    judge = Evaluator(scope, 4, CPU, VIEWS)
-    told = judge.finetuned(models / "finetuned", replace(data, rldd_split=clips))
-    assert told.top1.clusters == clusters
+    evaluator = Evaluator(scope, 4, CPU, VIEWS)
+    found = evaluator.finetuned(models / "finetuned", replace(data, rldd_split=clips))
+    assert found.top1.clusters == clusters
 
 
 def test_clips_without_groups_are_clusters_of_their_own_and_no_leak_share_is_known(
     data: FinetuneData, models: Path
 ) -> None:
     clips = [clip.model_copy(update={"group": ""}) for clip in data.ucf101_split]
-    told = JUDGE.pretrained(models / "vivit", data.ucf101, clips)
-    assert told.top1.clusters == told.top1.clips == VAL_CLIPS["vivit"]
-    assert told.leak_share is None
+    found = JUDGE.pretrained(models / "vivit", data.ucf101, clips)
+    assert found.top1.clusters == found.top1.clips == VAL_CLIPS["vivit"]
+    assert found.leak_share is None
 
 
 def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
@@ -431,14 +431,14 @@ def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
 def test_drivers_are_judged_by_as_many_views_as_other_clips(
     data: FinetuneData, models: Path
 ) -> None:
-    told = judged(models, data, "finetuned")
-    said = predict(told.model, data.drivers("val"), batch_size=4, device=CPU, views=VIEWS)
-    assert told.drivers is not None
-    assert [driver.p_drowsy for driver in told.drivers] == pytest.approx(said[:, -1].tolist())
+    found = evaluated(models, data, "finetuned")
+    said = predict(found.model, data.drivers("val"), batch_size=4, device=CPU, views=VIEWS)
+    assert found.drivers is not None
+    assert [driver.p_drowsy for driver in found.drivers] == pytest.approx(said[:, -1].tolist())
 
 
 def row(top1: float, device: str = "CPU") -> TrainedRow:
-    figure = Figure(
+    figure = MetricRow(
         model="x", metric="top1", value=top1, low=0.1, high=0.9, interval="x", clips=10, clusters=4
     )
     return TrainedRow(
@@ -479,9 +479,9 @@ def test_table1_names_the_better_model_and_every_device_once(
     assert table1_note({"vivit": row(0.6), "nonlocal": row(0.5)}, None).count("CPU") == 1
 
 
-@pytest.mark.parametrize(("low", "high", "told"), [(0.02, 0.2, True), (-0.05, 0.25, False)])
+@pytest.mark.parametrize(("low", "high", "found"), [(0.02, 0.2, True), (-0.05, 0.25, False)])
 def test_table1_says_whether_its_clips_distinguish_the_networks(
-    low: float, high: float, told: bool
+    low: float, high: float, found: bool
 ) -> None:
     rows = {"vivit": row(0.6), "nonlocal": row(0.5)}
     lead = Estimate(
@@ -489,17 +489,17 @@ def test_table1_says_whether_its_clips_distinguish_the_networks(
     )
     note = table1_note(rows, lead)
     assert f"+10.0 points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})" in note
-    assert ("do not show which is better" in note) != told
+    assert ("do not show which is better" in note) != found
 
 
 def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
     data: FinetuneData, models: Path
 ) -> None:
-    vivit, network = (judged(models, data, name) for name in MODELS)
+    vivit, network = (evaluated(models, data, name) for name in MODELS)
     own = np.eye(3)[[0, 1, 2, 0, 1, 2]]
     labels = torch.tensor([0, 1, 2, 0, 1, 2])
 
-    def told(evaluation: Evaluation, wrong: list[int]) -> Evaluation:
+    def found(evaluation: Evaluation, wrong: list[int]) -> Evaluation:
         said = own.copy()
         said[wrong] = np.roll(said[wrong], 1, axis=1)
         clusters = ["a", "b", "c", "a", "b", "c"]
@@ -507,7 +507,7 @@ def test_a_lead_is_of_the_clips_that_one_network_alone_has_right(
             evaluation, probabilities=torch.from_numpy(said), labels=labels, clusters=clusters
         )
 
-    first, second = told(vivit, [5]), told(network, [0, 1, 5])
+    first, second = found(vivit, [5]), found(network, [0, 1, 5])
     lead, back = first.lead(second), second.lead(first)
     assert lead is not None
     assert back is not None
@@ -524,19 +524,19 @@ def test_minutes_an_epoch_are_those_of_the_usual_epoch(
 ) -> None:
     timing = {"device": "CPU", "epochs": 20, "seconds_an_epoch": 90.0, "seconds": 1900.0}
     (tmp_path / "timing.json").write_text(json.dumps(timing))
-    network = Findings.of("vivit", judged(models, data, "vivit"))
+    network = Findings.of("vivit", evaluated(models, data, "vivit"))
     table = table1_of(Pretraining(networks={"vivit": network}, lead=None), {"vivit": tmp_path})
     assert table.table.rows[0][5:7] == ["20", "1.50"]
 
 
 def test_each_figure_is_in_its_unit_beside_the_leak_share_of_its_clips() -> None:
-    metrics = by_figure({"leak_share": 0.25, "drivers_leak_share": 0.5})
+    metrics = seed_metrics({"leak_share": 0.25, "drivers_leak_share": 0.5})
     limits = {"low": 0.4, "high": 0.8, "interval": "x", "clips": 10, "clusters": 4}
     estimates = [
         Estimate(metric=metric, value=0.6, **limits)
         for metric in ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")
     ]
-    figures = by_metric(figures_of("finetuned", estimates, metrics), "finetuned")
+    figures = by_metric(metric_rows("finetuned", estimates, metrics), "finetuned")
     lines = estimates_table(figures).rows
     assert [(line[1], line[2], line[5]) for line in lines] == [
         ("60.0", "40.0 to 80.0", "25.0"),
@@ -654,7 +654,7 @@ def test_loss_curves_of_a_single_epoch_are_drawn(tmp_path: Path) -> None:
 
 def test_one_loss_far_off_does_not_flatten_the_curves(tmp_path: Path) -> None:
     def height(worst: float) -> int:
-        """Of the train curve, which falls from 2 to 1, in pixels."""
+        """The height of the train curve, which falls from 2 to 1, in pixels."""
         history = [
             {
                 "epoch": i,

@@ -1,4 +1,4 @@
-"""What users may rely on in a training run: ended at any moment, it goes on as if unbroken."""
+"""What users may rely on in a training run: interrupted at any moment, it resumes with the same result."""
 
 import csv
 import json

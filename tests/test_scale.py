@@ -25,7 +25,7 @@ STAGES = ("filter", "split", "mix@ucf101")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of commands and all that they start: seconds, CPU-seconds, the most MB held at once."""
+    """What commands and their children take: seconds, CPU-seconds, the most MB held at once."""
 
     wall: float
     cpu: float

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from framemix.models.tsn import TSM, TSN, TemporalShift
 
 SMALL = {"depth": 10, "num_classes": 5, "width": 8}
-# Of torchvision's ResNet-50 without its classifier, and the 2048 channels that leave it.
+# torchvision's ResNet-50 without its classifier, and its 2048 output channels.
 RESNET_50, CHANNELS = 23_508_032, 2048
 
 

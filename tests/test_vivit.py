@@ -27,7 +27,7 @@ ENCODERS: tuple[AttentionScheme, ...] = (
     "factorised_dot_product",
 )
 BLOCK = {"dim": 16, "heads": 4, "dim_head": 4, "dropout": 0.0}
-# Of 3 frame patches with 5 places each, flattened: who is in one frame patch, who in one place.
+# 3 frame patches with 5 places each, flattened: which tokens share a frame patch, which a place.
 SAME_FRAME = torch.eye(3).repeat_interleave(5, 0).repeat_interleave(5, 1).bool()
 SAME_PLACE = torch.eye(5).repeat(3, 3).bool()
 
@@ -300,7 +300,7 @@ def test_dropout_is_at_work_in_every_part(attention, part, shape):
 def test_dropout_leaves_out_what_is_attended_to_too():
     attention = Attention(dim=64, heads=1, dim_head=64, dropout=0.5)
     nn.init.zeros_(attention.out.bias)
-    # Of a single token all of the attention is kept or none, and then half of the values.
+    # With a single token, all of the attention is kept or none, and then half of the values.
     left_out = (attention(torch.randn(400, 1, 64)) == 0).all(-1).float().mean()
     assert 0.4 < left_out < 0.6
 

@@ -32,7 +32,7 @@ from tests.tiny_model import write_model, write_video
 from tests.tiny_store import mix_settings
 
 CLASSES = ("alert", "drowsy")
-# Of each second, that of the watched class.
+# The probability of the watched class in each second.
 NIGHT = (0.1, 0.9, 0.8, 0.2, 0.1)
 
 
@@ -51,7 +51,7 @@ def run(here: Path, *arguments: object, source: object = "a.avi") -> Result:
 
 @pytest.fixture
 def night(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source whose alarm goes on in its second window and off in its fourth."""
+    """A source whose alarm starts in its second window and ends in its fourth."""
 
     def windows(*_: Any, **__: Any) -> Iterator[LivePrediction]:
         for second, p in enumerate(NIGHT, 5):

@@ -25,7 +25,7 @@ def record(seconds: float | None = None, *, drawn: bool = False) -> TrainedOn:
         val_clips=2,
         clip_seconds=seconds,
         leak_share=0.0,
-        figures={"top1": 0.5},
+        metrics={"top1": 0.5},
         start=None,
     )
 

@@ -16,7 +16,7 @@ def main() -> None:
     from framemix.evaluation.tables import METRICS, interval, shown
     from framemix.your_videos.report import write_report
 
-    figures = write_report(
+    metrics = write_report(
         YOUR_MODEL,
         MixedStore(YOUR_MIXED),
         read_table(YOUR_SPLIT, Clip),
@@ -25,7 +25,7 @@ def main() -> None:
         target=YOUR_REPORTS,
         metrics=YOUR_METRICS,
     )
-    for row in figures:
+    for row in metrics:
         if row.clips is not None:
             name, _, unit = METRICS[row.metric].partition(",")
             value = f"{shown(row.metric, row.value)}{unit}"

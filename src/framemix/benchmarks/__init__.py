@@ -1,5 +1,5 @@
-"""What the parts cost, each as a ratio to something that runs beside it.
+"""Benchmarks: speed, as a ratio to something measured beside it, and networks on equal terms.
 
-What measures the project's speed, or its networks on equal terms, belongs here. What is
-measured does not: no stage and no other room needs this one.
+Code that measures the project's speed, or compares its networks, belongs here. The measured
+code does not: no stage and no other room imports this one.
 """

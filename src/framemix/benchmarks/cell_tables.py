@@ -23,7 +23,7 @@ from framemix.text.markdown import Table
 class Condition:
     """What a table has a row of: cells that differ in fold and seed alone.
 
-    Each seed's networks, one for each fold, judge every clip once.
+    Each seed's networks, one for each fold, predict every clip once.
     """
 
     name: str
@@ -74,7 +74,7 @@ def table(what: str, conditions: Sequence[Condition]) -> Table:
     """Return a row for each condition, with its difference from the first one's accuracy.
 
     Of several seeds means and sample deviations, and intervals of the mean: a clip that three
-    networks judged is still one clip.
+    networks predicted is still one clip.
     """
     columns = ["parameters", "seeds", "leak share, %", "accuracy, %", "95 % interval", "AUROC"]
     rest = ["95 % interval", "less the first, points", "95 % interval", "CPU s a training"]
@@ -114,11 +114,11 @@ def _difference(condition: Condition, first: Condition) -> tuple[str, str]:
 
 
 def _mean(measures: Sequence[Measure]) -> Measure:
-    """Return the mean of several seeds' figures of the same clips."""
+    """Return the mean of several seeds' metrics of the same clips."""
 
     def mean(weights: Floats) -> Floats:
-        figures: Floats = np.mean([one.statistic(weights) for one in measures], axis=0)
-        return figures
+        means: Floats = np.mean([one.statistic(weights) for one in measures], axis=0)
+        return means
 
     return Measure(measures[0].metric, mean, measures[0].clips)
 

@@ -1,6 +1,6 @@
-"""The commands that measure.
+"""The commands `framemix bench ...`.
 
-What they measure is imported when a command runs: others need not wait for what decodes.
+The measured code is imported only when a command runs, so that other commands start fast.
 """
 
 from pathlib import Path
@@ -95,7 +95,7 @@ def measure_videos(
     ],
     processes: Annotated[int, typer.Option(min=1, help="Trainings side by side.")] = 1,
 ) -> None:
-    """Compare networks, splits and ways to mix on labelled videos, each clip judged once.
+    """Compare networks, splits and ways to mix on labelled videos, each clip evaluated once.
 
     Recipes, sizes and folds are those of params.yaml's your_videos.
     """
@@ -125,7 +125,7 @@ def measure_live(
 def measure_detector(
     model: Annotated[Path, typer.Argument(help="model.safetensors, of alert and drowsy drivers.")],
     out: Annotated[Path, typer.Option(help="Folder for the drivers' videos, and their list.")],
-    drivers: Annotated[int, typer.Option(min=2, help="People, each judged once.")] = 12,
+    drivers: Annotated[int, typer.Option(min=2, help="People, each evaluated once.")] = 12,
     minutes: Annotated[float, typer.Option(min=0.5, help="Of alert video of each.")] = 4.0,
 ) -> None:
     """Count false alarms with and without `calibrate` and `watch --baseline`, on drawn drivers."""

@@ -1,6 +1,7 @@
 """What `framemix calibrate` and `watch --baseline` do to false alarms, on drivers of the sample.
 
-Drivers are drawn whom the model has not seen. Each is judged once, by a calibration on the others.
+Drivers are drawn whom the model has not seen. Each is evaluated once, with a calibration on the
+others.
 """
 
 # W windows of a clip
@@ -36,16 +37,16 @@ from framemix.text.markdown import Table
 
 SEED = 1  # other people than those of params.yaml's sample, which has 0
 SHORT_SIDE = 120  # pixels, a third of the sample's: windows are mixed at 60x80
-BASELINE = 0.25  # of an alert video; what follows is judged
+BASELINE = 0.25  # of an alert video; what follows is evaluated
 DROWSY = 0.5  # the length of a drowsy video, as a share of the alert one's
 STRETCH = 30.0  # seconds of a drowsy clip
-MOST = 6.0  # false alarms an hour, `framemix calibrate`'s default
+MOST = 6.0  # false alarms per hour, `framemix calibrate`'s default
 COLUMNS = ("path", "label", "group", "start", "end")
 HEAD = (
     "alarm",
     "false alarms",
-    "hours",
-    "an hour",
+    "hours without an alarm",
+    "per hour",
     "95 % interval",
     "drivers with any",
     "alert time in alarm, %",
@@ -55,7 +56,7 @@ HEAD = (
 
 
 @dataclass(frozen=True)
-class Judged:
+class DriverResult:
     """What an alarm did in the alert hours of a driver, and whether it found each drowsy clip."""
 
     driver: str
@@ -86,14 +87,14 @@ def bench_detector(model: Path, out: Path, drivers: int, minutes: float) -> str:
     clips, errors = predicted_clips(classifier, found, listed, sliding)
     if errors:
         raise DatasetError(errors[0])
-    ways: dict[str, list[Judged]] = {}
+    ways: dict[str, list[DriverResult]] = {}
     for driver in sorted({clip.group for clip in clips}):
         others = [clip for clip in clips if clip.group != driver]
         calibration = Fitting(others, trained.classes, USUAL, sliding).fit(MOST)
         own = [clip for clip in clips if clip.group == driver]
-        for name, judged in _judged(own, trained.classes.index(USUAL), calibration, until):
-            ways.setdefault(name, []).append(judged)
-    return Table(HEAD, [_row(name, judged) for name, judged in ways.items()]).markdown()
+        for name, result in _results(own, trained.classes.index(USUAL), calibration, until):
+            ways.setdefault(name, []).append(result)
+    return Table(HEAD, [_row(name, results) for name, results in ways.items()]).markdown()
 
 
 def render_drivers(out: Path, drivers: int, minutes: float) -> Path:
@@ -119,9 +120,9 @@ def _rows(name: str, seconds: float) -> Iterator[tuple[str, str, str, object, ob
         yield f"{name}/{USUAL}.mp4", USUAL, name, start, min(start + STRETCH, seconds)
 
 
-def _judged(
+def _results(
     own: Sequence[LabelledClip], place: int, calibration: Calibration, until: float
-) -> Iterator[tuple[str, Judged]]:
+) -> Iterator[tuple[str, DriverResult]]:
     """Yield how each kind of alarm does on a driver's clips, but for those before `until`."""
 
     def plain(clip: LabelledClip) -> Floats:
@@ -141,33 +142,33 @@ def _judged(
     yield "calibrated, with a baseline", _alarmed(own, personal, calibration.on, until)
 
 
-def _alarmed(own: Sequence[LabelledClip], shares: Shares, on: float, until: float) -> Judged:
+def _alarmed(own: Sequence[LabelledClip], shares: Shares, on: float, until: float) -> DriverResult:
     (alert,) = (clip for clip in own if clip.label != USUAL)
     drowsy = [clip for clip in own if clip.label == USUAL]
     later = alert.ends > until
     levels = smoothed(shares(alert)[later], alert.ends[later])
     found = [bool(smoothed(shares(clip), clip.ends).max() >= on) for clip in drowsy]
     false = false_alarms([levels], on, STEP)
-    return Judged(alert.group, len(levels) * STEP / 3600, false, found)
+    return DriverResult(alert.group, len(levels) * STEP / 3600, false, found)
 
 
-def _row(name: str, judged: Sequence[Judged]) -> list[str]:
-    false = reduce(add, (one.false for one in judged))
-    hits = np.array([hit for one in judged for hit in one.found])
-    drivers = [one.driver for one in judged for _ in one.found]
+def _row(name: str, results: Sequence[DriverResult]) -> list[str]:
+    false = reduce(add, (one.false for one in results))
+    hits = np.array([hit for one in results for hit in one.found])
+    drivers = [one.driver for one in results for _ in one.found]
     found = estimate(share_measure("sensitivity", hits), drivers)
     assert found is not None
     assert found.low is not None
     assert found.high is not None
     low, high = false.interval
-    in_alarm = 1 - false.hours / sum(one.hours for one in judged)
+    in_alarm = 1 - false.hours / sum(one.hours for one in results)
     return [
         name,
         str(false.alarms),
         f"{false.hours:.2f}",
-        f"{false.an_hour:.1f}",
+        f"{false.per_hour:.1f}",
         f"{low:.1f} to {high:.1f}",
-        f"{sum(one.false.alarms > 0 for one in judged)} of {len(judged)}",
+        f"{sum(one.false.alarms > 0 for one in results)} of {len(results)}",
         f"{100 * in_alarm:.1f}",
         f"{100 * found.value:.1f} of {found.clips}",
         f"{100 * found.low:.1f} to {100 * found.high:.1f}",

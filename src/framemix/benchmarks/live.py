@@ -1,4 +1,4 @@
-"""What watching costs: how many windows a second, and how late an answer comes."""
+"""The speed of watching: windows per second, and the latency of a prediction."""
 
 import time
 from collections.abc import Callable, Mapping

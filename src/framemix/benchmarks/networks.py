@@ -1,9 +1,9 @@
 """How accurate each network is after equal training time, and what mixing does to ViViT.
 
 Clips are real ones, in UCF101's layout, and `gNN` is a person: folds divide the persons, so that
-each clip is judged once a seed, by a network that never saw who is in it. Every run trains for
-about as many seconds, whatever the network: a short one before it tells how many epochs these are.
-What counts are the answers of the last epoch's network; none of its val clips is looked at before.
+each clip is evaluated once a seed, by a network that never saw its person. Every run trains for
+about as many seconds, whatever the network: a short one before it finds how many epochs that is.
+Networks are evaluated after the last epoch, and their val clips are not used before.
 
 Dask and ffmpeg are not needed here: videos are decoded alone, in the processes that train.
 """
@@ -205,7 +205,7 @@ def _cells(outcomes: Sequence[Outcome], videos: Sequence[Clip]) -> list[str]:
 
 
 def over_seeds(values: Sequence[float], digits: int = 1) -> str:
-    """Return mean and sample deviation of the seeds' figures; of one seed, the figure."""
+    """Return mean and sample deviation of the seeds' values; of one seed, the value."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     seeds = OverSeeds.of(values)
@@ -215,7 +215,7 @@ def over_seeds(values: Sequence[float], digits: int = 1) -> str:
 def _interval(hits: NDArray[np.bool_], groups: Sequence[str]) -> str:
     """Return the interval of the mean over the seeds of `hits` (K, N).
 
-    The mean over the seeds counts for each clip: judged three times, it is still one clip.
+    The mean over the seeds counts for each clip: predicted three times, it is still one clip.
     """
     found = estimate(share_measure("top-1", hits.mean(0)), groups)
     assert found is not None

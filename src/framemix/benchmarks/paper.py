@@ -1,4 +1,4 @@
-"""The network that benchmarks measure."""
+"""Paper A's ViViT, which benchmarks measure."""
 
 from framemix.models.config import ViViTConfig
 

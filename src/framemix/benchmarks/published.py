@@ -1,4 +1,4 @@
-"""What a training step of a published network costs here, beside the plain way to run it.
+"""The speed of a training step of a published network here, beside the plain way to run it.
 
 Both start from the same clips as a store holds them, and have the same random weights of
 VideoMAE-base's shape. The plain way converts a batch with PyTorch on the device, as one would write

@@ -1,4 +1,4 @@
-"""Trainings of `framemix bench networks` and `videos`: what counts is the last epoch's network."""
+"""Trainings of `framemix bench networks` and `videos`, evaluated after their last epoch."""
 
 import io
 import json
@@ -76,14 +76,14 @@ def _begin(threads: int) -> None:
 
 
 def run_job(job: Job) -> Outcome:
-    """Find out how long an epoch takes, train for the job's time, judge its fold's val clips."""
+    """Find out how long an epoch takes, train for the job's time, evaluate its fold's val clips."""
     store = MixedStore(job.store)
     # Just before, in the same process: the load is the one that training will have.
     calibrated = train_to_end(_run(job, store, CALIBRATION_EPOCHS), job.device, job.store.parent)
     epochs = epochs_in(job.seconds, calibrated.an_epoch)
     run = _run(job, store, epochs)
     taken = train_to_end(run, job.device, job.store.parent)
-    hits, predicting = _judge(run, split_examples(store, job.split, "val"), job.device)
+    hits, predicting = _evaluate(run, split_examples(store, job.split, "val"), job.device)
     return Outcome(
         seed=job.seed,
         parameters=parameter_counts(run.network)["parameters"],
@@ -152,7 +152,7 @@ def train_to_end(run: Run, device: torch.device, folder: Path) -> Seconds:
     return Seconds(max(timing["seconds_an_epoch"], SHORTEST_EPOCH), timing["seconds"])
 
 
-def _judge(
+def _evaluate(
     run: Run, examples: Sequence[Example], device: torch.device
 ) -> tuple[dict[str, bool], float]:
     """Return by clip whether the last epoch's network has it right, and the seconds it took."""

@@ -1,4 +1,4 @@
-"""Stores that benchmarks mix by themselves: no dask, every video in the process that asks."""
+"""Stores that benchmarks mix without dask, in their own process."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Stores of made clips, for what is measured without videos."""
+"""Stores of random clips, for benchmarks without videos."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Measures ways of doing a thing side by side: how many times as fast one is as another.
+"""Measures ways of doing a task side by side: how many times as fast one is as another.
 
-Times of one machine at one hour say little. Tasks take turns, so that whatever else the machine
-does falls on all of them, each is pinned to as many cores as it may use, and the median counts.
+A single time says little on a shared machine. Tasks take turns, so that other load affects all of
+them, each is pinned to as many cores as it may use, and the median counts.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What training ViViT costs: beside vit-pytorch's, beside a plain matrix product, by mode."""
+"""The speed of training ViViT: beside vit-pytorch's, beside a plain matrix product, by mode."""
 
 import json
 import tempfile

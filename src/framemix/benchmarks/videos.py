@@ -1,7 +1,7 @@
-"""What labelled videos with groups show: networks, what a leak is worth, ways to mix.
+"""`framemix bench videos`: networks, the effect of a leak, and ways to mix, on labelled videos.
 
 Recipes, sizes and folds are those of params.yaml's your_videos, but that all networks start from
-random weights, see the whole of each video, and are judged as their last epoch leaves them.
+random weights, see the whole of each video, and are evaluated after their last epoch.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,12 +47,12 @@ METHODS: tuple[Method, ...] = ("none", "average", "linear", "harmonic")
 LONGER: tuple[Method, ...] = ("linear", "harmonic")  # into twice as many segments, too
 WAYS: tuple[By, ...] = ("group", "random")
 RULES = """\
-Each clip is judged once a seed, by a network that did not train on it, as its last epoch left it: \
-no training chose anything by a clip that it was judged by. AUROC ranks the clips of all folds by \
-the scores of their networks. Intervals draw whole groups again; of several seeds they are of the \
-mean. The two networks of the highest mean accuracy over the folds (of equals, that of fewer \
-parameters) have three seeds, and the better of them then is the network of the other two tables, \
-at seed 0. These clips chose it, which flatters it a little beside the other networks."""
+Each clip is evaluated once per seed, by a network that did not train on it, after its last epoch: \
+no such clip chose anything in the training. AUROC ranks the clips of all folds by the scores of \
+their networks. Intervals resample whole groups; with several seeds they are of the mean. The two \
+networks with the highest mean accuracy over the folds (if equal, the one with fewer parameters) \
+have three seeds, and the better one is the network of the other two tables, at seed 0. It was \
+chosen on these clips, which makes it look a little better beside the other networks."""
 
 Splits = dict[tuple[By, int], tuple[list[Clip], float | None]]
 
@@ -125,8 +125,8 @@ def splits_of(clips: Sequence[Clip], yours: YourVideos, root: Path) -> Splits:
         settings = yours.split.model_copy(update={"by": by, "fold": fold})
         split, known = split_clips(clips, settings)
         splits[by, fold] = split, known["leak_share"]
-    judged = [clip_name(c) for split, _ in splits.values() for c in split if c.subset == "val"]
-    if sorted(judged) != sorted([clip_name(clip) for clip in clips] * len(WAYS)):
+    evaluated = [clip_name(c) for split, _ in splits.values() for c in split if c.subset == "val"]
+    if sorted(evaluated) != sorted([clip_name(clip) for clip in clips] * len(WAYS)):
         raise DatasetError(
             f"your_videos.split.folds = {yours.split.folds}: a class has fewer clips; "
             f"allowed: at most the number of clips of the smallest class"

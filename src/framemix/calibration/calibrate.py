@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from framemix.calibration.clips import listed_videos, predicted_clips
-from framemix.calibration.fit import Fitting, Judged, negative_classes
+from framemix.calibration.fit import AtThreshold, Fitting, negative_classes
 from framemix.errors import DatasetError, FramemixError
 from framemix.inference.alarm import HELD, watched_class
 from framemix.inference.loading import live_sliding, say_caveat
@@ -28,20 +28,21 @@ def calibrate_model(
 ) -> tuple[str, bool]:
     """Write the calibrated model to `target`; return a report, and whether all clips were used.
 
-    The alarm is for the class `alarm`, else for drowsy, and has at most `most` false alarms an hour
-    in the clips. A clip that cannot be used is one line on stderr. An earlier calibration of the
-    model has no influence. Raises ModelError, DatasetError and FramemixError.
+    The alarm is for the class `alarm`, else for drowsy, and has at most `most` false alarms per
+    hour in the clips. A clip that cannot be used is one line on stderr. An earlier calibration of
+    the model has no influence. Raises ModelError, DatasetError and FramemixError.
     """
     model = replace(load_model(path), calibration=None)
     say_caveat(path, model.trained_on)
     fitting, is_complete = _predicted(model, path, clips, alarm, step, device)
     calibration = fitting.fit(most)
     save_model(target, replace(model, calibration=calibration))
-    judged = fitting.judged(calibration)
-    if not judged.sensitivity.value:
-        rare = f"{most:g} false alarms an hour are too few to find any {printable(fitting.watched)}"
+    at_threshold = fitting.at_threshold(calibration)
+    if not at_threshold.sensitivity.value:
+        watched = printable(fitting.watched)
+        rare = f"{most:g} false alarms per hour are too few to find any {watched}"
         say(f"warning: {rare}", error=True)
-    lines = [*_fitted(fitting, calibration), *_judged(fitting, judged), _advice(target)]
+    lines = [*_fitted(fitting, calibration), *_evaluated(fitting, at_threshold), _advice(target)]
     return "\n".join(lines), is_complete
 
 
@@ -93,15 +94,15 @@ def _fitted(fitting: Fitting, calibration: Calibration) -> list[str]:
     ]
 
 
-def _judged(fitting: Fitting, judged: Judged) -> list[str]:
-    found, false = judged.sensitivity, judged.false_alarms
+def _evaluated(fitting: Fitting, at_threshold: AtThreshold) -> list[str]:
+    found, false = at_threshold.sensitivity, at_threshold.false_alarms
     name = printable(fitting.watched)
     negative = ", ".join(printable(one) for one in sorted({one.label for one in fitting.negative}))
     low, high = false.interval
     return [
         f"sensitivity: {found.value:.1%} of {found.clips} clips of {name} "
         f"({found.low:.1%} to {found.high:.1%})",
-        f"false alarms in {negative}: {false.an_hour:.3g} an hour ({low:.3g} to {high:.3g}), "
+        f"false alarms in {negative}: {false.per_hour:.3g} per hour ({low:.3g} to {high:.3g}), "
         f"{false.alarms} in {false.hours:.3g} hours without an alarm",
     ]
 
@@ -109,5 +110,5 @@ def _judged(fitting: Fitting, judged: Judged) -> list[str]:
 def _advice(target: Path) -> str:
     return (
         f"{printable(str(target))}: good for new people if none of these people trained the model; "
-        f"the figures are of the clips that chose it, their intervals 95 %"
+        "these metrics, with 95 % intervals, are of the clips that chose it"
     )

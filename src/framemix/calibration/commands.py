@@ -24,7 +24,7 @@ def calibrate(
     ] = None,
     alarm: AlarmClass = None,
     false_alarms: Annotated[
-        float, typer.Option(help="The most false alarms an hour, on these videos.", min=0)
+        float, typer.Option(help="The most false alarms per hour, on these videos.", min=0)
     ] = 6.0,
     device: Device = "auto",
 ) -> None:

@@ -32,7 +32,7 @@ class Certainty:
 
 
 @dataclass(frozen=True)
-class Judged:
+class AtThreshold:
     """How an alarm did on clips: the share of its class that it found, and the false alarms."""
 
     sensitivity: Estimate
@@ -60,20 +60,20 @@ class Fitting:
     def fit(self, most: float) -> Calibration:
         """Return the temperature with the lowest NLL, and the threshold of `best_threshold`.
 
-        The alarm has at most `most` false alarms an hour on the clips.
+        The alarm has at most `most` false alarms per hour on the clips.
         """
         temperature = fitted_temperature(self._log_p, self._labels)
         on = best_threshold(*self._levels(temperature), most, self.sliding.step)
         usual = self._usual(temperature)
         return Calibration(temperature=temperature, alarm=self.watched, on=on, usual=usual)
 
-    def judged(self, calibration: Calibration) -> Judged:
+    def at_threshold(self, calibration: Calibration) -> AtThreshold:
         """Return how the alarm of a calibration does on the clips."""
         positive, negative = self._levels(calibration.temperature)
         hits = np.array([levels.max() >= calibration.on for levels in positive])
         found = estimate(share_measure("sensitivity", hits), [one.group for one in self.positive])
         assert found is not None  # there are such clips
-        return Judged(found, false_alarms(negative, calibration.on, self.sliding.step))
+        return AtThreshold(found, false_alarms(negative, calibration.on, self.sliding.step))
 
     def certainty(self, temperature: float) -> Certainty:
         """Return how right the probabilities of all windows are at a temperature."""

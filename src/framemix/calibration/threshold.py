@@ -1,4 +1,4 @@
-"""The alarm's threshold: the most drowsy clips at a number of false alarms an hour."""
+"""The alarm's threshold: the most drowsy clips at a number of false alarms per hour."""
 
 # W windows
 
@@ -17,7 +17,7 @@ HALVINGS = 40  # of the range of thresholds: beyond float32's precision
 
 @dataclass(frozen=True)
 class FalseAlarms:
-    """How often the alarm went on in `hours` in which it should not, and was not on already.
+    """How often an alarm started in `hours` in which none should, and none was on already.
 
     While an alarm is on, no other can start. Time with an alarm therefore counts for nothing: else
     an alarm that never ends would be a single false one in any number of hours.
@@ -30,7 +30,7 @@ class FalseAlarms:
         return FalseAlarms(self.alarms + other.alarms, self.hours + other.hours)
 
     @property
-    def an_hour(self) -> float:
+    def per_hour(self) -> float:
         """The rate."""
         return self.alarms / self.hours
 
@@ -66,7 +66,7 @@ def false_alarms(clips: Sequence[Floats], on: float, step: float) -> FalseAlarms
 def best_threshold(
     positive: Sequence[Floats], negative: Sequence[Floats], most: float, step: float
 ) -> float:
-    """Return the threshold that finds most `positive` clips at `most` false alarms an hour.
+    """Return the threshold that finds most `positive` clips at `most` false alarms per hour.
 
     Those are counted in the `negative` clips; clips are given by their levels (W,). Between the
     lowest such threshold and the highest that finds the same clips, it is halfway in log odds: new
@@ -74,7 +74,7 @@ def best_threshold(
     """
 
     def keeps(log_odds: float) -> bool:
-        return false_alarms(negative, probability_of(log_odds), step).an_hour <= most
+        return false_alarms(negative, probability_of(log_odds), step).per_hour <= most
 
     low, lowest = log_odds_of(0.0), log_odds_of(1.0)
     for _ in range(HALVINGS):

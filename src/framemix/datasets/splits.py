@@ -68,14 +68,14 @@ def split_videos(
             f"allowed: {_two_sided(kept, settings) or 'several clips of a class'}"
         )
     clusters = clusters_of(kept, settings.group_scope)
-    figures = {
+    statistics = {
         "train_clips": subsets.count("train"),
         "val_clips": subsets.count("val"),
         "leak_share": leak_share(clusters, subsets) if all(v.group for v in kept) else None,
         "classes_without_train": ", ".join(classes_without("train", classes, subsets)),
         "classes_without_val": ", ".join(classes_without("val", classes, subsets)),
     }
-    return divided(kept, subsets), figures
+    return divided(kept, subsets), statistics
 
 
 def split_drivers(clips: Sequence[Clip], settings: SplitSettings, task: str) -> list[Clip]:

@@ -1,11 +1,11 @@
-"""What was found of trained models: the stage report_pretraining writes it, evaluate reads it."""
+"""Findings about trained models: the stage report_pretraining writes them, evaluate reads them."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from framemix.evaluation.judging import Evaluation
-from framemix.evaluation.tables import ClassRow, Figure, class_rows
+from framemix.evaluation.evaluator import Evaluation
+from framemix.evaluation.tables import ClassRow, MetricRow, class_rows
 from framemix.metrics.intervals import Estimate
 from framemix.models.trained_on import caveat, kept_epoch, recipe_of
 
@@ -19,7 +19,7 @@ class Findings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    figures: list[Figure]
+    metrics: list[MetricRow]
     classes: list[ClassRow]
     caveat: str | None
     kept: str
@@ -30,7 +30,7 @@ class Findings(BaseModel):
         """Sum up the evaluation of the model that is called `name`."""
         model = evaluation.model
         return cls(
-            figures=evaluation.figures(name),
+            metrics=evaluation.metrics(name),
             classes=class_rows(name, evaluation.confusion, model.classes),
             caveat=caveat(model.trained_on),
             kept=kept_epoch(model.trained_on),

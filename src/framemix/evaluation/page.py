@@ -11,8 +11,8 @@ import yaml
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from framemix.datasets.splits import SplitSettings
+from framemix.evaluation.evaluator import Evaluation
 from framemix.evaluation.findings import Findings
-from framemix.evaluation.judging import Evaluation
 from framemix.evaluation.tables import (
     NAMES,
     NONE,
@@ -79,7 +79,7 @@ def write_card(name: str, evaluation: Evaluation, circumstances: Circumstances, 
         part=_part(name, found),
         finetuned=evaluation.drivers is not None,
         settings=settings_of(evaluation, circumstances),
-        figures=by_metric(found.figures, name),
+        metrics=by_metric(found.metrics, name),
         config=evaluation.model.config.model_dump(),
         subjects=len({driver.subject for driver in evaluation.drivers or []}),
     )
@@ -136,16 +136,16 @@ def write_filled(
 
 def _part(name: str, found: Findings) -> dict[str, Any]:
     """Return what page and card show of one model."""
-    figures = by_metric(found.figures, name)
+    metrics = by_metric(found.metrics, name)
     return {
         "name": name,
         "title": NAMES[name],
         "caveat": found.caveat,
-        "result": result(figures),
+        "result": result(metrics),
         "chance": f"{percent(1 / len(found.classes))} %",
         "kept": found.kept,
         "recipe": {key: as_yaml(value) for key, value in found.training.items()},
-        "estimates": estimates_table(figures),
+        "estimates": estimates_table(metrics),
         "classes": classes_table(found.classes),
         "without_val": [row.class_name for row in found.classes if not row.clips],
     }

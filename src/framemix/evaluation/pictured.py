@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
+from framemix.evaluation.evaluator import Evaluation
 from framemix.evaluation.figures import wrong_predictions
-from framemix.evaluation.judging import Evaluation
 from framemix.mixing import Pixels
 from framemix.models.input import to_rgb
 from framemix.store import IndexRow, MixedStore

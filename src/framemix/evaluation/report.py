@@ -1,4 +1,4 @@
-"""Writes what the trained models are worth: tables, pictures, the pages and the model cards."""
+"""Writes the evaluation of the trained models: tables, pictures, the pages and the model cards."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from framemix.datasets.clips import Clip
+from framemix.evaluation.evaluator import Evaluation, Evaluator, read_history, read_numbers
 from framemix.evaluation.figures import (
     confusion_matrix,
     explained,
@@ -16,7 +17,6 @@ from framemix.evaluation.figures import (
     roc_curve,
 )
 from framemix.evaluation.findings import Findings, Pretraining
-from framemix.evaluation.judging import Evaluation, Evaluator, read_figures, read_history
 from framemix.evaluation.page import (
     Circumstances,
     Table1,
@@ -30,8 +30,8 @@ from framemix.evaluation.settings import EvaluateSettings
 from framemix.evaluation.tables import (
     NAMES,
     ClassRow,
-    Figure,
-    Figures,
+    MetricRow,
+    MetricRows,
     TrainedRow,
     by_metric,
     headline,
@@ -69,15 +69,15 @@ def report_pretraining(
     *,
     device: torch.device,
     target: Path,
-) -> list[Figure]:
+) -> list[MetricRow]:
     """Evaluate the pretrained models in `folders`, ViViT first; write to `target`.
 
     Writes table1.md, of each model its predictions, confusion matrix, wrong clips and explanation,
     pretraining.html with all of it, pretraining.json for `write_report`, and into each model's
-    folder its card, README.md. Returns all figures.
+    folder its card, README.md. Returns all metrics.
     """
-    judge = _evaluator(circumstances, settings, device)
-    evaluations = {n: judge.pretrained(folder, store, split) for n, folder in folders.items()}
+    evaluator = _evaluator(circumstances, settings, device)
+    evaluations = {n: evaluator.pretrained(folder, store, split) for n, folder in folders.items()}
     first, second = evaluations.values()
     found = Pretraining(
         networks={name: Findings.of(name, each) for name, each in evaluations.items()},
@@ -93,7 +93,7 @@ def report_pretraining(
         write_card(name, evaluation, circumstances, folders[name] / "README.md")
     shown = settings_of(first, circumstances)
     write_page(target / "pretraining.html", found.networks, table, shown)
-    return _figures(found.networks)
+    return _metrics(found.networks)
 
 
 def write_report(
@@ -105,17 +105,17 @@ def write_report(
     *,
     device: torch.device,
     target: Path,
-) -> list[Figure]:
+) -> list[MetricRow]:
     """Evaluate the fine-tuned model beside the pretrained ones in `folders`; write to `target`.
 
     What `report_pretraining` found of those is read from `target`. Writes estimates.csv (all
-    figures of all models), metrics.json (those few that DVC shows), the tables of classes, of
+    metrics of all models), metrics.json (those few that DVC shows), the tables of classes, of
     drivers and of subjects, pictures, index.html with all of it, and the fine-tuned model's card,
     README.md. Returns the rows of estimates.csv.
     """
-    judge = _evaluator(circumstances, settings, device)
+    evaluator = _evaluator(circumstances, settings, device)
     pretraining = read_json(target / FOUND, Pretraining)
-    evaluation = judge.finetuned(finetuned, data)
+    evaluation = evaluator.finetuned(finetuned, data)
     findings = {**pretraining.networks, "finetuned": Findings.of("finetuned", evaluation)}
     drivers = evaluation.drivers or []
     _write_tables(findings, drivers, target)
@@ -124,8 +124,8 @@ def write_report(
     histories = {NAMES[name]: read_history(folder) for name, folder in trained.items()}
     loss_curves(histories, target / "loss_curves.png")
     reliability_plot(reliability(drivers), target / "reliability.png")
-    told, _ = driver_clips(drivers)
-    roc_curve(told.scores, told.drowsy, told.called, DROWSY, target / "roc.png")
+    counted, _ = driver_clips(drivers)
+    roc_curve(counted.scores, counted.drowsy, counted.called, DROWSY, target / "roc.png")
     picture_clips(data, settings.pictured_clips, target / "mixed_frames.png")
     write_card("finetuned", evaluation, circumstances, finetuned / "README.md")
     write_page(
@@ -135,13 +135,13 @@ def write_report(
         settings_of(evaluation, circumstances),
         subjects=subjects_table(by_subject(drivers)),
     )
-    return _figures(findings)
+    return _metrics(findings)
 
 
 def _evaluator(
     circumstances: Circumstances, settings: EvaluateSettings, device: torch.device
 ) -> Evaluator:
-    """Return what judges models as the settings say."""
+    """Return the evaluator that the settings describe."""
     return Evaluator(
         circumstances.split.group_scope,
         settings.batch_size,
@@ -151,16 +151,16 @@ def _evaluator(
     )
 
 
-def _figures(findings: Mapping[str, Findings]) -> list[Figure]:
-    return [*chain.from_iterable(found.figures for found in findings.values())]
+def _metrics(findings: Mapping[str, Findings]) -> list[MetricRow]:
+    return [*chain.from_iterable(found.metrics for found in findings.values())]
 
 
 def _write_tables(
     findings: Mapping[str, Findings], drivers: Sequence[DriverPrediction], target: Path
 ) -> None:
-    figures = _figures(findings)
-    write_table(target / "estimates.csv", Figure, figures)
-    write_json(target / "metrics.json", headline(figures))
+    metrics = _metrics(findings)
+    write_table(target / "estimates.csv", MetricRow, metrics)
+    write_json(target / "metrics.json", headline(metrics))
     classes = chain.from_iterable(found.classes for found in findings.values())
     write_table(target / "classes.csv", ClassRow, classes)
     write_table(target / "drivers.csv", DriverPrediction, drivers)
@@ -170,20 +170,20 @@ def _write_tables(
 def table1_of(found: Pretraining, folders: Mapping[str, Path]) -> Table1:
     """Return paper A's table 1 of the pretrained models, with the times that are in `folders`."""
     rows = {
-        name: _trained_row(by_metric(network.figures, name), folders[name])
+        name: _trained_row(by_metric(network.metrics, name), folders[name])
         for name, network in found.networks.items()
     }
     return Table1(table1(rows), table1_note(rows, found.lead))
 
 
-def _trained_row(figures: Figures, folder: Path) -> TrainedRow:
-    timing = read_figures(folder / "timing.json")
+def _trained_row(metrics: MetricRows, folder: Path) -> TrainedRow:
+    timing = read_numbers(folder / "timing.json")
     return TrainedRow(
-        top1=figures["top1"],
-        leak_share=value_of(figures, "leak_share"),
+        top1=metrics["top1"],
+        leak_share=value_of(metrics, "leak_share"),
         epochs=timing["epochs"],
         minutes=timing["seconds_an_epoch"] / 60,
-        parameters=int(figures["parameters"].value),
+        parameters=int(metrics["parameters"].value),
         device=timing["device"],
     )
 

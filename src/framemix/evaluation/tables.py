@@ -10,7 +10,7 @@ from pydantic import Field
 
 from framemix.metrics.drowsiness import SubjectRow
 from framemix.metrics.intervals import Estimate, wilson
-from framemix.metrics.seeds import SeedFigure
+from framemix.metrics.seeds import SeedMetric
 from framemix.tables import MaybeFloat, MaybeInt, Row
 from framemix.text.markdown import Table
 
@@ -66,8 +66,8 @@ class ClassRow(Row):
     taken_for: str
 
 
-class Figure(Row):
-    """A figure of a model, one row of estimates.csv.
+class MetricRow(Row):
+    """A metric of a model, one row of estimates.csv.
 
     Its 95 % interval where it has one (see `Estimate`), and its mean and sample deviation over the
     seeds where the model was trained with several.
@@ -85,14 +85,14 @@ class Figure(Row):
     std: MaybeFloat = None
 
 
-Figures = Mapping[str, Figure]  # of a model, by metric
+MetricRows = Mapping[str, MetricRow]  # of a model, by metric
 
 
 @dataclass(frozen=True)
 class TrainedRow:
     """A trained model in table 1: minutes an epoch, leak share as a fraction."""
 
-    top1: Figure
+    top1: MetricRow
     leak_share: float | None
     epochs: int
     minutes: float
@@ -129,9 +129,9 @@ def better_network(rows: Mapping[str, TrainedRow]) -> str | None:
     return best[0] if len(best) == 1 else None
 
 
-def figures_of(
-    model: str, estimates: Sequence[Estimate], metrics: Mapping[str, SeedFigure]
-) -> list[Figure]:
+def metric_rows(
+    model: str, estimates: Sequence[Estimate], metrics: Mapping[str, SeedMetric]
+) -> list[MetricRow]:
     """Return all that is known of a model: its estimates, then its other metrics.
 
     An estimate has its mean and deviation over seeds from the metric of its name.
@@ -141,46 +141,46 @@ def figures_of(
         if metric.value is not None:
             found.setdefault(name, {"metric": name, "value": metric.value})
     seeds = {name: asdict(each) for name, m in metrics.items() if (each := m.over_seeds)}
-    return [Figure(model=model, **found[name], **seeds.get(name, {})) for name in found]
+    return [MetricRow(model=model, **found[name], **seeds.get(name, {})) for name in found]
 
 
-def by_metric(rows: Sequence[Figure], model: str) -> Figures:
+def by_metric(rows: Sequence[MetricRow], model: str) -> MetricRows:
     """Return one model's rows of estimates.csv by their metric."""
     return {row.metric: row for row in rows if row.model == model}
 
 
-def headline(rows: Sequence[Figure]) -> dict[str, Any]:
+def headline(rows: Sequence[MetricRow]) -> dict[str, Any]:
     """Return what `dvc metrics show` and `dvc exp show` have room for: seven numbers."""
-    figures = {name: by_metric(rows, name) for name in NAMES}
+    metrics = {name: by_metric(rows, name) for name in NAMES}
     return {
-        **{name: {"top1": value_of(figures[name], "top1")} for name in ("vivit", "nonlocal")},
+        **{name: {"top1": value_of(metrics[name], "top1")} for name in ("vivit", "nonlocal")},
         "finetuned": {
-            short: value_of(figures["finetuned"], metric)
+            short: value_of(metrics["finetuned"], metric)
             for short, metric in (
                 ("top1", "top1"),
                 ("drowsy", "drowsy_accuracy"),
                 ("auroc", "drowsy_vs_alert_auroc"),
             )
         },
-        "leak": value_of(figures["vivit"], "leak_share"),
-        "driver_leak": value_of(figures["finetuned"], "drivers_leak_share"),
+        "leak": value_of(metrics["vivit"], "leak_share"),
+        "driver_leak": value_of(metrics["finetuned"], "drivers_leak_share"),
     }
 
 
-def value_of(figures: Figures, metric: str) -> float | None:
+def value_of(metrics: MetricRows, metric: str) -> float | None:
     """Return a metric's value, None where it is not defined."""
-    return figures[metric].value if metric in figures else None
+    return metrics[metric].value if metric in metrics else None
 
 
-def summary(rows: Sequence[Figure]) -> str:
+def summary(rows: Sequence[MetricRow]) -> str:
     """Return the result of each model, one line for each."""
     names = dict.fromkeys(row.model for row in rows)
     return "\n".join(f"{NAMES[name]}: {result(by_metric(rows, name))}" for name in names)
 
 
-def result(figures: Figures, subset: str = "val") -> str:
+def result(metrics: MetricRows, subset: str = "val") -> str:
     """Return a model's result on the clips of `subset` in a few words, with its intervals."""
-    top1, auroc = figures["top1"], figures.get("drowsy_vs_alert_auroc")
+    top1, auroc = metrics["top1"], metrics.get("drowsy_vs_alert_auroc")
     words = (
         f"top-1 {percent(top1.value)} % of {top1.clips} {subset} clips "
         f"(95 % interval {interval(top1)})"
@@ -203,7 +203,7 @@ def table1_note(rows: Mapping[str, TrainedRow], lead: Estimate | None) -> str:
     )
 
 
-def estimates_table(figures: Figures) -> Table:
+def estimates_table(metrics: MetricRows) -> Table:
     """Return a model's metrics of its clips with their intervals, the leak share beside each."""
     return Table(
         columns=[
@@ -219,27 +219,27 @@ def estimates_table(figures: Figures) -> Table:
         rows=[
             [
                 METRICS[name],
-                shown(name, figure.value),
-                interval(figure),
-                figure.interval or NONE,
-                over_seeds(figure),
+                shown(name, row.value),
+                interval(row),
+                row.interval or NONE,
+                over_seeds(row),
                 percent(
-                    value_of(figures, "leak_share" if name in OF_VAL else "drivers_leak_share")
+                    value_of(metrics, "leak_share" if name in OF_VAL else "drivers_leak_share")
                 ),
-                str(figure.clips),
-                str(figure.clusters),
+                str(row.clips),
+                str(row.clusters),
             ]
-            for name, figure in figures.items()
-            if figure.clips is not None
+            for name, row in metrics.items()
+            if row.clips is not None
         ],
     )
 
 
-def over_seeds(figure: Figure) -> str:
+def over_seeds(row: MetricRow) -> str:
     """Return a metric's mean and sample deviation over the seeds, where there are several."""
-    if figure.mean is None or figure.std is None:
+    if row.mean is None or row.std is None:
         return NONE
-    return f"{shown(figure.metric, figure.mean)} ± {shown(figure.metric, figure.std)}"
+    return f"{shown(row.metric, row.mean)} ± {shown(row.metric, row.std)}"
 
 
 def classes_table(rows: Sequence[ClassRow]) -> Table:
@@ -298,7 +298,7 @@ def shown(metric: str, value: float) -> str:
     return percent(value) if METRICS[metric].endswith("%") else _decimal(value)
 
 
-def interval(estimate: Estimate | Figure) -> str:
+def interval(estimate: Estimate | MetricRow) -> str:
     """Return an estimate's interval in the unit of its metric."""
     scale = 100 if METRICS[estimate.metric].endswith("%") else 1
     return limits(estimate.low, estimate.high, scale)
@@ -316,10 +316,10 @@ def limits(low: float | None, high: float | None, scale: int) -> str:
 def _lead(lead: Estimate | None) -> str:
     if lead is None or lead.low is None or lead.high is None:
         return ""
-    told = "" if lead.low > 0 or lead.high < 0 else ": these clips do not show which is better"
+    verdict = "" if lead.low > 0 or lead.high < 0 else ": these clips do not show which is better"
     return (
         f" {NAMES['vivit']} less {NAMES['nonlocal']}, clip by clip: {100 * lead.value:+.1f} points "
-        f"(95 % interval {100 * lead.low:+.1f} to {100 * lead.high:+.1f}){told}."
+        f"(95 % interval {100 * lead.low:+.1f} to {100 * lead.high:+.1f}){verdict}."
     )
 
 

@@ -16,8 +16,8 @@ from framemix.errors import DatasetError
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.finetuning.settings import FinetuneSettings
 from framemix.finetuning.task import Task
-from framemix.metrics.drivers import judge_drivers
-from framemix.metrics.intervals import Judgement
+from framemix.metrics.drivers import measure_drivers
+from framemix.metrics.intervals import ClipMetrics
 from framemix.metrics.seeds import Metrics
 from framemix.models import TrainedModel
 from framemix.models.saved import weights_digest
@@ -25,7 +25,7 @@ from framemix.starting.start import Start, read_start
 from framemix.tables import write_table
 from framemix.training.data import Example
 from framemix.training.parts import freeze_for
-from framemix.training.prediction import judge, predict
+from framemix.training.prediction import evaluate, predict
 from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
@@ -89,13 +89,13 @@ def judge_finetuned(
     batch_size: int,
     device: torch.device,
     views: int,
-) -> list[Judgement]:
+) -> list[ClipMetrics]:
     """Return the metrics on the task's val clips, and on drivers held out of training."""
     how: dict[str, Any] = {"batch_size": batch_size, "device": device, "views": views}
     val, drivers = data.examples(task_of(trained.classes), "val"), data.drivers("val")
     return [
-        *judge(trained, val, clusters, **how),
-        *judge_drivers(
+        *evaluate(trained, val, clusters, **how),
+        *measure_drivers(
             predict(trained, drivers, **how),
             [driver.row.class_name for driver in drivers],
             trained.classes.index(DROWSY),

@@ -1,4 +1,4 @@
-"""What fine-tuning learns to tell apart. Its own file: a command line loads it at each start."""
+"""The classes that fine-tuning learns. A separate file, because command lines load it at start."""
 
 from typing import Literal
 

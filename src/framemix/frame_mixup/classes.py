@@ -27,7 +27,7 @@ def require_pairs(pairs: Sequence[tuple[str, str]], classes: Collection[str], ke
             )
 
 
-def judged(clips: Sequence[Clip]) -> list[Clip]:
+def evaluated_clips(clips: Sequence[Clip]) -> list[Clip]:
     """Return the kept clips of the evaluation: those of test, or of val if there are none."""
     kept = [clip for clip in clips if clip.kept]
     return [c for c in kept if c.subset == "test"] or [c for c in kept if c.subset == "val"]
@@ -40,7 +40,7 @@ def with_reversals(sources: Sequence[Source], partners: Mapping[str, str]) -> li
     other classes have no such clip. The name of the second clip is `<video>` with BACKWARD.
     """
     labels = {source.class_name: source.label for source in sources}
-    asked = {clip_name(clip) for clip in judged([source.clip for source in sources])}
+    asked = {clip_name(clip) for clip in evaluated_clips([source.clip for source in sources])}
     return [
         *sources,
         *(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from framemix.datasets.clips import Clip, clip_name
 from framemix.frame_mixup.answers import Answer
-from framemix.frame_mixup.classes import BACKWARD, judged
+from framemix.frame_mixup.classes import BACKWARD, evaluated_clips
 from framemix.metrics.accuracy import RANKS, ranked_hits
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
@@ -30,7 +30,7 @@ def evaluate_direction(
 
     `partners` has the class that is a class's reversal.
     """
-    asked = judged(videos)
+    asked = evaluated_clips(videos)
     directed = [video for video in asked if partners.get(video.class_name) in model.classes]
     forward = examples_of(store, [clip_name(video) for video in asked])
     backward = examples_of(store, [f"{clip_name(video)}{BACKWARD}" for video in directed])
@@ -38,7 +38,7 @@ def evaluate_direction(
     reversed_scores = dict(zip(directed, scores[len(asked) :], strict=True))
     hits = ranked_hits(scores, labels_of(forward + backward))
 
-    def told(video: Clip, clip: Tensor, true: str) -> int:
+    def prefers(video: Clip, clip: Tensor, true: str) -> int:
         pair = (video.class_name, partners[video.class_name])
         return int(_better(model.classes, clip, pair) == true)
 
@@ -48,8 +48,8 @@ def evaluate_direction(
             frames=video.frames,
             top1=int(hit[0]),
             top5=int(hit.any()) if len(model.classes) > RANKS else None,
-            forward=None if back is None else told(video, score, video.class_name),
-            backward=None if back is None else told(video, back, partners[video.class_name]),
+            forward=None if back is None else prefers(video, score, video.class_name),
+            backward=None if back is None else prefers(video, back, partners[video.class_name]),
         )
         for video, score, hit in zip(asked, scores, hits, strict=False)
         for back in [reversed_scores.get(video)]

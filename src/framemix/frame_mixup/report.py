@@ -112,15 +112,15 @@ class CellAnswers:
 def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
     """Write table_b.md, direction.png and frame_mixup.json into `target`; return the metrics."""
     target.mkdir(parents=True, exist_ok=True)
-    figures: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "short": {cell.name: _figures(cell) for cell in cells if cell.videos == "short"},
         "long": {cell.name: _figures(cell) for cell in cells if cell.videos == "long"},
         "checks": checks(cells),
     }
     write_text(target / "table_b.md", table_b(cells))
     direction_plot(panels(cells), target / "direction.png")
-    write_json(target / "frame_mixup.json", figures)
-    return figures
+    write_json(target / "frame_mixup.json", metrics)
+    return metrics
 
 
 def table_b(cells: Sequence[CellAnswers]) -> str:
@@ -136,7 +136,7 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
         "brackets 95 % intervals over videos (bootstrap) and, where there are several, seeds "
         "(Student's t, wide for few); one seed tells nothing of how seeds differ. Direction: of a "
         "video and its frames in reverse, how often the true one of the two classes that are "
-        "each other's reversal scores higher; chance is 50 %. The paper's figures are of "
+        "each other's reversal scores higher; chance is 50 %. The paper's metrics are of "
         "Something-Something V1, one run each.",
         *_check_table(cells),
     ]
@@ -243,16 +243,16 @@ def _points(mean: Mean) -> str:
 
 
 def _figures(cell: CellAnswers) -> dict[str, Any]:
-    figures: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "seeds": list(cell.by_seed),
         "videos": len(cell.rows),
         "top1": asdict(mean_of(cell.values("top1"))),
         "top5": asdict(mean_of(cell.values("top5"))) if cell.has_top5 else None,
     }
     if cell.directed.any():
-        figures["direction"] = asdict(mean_of(cell.direction))
-        figures["direction_of_seeds"] = [round(one.mean(), 6) for one in cell.direction]
-    return figures
+        metrics["direction"] = asdict(mean_of(cell.direction))
+        metrics["direction_of_seeds"] = [round(one.mean(), 6) for one in cell.direction]
+    return metrics
 
 
 def _plotted(method: str, cells: Sequence[CellAnswers]) -> Curve:

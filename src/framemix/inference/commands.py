@@ -78,12 +78,12 @@ AlarmCommand = Annotated[
     str | None,
     typer.Option(
         "--exec",
-        help="A shell command to run when the alarm goes on or off: FRAMEMIX_ALARM is then on or "
+        help="A shell command to run when the alarm starts and ends: FRAMEMIX_ALARM is then on or "
         "off in its environment.",
     ),
 ]
 AlarmWebhook = Annotated[
-    str | None, typer.Option(help="A URL to post to, as JSON, when the alarm goes on or off.")
+    str | None, typer.Option(help="A URL to post to, as JSON, when the alarm starts and ends.")
 ]
 STEP = 1.0  # seconds from window to window
 Timeout = Annotated[

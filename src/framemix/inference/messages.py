@@ -1,4 +1,4 @@
-"""Passes on that an alarm went on or off: to a command, or to a URL, beside the watching."""
+"""Reports the start and end of an alarm to a command or a URL, without delaying the watching."""
 
 import json
 import os

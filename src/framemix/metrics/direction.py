@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from framemix.metrics.intervals import Judgement
+from framemix.metrics.intervals import ClipMetrics
 from framemix.metrics.measures import share_measure
 
 
-def judge_direction(
+def measure_direction(
     probabilities: Tensor,
     labels: Tensor,
     classes: Sequence[str],
     partners: Mapping[str, str],
     clusters: Sequence[str],
-) -> Judgement:
+) -> ClipMetrics:
     """Return how often a pair is right, and which of its two classes, on the clips of pairs.
 
     `probabilities` (N, K), `labels` int64 (N,). `partners` has the class that is a class's
@@ -37,4 +37,4 @@ def judge_direction(
         share_measure("pair_top1", ((best == own) | (best == other)).numpy()),
         share_measure("direction", ((gain > 0) | ((gain == 0) & (own < other))).numpy()),
     ]
-    return Judgement(measures, [clusters[number] for number in found])
+    return ClipMetrics(measures, [clusters[number] for number in found])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from framemix.metrics.intervals import Judgement
+from framemix.metrics.intervals import ClipMetrics
 from framemix.metrics.measures import (
     Bools,
     Floats,
@@ -36,11 +36,11 @@ class DriverClips:
         cls, states: Sequence[str], scores: Sequence[float], called: Sequence[bool]
     ) -> "DriverClips":
         """Return the drowsy and alert ones of clips in all states."""
-        told = np.array([state in ("drowsy", "alert") for state in states], dtype=np.bool_)
+        counted = np.array([state in ("drowsy", "alert") for state in states], dtype=np.bool_)
         return cls(
-            drowsy=np.array([state == "drowsy" for state in states], dtype=np.bool_)[told],
-            scores=np.array(scores, dtype=np.float64)[told],
-            called=np.array(called, dtype=np.bool_)[told],
+            drowsy=np.array([state == "drowsy" for state in states], dtype=np.bool_)[counted],
+            scores=np.array(scores, dtype=np.float64)[counted],
+            called=np.array(called, dtype=np.bool_)[counted],
         )
 
     @property
@@ -60,7 +60,7 @@ class DriverClips:
         return Measure("drowsy_vs_alert_auroc", area, len(self.drowsy))
 
     @property
-    def told_apart(self) -> list[Measure]:
+    def separation(self) -> list[Measure]:
         """The metrics over both states, each of which must have clips."""
         pair, clips = (self.scores, self.drowsy), len(self.drowsy)
         return [
@@ -71,9 +71,9 @@ class DriverClips:
         ]
 
 
-def judge_drivers(
+def measure_drivers(
     probabilities: Tensor, states: Sequence[str], drowsy_class: int, subjects: Sequence[str]
-) -> list[Judgement]:
+) -> list[ClipMetrics]:
     """Return how well drowsy clips are found, and distinguished from alert ones.
 
     `probabilities` (clips, K) are of clips of subjects held out of training, `states` and
@@ -83,4 +83,4 @@ def judge_drivers(
     clips = DriverClips.of(states, probabilities[:, drowsy_class].tolist(), called.tolist())
     both = [s for s, state in zip(subjects, states, strict=True) if state in ("drowsy", "alert")]
     drowsy = [s for s, state in zip(subjects, states, strict=True) if state == "drowsy"]
-    return [Judgement([clips.found], drowsy), Judgement([clips.ranked], both)]
+    return [ClipMetrics([clips.found], drowsy), ClipMetrics([clips.ranked], both)]

@@ -55,39 +55,39 @@ def drowsiness_estimates(drivers: Sequence[DriverPrediction]) -> list[Estimate]:
     `drowsy_accuracy` is paper A's. The others are over drowsy and alert clips; any prediction but
     drowsy counts as not drowsy, and low_vigilant clips are left out.
     """
-    told, subjects = driver_clips(drivers)
-    drowsy_subjects = [s for s, drowsy in zip(subjects, told.drowsy, strict=True) if drowsy]
-    found = estimate(told.found, drowsy_subjects)
-    if len(set(told.drowsy.tolist())) < 2:
+    counted, subjects = driver_clips(drivers)
+    drowsy_subjects = [s for s, drowsy in zip(subjects, counted.drowsy, strict=True) if drowsy]
+    found = estimate(counted.found, drowsy_subjects)
+    if len(set(counted.drowsy.tolist())) < 2:
         return [found] if found else []
-    others = [estimate(measure, subjects) for measure in told.told_apart]
-    return [_without_bias(figure) for figure in (found, *others) if figure]
+    others = [estimate(measure, subjects) for measure in counted.separation]
+    return [_without_bias(each) for each in (found, *others) if each]
 
 
-def _without_bias(figure: Estimate) -> Estimate:
+def _without_bias(found: Estimate) -> Estimate:
     """Return the metric, without an interval for the calibration error.
 
     With few clips, that error is biased upward, and even more in resamples.
     """
-    if figure.metric != "calibration_error":
-        return figure
-    return figure.model_copy(update={"low": None, "high": None, "interval": ""})
+    if found.metric != "calibration_error":
+        return found
+    return found.model_copy(update={"low": None, "high": None, "interval": ""})
 
 
 def by_subject(drivers: Sequence[DriverPrediction]) -> list[SubjectRow]:
     """Return one row per subject who has drowsy or alert clips."""
-    told, subjects = driver_clips(drivers)
+    counted, subjects = driver_clips(drivers)
     names = np.array(subjects)
-    return [_subject_row(name, told, names == name) for name in sorted(set(subjects))]
+    return [_subject_row(name, counted, names == name) for name in sorted(set(subjects))]
 
 
 def reliability(drivers: Sequence[DriverPrediction]) -> list[Bin]:
     """Return the bins of p(drowsy) that have clips, in order; intervals are Wilson's."""
-    told, _ = driver_clips(drivers)
-    bins = bin_of(told.scores, BINS)
+    counted, _ = driver_clips(drivers)
+    bins = bin_of(counted.scores, BINS)
     rows = []
     for number in np.unique(bins):
-        scores, drowsy = told.scores[bins == number], told.drowsy[bins == number]
+        scores, drowsy = counted.scores[bins == number], counted.drowsy[bins == number]
         low, high = wilson(drowsy.sum(), len(drowsy))
         rows.append(
             Bin(
@@ -112,21 +112,21 @@ def driver_clips(drivers: Sequence[DriverPrediction]) -> tuple[DriverClips, list
     return clips, [driver.subject for driver in chosen]
 
 
-def _subject_row(name: str, told: DriverClips, own: Bools) -> SubjectRow:
-    drowsy, alert = own & told.drowsy, own & ~told.drowsy
-    right, clips = int(told.right[own].sum()), int(own.sum())
+def _subject_row(name: str, counted: DriverClips, own: Bools) -> SubjectRow:
+    drowsy, alert = own & counted.drowsy, own & ~counted.drowsy
+    right, clips = int(counted.right[own].sum()), int(own.sum())
     low, high = wilson(right, clips)
     return SubjectRow(
         subject=name,
         drowsy_clips=int(drowsy.sum()),
-        drowsy_found=int(told.called[drowsy].sum()),
+        drowsy_found=int(counted.called[drowsy].sum()),
         alert_clips=int(alert.sum()),
-        alert_left_alone=int((~told.called[alert]).sum()),
+        alert_left_alone=int((~counted.called[alert]).sum()),
         accuracy=round(right / clips, 6),
         low=round(low, 6),
         high=round(high, 6),
-        p_drowsy_when_drowsy=_mean(told.scores[drowsy]),
-        p_drowsy_when_alert=_mean(told.scores[alert]),
+        p_drowsy_when_drowsy=_mean(counted.scores[drowsy]),
+        p_drowsy_when_alert=_mean(counted.scores[alert]),
     )
 
 

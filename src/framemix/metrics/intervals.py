@@ -37,14 +37,14 @@ class Estimate(Row):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ClipMetrics:
     """Metrics of a model on the same clips; `clusters` names the cluster of each clip."""
 
     measures: Sequence[Measure]
     clusters: Sequence[str]
 
     @property
-    def figures(self) -> Metrics:
+    def metrics(self) -> Metrics:
         """The metrics by name, None where one is not defined."""
         return {each.metric: each.value for each in self.measures}
 
@@ -140,7 +140,7 @@ def _bootstrap(statistic: Statistic, clusters: Sequence[str] | range) -> tuple[f
     names, cluster_of = np.unique(np.array(clusters), return_inverse=True)
     generator = np.random.default_rng(0)
     count, rows = len(names), RESAMPLES // CHUNKS
-    figures = np.concatenate(
+    statistics = np.concatenate(
         [
             statistic(
                 generator.multinomial(count, np.full(count, 1 / count), rows)[:, cluster_of] * 1.0
@@ -148,5 +148,5 @@ def _bootstrap(statistic: Statistic, clusters: Sequence[str] | range) -> tuple[f
             for _ in range(CHUNKS)
         ]
     )
-    low, high = np.nanquantile(figures, [0.025, 0.975])
+    low, high = np.nanquantile(statistics, [0.025, 0.975])
     return float(low), float(high)

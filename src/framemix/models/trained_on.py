@@ -1,4 +1,4 @@
-"""What a model was trained on. It stands in the model's file, so that each model states its own."""
+"""The record of a model's training, which is kept in the model's file."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ class TrainedOn(BaseModel):
     """The clips that a model has learnt from, and how it did on those that validate.
 
     `clip_seconds` is the median length of what it saw of a train clip, `leak_share` the share of
-    the val clips whose group or subject is in train too; None where that is not known. `figures`
+    the val clips whose group or subject is in train too; None where that is not known. `metrics`
     are the metrics that its own stage found on the val clips, and `intervals` the 95 % intervals of
     those that have one. `select` is how the kept epoch was chosen, `settings` all those of the
     training (see `TrainingSettings`), and `seeds` those of the runs, of which this is the first.
@@ -28,7 +28,7 @@ class TrainedOn(BaseModel):
     val_clips: int
     clip_seconds: float | None
     leak_share: float | None
-    figures: dict[str, float | None]
+    metrics: dict[str, float | None]
     # Earlier versions wrote none of these, and kept the best epoch.
     intervals: dict[str, tuple[float, float]] = {}
     select: Select = "best"

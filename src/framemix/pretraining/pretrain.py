@@ -27,7 +27,7 @@ from framemix.pretraining.image_weights import load_image_weights
 from framemix.pretraining.settings import PretrainModel
 from framemix.store import MixedStore
 from framemix.training.data import class_names, split_examples
-from framemix.training.prediction import judge
+from framemix.training.prediction import evaluate
 from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
@@ -71,7 +71,7 @@ def pretrain(
 
     record = trained_on([Part(origin, split, scope)], store.settings) if origin else None
     judge_val = partial(
-        judge,
+        evaluate,
         examples=val_clips,
         clusters=clusters,
         batch_size=settings.batch_size,

@@ -1,4 +1,4 @@
-"""How much data the pipeline will work on: counts of its videos and clips, before anything ran."""
+"""How much data the pipeline will work on: counts of its videos and clips, before it runs."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -40,11 +40,11 @@ class Count:
 
 @dataclass(frozen=True)
 class Sides:
-    """The train and val clips of a training, and those that its models are judged by at its end."""
+    """The train and val clips of a training, and those that evaluate its models at its end."""
 
     train: int
     val: int
-    judged: int
+    evaluated: int
 
     @classmethod
     def of(cls, clips: int, folds: int) -> "Sides":
@@ -129,7 +129,7 @@ def training_clips(params: Params, actions: Count, drivers: Count) -> dict[str, 
     return {
         "pretrain@vivit": pretraining,
         "pretrain@nonlocal": pretraining,
-        "finetune": replace(finetuning, judged=finetuning.val + held_out),
+        "finetune": replace(finetuning, evaluated=finetuning.val + held_out),
     }
 
 

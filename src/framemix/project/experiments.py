@@ -24,7 +24,7 @@ from framemix.evaluation.tables import (
     NONE,
     OF_VAL,
     PAPER_LEAK,
-    Figure,
+    MetricRow,
     by_metric,
     interval,
     over_seeds,
@@ -73,7 +73,7 @@ class Experiment:
     name: str
     revision: str
     params: Mapping[str, Any]
-    has_figures: bool
+    has_metrics: bool
     state: str
     same_code: bool
 
@@ -107,7 +107,7 @@ class Experiments:
         """
         found: dict[str, Experiment] = {}
         for experiment in sorted(
-            self._alike(section, key, fixed), key=lambda one: not one.has_figures
+            self._alike(section, key, fixed), key=lambda one: not one.has_metrics
         ):
             if experiment.same_code:
                 found.setdefault(experiment.params[section][key], experiment)
@@ -179,10 +179,10 @@ def folds_table(experiments: Experiments) -> str:
     drivers = {
         fold: _read(e, DRIVERS, DriverPrediction)
         for fold, e in sorted(found.items())
-        if e.has_figures
+        if e.has_metrics
     }
     pooled = [driver for fold in drivers.values() for driver in fold]
-    figures = {**drivers, f"pooled, {len(drivers)} of {len(FOLDS)}": pooled}
+    metrics = {**drivers, f"pooled, {len(drivers)} of {len(FOLDS)}": pooled}
     table = Table(
         columns=[
             "split.rldd",
@@ -190,15 +190,15 @@ def folds_table(experiments: Experiments) -> str:
             "clips",
             *(METRICS[metric] for metric in DRIVER_METRICS),
         ],
-        rows=[_fold_line(name, figures[name]) for name in figures if figures[name]],
+        rows=[_fold_line(name, metrics[name]) for name in metrics if metrics[name]],
     )
     missing = [fold for fold in FOLDS if fold not in found]
     others = experiments.of_other_code("split", "rldd")
-    waiting = [fold for fold, experiment in found.items() if not experiment.has_figures]
+    waiting = [fold for fold, experiment in found.items() if not experiment.has_metrics]
     paragraphs = [
         f"# UTA-RLDD's folds, task {experiments.params['finetune']['task']}, "
         f"mode {experiments.params['finetune']['mode']}",
-        table.markdown() if pooled else "No fold has figures yet.",
+        table.markdown() if pooled else "No fold has metrics yet.",
         *([kept_by(experiments.params["finetune"]["select"])] if pooled else []),
         *([POOLED] if len(drivers) > 1 else []),
         *([f"Not run to their end: {', '.join(sorted(waiting))}."] if waiting else []),
@@ -212,38 +212,38 @@ def folds_table(experiments: Experiments) -> str:
 def _table2_lines(mode: str, experiment: Experiment | None) -> list[list[str]]:
     val, drowsy, parameters = PAPER_TABLE_2[mode]
     return [
-        [mode, *_figures_of(experiment)],
+        [mode, *_cells_of(experiment)],
         [mode, "paper A", val, NONE, NONE, PAPER_LEAK, NONE, drowsy, NONE, NONE, NONE, parameters],
     ]
 
 
-def _figures_of(experiment: Experiment | None) -> list[str]:
-    if experiment is None or not experiment.has_figures:
+def _cells_of(experiment: Experiment | None) -> list[str]:
+    if experiment is None or not experiment.has_metrics:
         state = experiment.state if experiment else "not run"
         return [state, *[NONE] * 10]
-    figures = by_metric(_read(experiment, ESTIMATES, Figure), "finetuned")
-    top1 = figures["top1"]
-    drowsy, auroc = figures.get("drowsy_accuracy"), figures.get("drowsy_vs_alert_auroc")
+    metrics = by_metric(_read(experiment, ESTIMATES, MetricRow), "finetuned")
+    top1 = metrics["top1"]
+    drowsy, auroc = metrics.get("drowsy_accuracy"), metrics.get("drowsy_vs_alert_auroc")
     return [
         experiment.name,
         percent(top1.value),
         interval(top1),
         over_seeds(top1),
-        percent(value_of(figures, "leak_share")),
-        percent(value_of(figures, "val_seen_in_pretraining")),
+        percent(value_of(metrics, "leak_share")),
+        percent(value_of(metrics, "val_seen_in_pretraining")),
         percent(drowsy.value) if drowsy else NONE,
         interval(drowsy) if drowsy else NONE,
-        percent(value_of(figures, "drivers_leak_share")),
+        percent(value_of(metrics, "drivers_leak_share")),
         shown(auroc.metric, auroc.value) if auroc else NONE,
-        f"{figures['trainable_parameters'].value:,.0f}",
+        f"{metrics['trainable_parameters'].value:,.0f}",
     ]
 
 
 def _fold_line(name: str, drivers: Sequence[DriverPrediction]) -> list[str]:
     estimates = {estimate.metric: estimate for estimate in drowsiness_estimates(drivers)}
     subjects = len({driver.subject for driver in drivers})
-    told = [_cell(estimates.get(metric)) for metric in DRIVER_METRICS]
-    return [name, str(subjects), str(len(drivers)), *told]
+    cells = [_cell(estimates.get(metric)) for metric in DRIVER_METRICS]
+    return [name, str(subjects), str(len(drivers)), *cells]
 
 
 def _cell(estimate: Estimate | None) -> str:
@@ -300,8 +300,8 @@ def _experiment(entry: Mapping[str, Any]) -> Experiment:
         name=latest["name"] or latest["rev"][:7],
         revision=latest["rev"],
         params=_params(data),
-        has_figures=bool(files.get(str(METRICS_FILE), {}).get("data")),
-        state="no figures" if state == "success" else state,
+        has_metrics=bool(files.get(str(METRICS_FILE), {}).get("data")),
+        state="no metrics" if state == "success" else state,
         same_code=_same_code(latest["rev"]),
     )
 

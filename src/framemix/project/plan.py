@@ -140,14 +140,14 @@ class Training:
 
     @property
     def seconds(self) -> float:
-        """The seconds of the whole stage: each seed trains, then two models of it are judged."""
+        """The seconds of the whole stage: each seed trains, then two models of it are evaluated."""
         once = self.reading if self.tried.resident else 0.0
         if self.tried.frozen:
             once += (self.sides.train + self.sides.val) * self.tried.predict / self.processes
         epochs = self.recipe.epochs * (self.reading if self.waits else self.computing)
-        judging = 2 * self.params.evaluate.views * self.sides.judged * self.tried.predict
+        evaluating = 2 * self.params.evaluate.views * self.sides.evaluated * self.tried.predict
         seeds = len(self.params.seeds)
-        return self.found.networks.start + seeds * (self.tried.rest + once + epochs + judging)
+        return self.found.networks.start + seeds * (self.tried.rest + once + epochs + evaluating)
 
     @property
     def cost(self) -> Cost:
@@ -252,14 +252,14 @@ def _network_costs(trainings: Mapping[str, Training | None], found: Measured) ->
     yield _report("evaluate", [tuned], found)
 
 
-def _report(stage: str, judged: Sequence[Training | None], found: Measured) -> Cost:
+def _report(stage: str, evaluated: Sequence[Training | None], found: Measured) -> Cost:
     """Return the cost of a report, which predicts the val clips of some networks."""
     seconds, clips = found.networks.start + found.networks.reports.get(stage, 0.0), 0
-    for one in judged:
+    for one in evaluated:
         if one is None:
             return Cost(stage, 0, None, TOO_LARGE)
-        clips += one.sides.judged * one.params.evaluate.views
-        seconds += one.sides.judged * one.params.evaluate.views * one.tried.predict
+        clips += one.sides.evaluated * one.params.evaluate.views
+        seconds += one.sides.evaluated * one.params.evaluate.views * one.tried.predict
     pictures = "one tried" if stage in found.networks.reports else "no page or picture tried"
     return Cost(stage, 0, seconds, f"{clips} predictions; {pictures}")
 

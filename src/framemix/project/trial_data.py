@@ -1,4 +1,4 @@
-"""What the work of the data stages takes here: a few videos go through it, on all workers.
+"""Measures what the data stages take here: a few videos go through them, on all workers.
 
 The disk and DVC's hash, which bound the large stores, are tried too.
 """

@@ -1,4 +1,4 @@
-"""Asks a process of its own what training takes here, and how long such a process takes to start.
+"""Measures in a separate process what training takes here, and how long its start takes.
 
 This module does not import torch, which takes seconds, so that the process is asked at once.
 """

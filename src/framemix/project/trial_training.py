@@ -1,4 +1,4 @@
-"""What training takes here: each network learns from a few made clips, at its real sizes.
+"""Measures what training takes here: each network learns from a few random clips, at real sizes.
 
 The stages' own functions do it, in the process that `trial_networks` starts as a stage would be.
 On a CPU, it may take no more memory than is free.
@@ -87,13 +87,13 @@ class Probe:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A training to try: its work, its folder, and its clips; `judged` ones are predicted twice."""
+    """A training to try: its work, folder, and clips, of which `evaluated` are predicted twice."""
 
     work: Callable[[], object]
     target: Path
     train: int
     val: int
-    judged: int
+    evaluated: int
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _pretrained(bench: Bench, name: str, settings: PretrainModel) -> Trained | N
             machine=bench.machine(f"pretrain@{name}"),
             views=params.evaluate.views,
         )
-        return Attempt(work, bench.target(name), size.train, size.val, judged=size.val)
+        return Attempt(work, bench.target(name), size.train, size.val, evaluated=size.val)
 
     config = model_config(model, params.mix, bench.request.classes)
     return _tried(bench, f"pretrain@{name}", partial(build_model, config), settings, attempt)
@@ -267,8 +267,8 @@ def _finetuned(bench: Bench) -> Trained | None:
             views=params.evaluate.views,
         )
         train, val = (len(data.examples(settings.task, side)) for side in SIDES)
-        judged = val + len(data.drivers("val"))
-        return Attempt(work, bench.target("finetuned"), train, val, judged)
+        evaluated = val + len(data.drivers("val"))
+        return Attempt(work, bench.target("finetuned"), train, val, evaluated)
 
     return _tried(bench, "finetune", network, settings, None if is_new else attempt)
 
@@ -378,12 +378,12 @@ def _timed(bench: Bench, stage: str, attempt: Attempt, size: Size, found: Probe)
     seconds = time.monotonic() - began
     timing = json.loads((attempt.target / "timing.json").read_text())
     # The last epoch's model and the best one's.
-    judging = 2 * bench.params.evaluate.views * attempt.judged * found.predict
+    evaluating = 2 * bench.params.evaluate.views * attempt.evaluated * found.predict
     training = max(0.0, timing["seconds_an_epoch"] - attempt.val * found.predict)
     return Trained(
         train=training / attempt.train,
         predict=found.predict,
-        rest=max(0.0, seconds - timing["seconds"] - judging),
+        rest=max(0.0, seconds - timing["seconds"] - evaluating),
         weights=found.weights,
         at_once=size.at_once,
         resident=bench.resident(stage),
@@ -409,10 +409,10 @@ def _reports(bench: Bench, trained: Sequence[Trained | None]) -> dict[str, float
     tuned = bench.target("finetuned")
     write_report(folders, tuned, data, Circumstances(split, mode), params.evaluate, **how)
     spent = {"report_pretraining": between - began, "evaluate": time.monotonic() - between}
-    judged = len(data.examples(params.finetune.task, "val")) + len(data.drivers("val"))
+    evaluated = len(data.examples(params.finetune.task, "val")) + len(data.drivers("val"))
     predicting = {
         "report_pretraining": REPORTED * (rates[0] + rates[1]),
-        "evaluate": judged * rates[2],
+        "evaluate": evaluated * rates[2],
     }
     views = params.evaluate.views
     return {name: max(0.0, spent[name] - views * predicting[name]) for name in spent}

@@ -93,7 +93,7 @@ class ChosenAndLast(Checkpoint):
         order = classifier.orders.train
         # Stopped after the epoch's last batch, Lightning would resume without the validation.
         if order.ends_step(batch_idx) and batch_idx + 1 < len(order):
-            self._leave_if_told(trainer)
+            self._stop_if_asked(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, classifier: pl.LightningModule) -> None:
         """Save the state, and the model if it is the chosen one so far; then stop after a signal.
@@ -125,7 +125,7 @@ class ChosenAndLast(Checkpoint):
         if self.files.live:
             link(self.files.history, self.files.live)
 
-    def _leave_if_told(self, trainer: pl.Trainer) -> None:
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
         if self.interrupt.came(trainer.strategy):
             trainer.save_checkpoint(self.files.state)
             raise self.interrupt.exit()

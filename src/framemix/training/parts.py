@@ -51,7 +51,7 @@ def freeze_for(network: nn.Module, mode: FinetuneMode) -> None:
 
 
 def _trained_by(mode: FinetuneMode, network: nn.Module) -> Callable[[str], bool]:
-    """Return what tells by a parameter's name whether `mode` trains it."""
+    """Return a test, by a parameter's name, of whether `mode` trains it."""
     at = depths(network)
     blocks = max(at.values()) - 1
     tells_space_from_time = all(hasattr(network, part) for part in ("spatial", "temporal"))

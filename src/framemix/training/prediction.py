@@ -8,7 +8,7 @@ from einops import reduce
 from torch import Tensor
 
 from framemix.metrics.accuracy import class_measures
-from framemix.metrics.intervals import Judgement
+from framemix.metrics.intervals import ClipMetrics
 from framemix.models import TrainedModel
 from framemix.models.checks import check_answers
 from framemix.training.data import ClipDataset, Example, labels_of, ordered_loader
@@ -39,7 +39,7 @@ def predict(
     return reduce(torch.cat(probabilities), "(n views) k -> n k", "mean", views=views)
 
 
-def judge(
+def evaluate(
     model: TrainedModel,
     examples: Sequence[Example],
     clusters: Mapping[str, str],
@@ -47,8 +47,8 @@ def judge(
     batch_size: int,
     device: torch.device,
     views: int,
-) -> list[Judgement]:
+) -> list[ClipMetrics]:
     """Return how often `predict` is right; `clusters` has the cluster of each clip, by name."""
     probabilities = predict(model, examples, batch_size=batch_size, device=device, views=views)
     measures = class_measures(probabilities, labels_of(examples))
-    return [Judgement(measures, [clusters[example.row.clip] for example in examples])]
+    return [ClipMetrics(measures, [clusters[example.row.clip] for example in examples])]

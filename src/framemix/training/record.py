@@ -43,7 +43,7 @@ def trained_on(
         val_clips=subsets.count("val"),
         clip_seconds=round(median(seconds), 3) if seconds else None,
         leak_share=None if leak is None else round(leak, 6),
-        figures={},
+        metrics={},
         start=start,
     )
 

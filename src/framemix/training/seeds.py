@@ -9,7 +9,7 @@ from typing import Any
 from framemix.jobs.lifeline import end_with_parent
 from framemix.jobs.scratch import link
 from framemix.metrics.accuracy import parameter_counts
-from framemix.metrics.intervals import Judgement
+from framemix.metrics.intervals import ClipMetrics
 from framemix.metrics.seeds import Metrics, over_seeds
 from framemix.models import TrainedModel, load_model, save_model
 from framemix.models.trained_on import TrainedOn
@@ -22,7 +22,7 @@ from framemix.training.run import HISTORY, LAST_MODEL, MODEL, OUTPUTS, Machine, 
 def train_seeds(
     start: Callable[[int], Run],
     seeds: Sequence[int],
-    judge: Callable[[TrainedModel], Sequence[Judgement]],
+    evaluate: Callable[[TrainedModel], Sequence[ClipMetrics]],
     given: Metrics,
     clusters: Mapping[str, str],
     target: Path,
@@ -35,15 +35,15 @@ def train_seeds(
     with its metrics and their intervals. A run is not identified by its record, so that a new name
     for the same videos trains nothing.
 
-    `judge` returns a model's metrics, those on the same clips together. metrics.json has those of
-    the first seed, those over all seeds, and those that are the same for each seed: `given` and the
-    counts of parameters; `top1_last` is the last epoch's top-1. `clusters` has the cluster of each
-    clip, by name. Where several processes train together, only the first returns; the others end
-    here.
+    `evaluate` returns a model's metrics, those on the same clips together. metrics.json has the
+    first seed's metrics, those over all seeds, and those that are the same for each seed: `given`
+    and the counts of parameters; `top1_last` is the last epoch's top-1. `clusters` has the cluster
+    of each clip, by name. Where several processes train together, only the first returns; the
+    others end here.
     """
     if process_rank():
         end_with_parent()  # without its parent, it would wait for the others for ever
-    figures: list[Metrics] = []
+    of_seeds: list[Metrics] = []
     counts: Metrics = {}
     for seed in seeds:
         run = _with_held_out(start(seed), clusters)
@@ -51,20 +51,20 @@ def train_seeds(
         if process_rank():
             continue
         trained = load_model(done / MODEL)
-        judged, last = judge(trained), judge(load_model(done / LAST_MODEL))
-        figures.append({**_metrics(judged), "top1_last": _metrics(last)["top1"]})
+        evaluated, last = evaluate(trained), evaluate(load_model(done / LAST_MODEL))
+        of_seeds.append({**_metrics(evaluated), "top1_last": _metrics(last)["top1"]})
         if seed == seeds[0]:
             counts = parameter_counts(run.network)
             for name in OUTPUTS:
                 link(done / name, target / name)
             if record is not None:
-                intervals = {k: v for each in judged for k, v in each.intervals.items()}
-                results = {"figures": figures[0], "intervals": intervals}
+                intervals = {k: v for each in evaluated for k, v in each.intervals.items()}
+                results = {"metrics": of_seeds[0], "intervals": intervals}
                 whole = record.model_copy(update={**results, **_how(run, seeds)})
                 save_model(target / MODEL, replace(trained, trained_on=whole))
     if process_rank():
         sys.exit()
-    metrics = {**over_seeds(figures), **given, **counts}
+    metrics = {**over_seeds(of_seeds), **given, **counts}
     write_json(target / "metrics.json", metrics)
     return metrics
 
@@ -85,5 +85,5 @@ def _how(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _metrics(judged: Sequence[Judgement]) -> dict[str, float | None]:
-    return {name: value for each in judged for name, value in each.figures.items()}
+def _metrics(evaluated: Sequence[ClipMetrics]) -> dict[str, float | None]:
+    return {name: value for each in evaluated for name, value in each.metrics.items()}

@@ -14,6 +14,7 @@ import torch
 
 from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.groups import leak_share
+from framemix.evaluation.evaluator import Evaluation, read_history, read_numbers
 from framemix.evaluation.figures import (
     History,
     confusion_matrix,
@@ -21,24 +22,23 @@ from framemix.evaluation.figures import (
     mixed_frames,
     roc_curve,
 )
-from framemix.evaluation.judging import Evaluation, read_figures, read_history
 from framemix.evaluation.page import as_yaml, described, pictures_of, write_filled
 from framemix.evaluation.pictured import as_rgb, picture_wrong
 from framemix.evaluation.tables import (
     ClassRow,
-    Figure,
+    MetricRow,
     by_metric,
     class_rows,
     classes_table,
     estimates_table,
-    figures_of,
+    metric_rows,
     percent,
     result,
     value_of,
 )
 from framemix.metrics.intervals import Estimate, estimate
 from framemix.metrics.measures import Measure, auroc
-from framemix.metrics.seeds import SeedFigure, by_figure
+from framemix.metrics.seeds import SeedMetric, seed_metrics
 from framemix.models import TrainedModel, load_model
 from framemix.models.config import ModelConfig, TransformersConfig
 from framemix.models.families import FAMILIES
@@ -64,7 +64,7 @@ class PredictionRow(Row):
 
 
 @dataclass(frozen=True)
-class Judged:
+class HeldOut:
     """The model's predictions for the held-out clips of `subset`; rows of `split` by clip."""
 
     evaluation: Evaluation
@@ -77,12 +77,12 @@ class Judged:
         return self.evaluation.model.classes
 
     @cached_property
-    def figures(self) -> list[Figure]:
+    def metrics(self) -> list[MetricRow]:
         """All metrics with their intervals, and the leak share."""
         own = dict(self.evaluation.own_metrics)
         own.pop("top5", None)
-        others = {**own, "leak_share": SeedFigure(self.evaluation.leak_share)}
-        return figures_of(MODEL, [*self.evaluation.estimates, *self._auroc()], others)
+        others = {**own, "leak_share": SeedMetric(self.evaluation.leak_share)}
+        return metric_rows(MODEL, [*self.evaluation.estimates, *self._auroc()], others)
 
     def _auroc(self) -> list[Estimate]:
         if len(self.classes) != 2:
@@ -96,7 +96,7 @@ class Judged:
     @property
     def rows(self) -> list[PredictionRow]:
         """One row per held-out clip."""
-        told = self.evaluation
+        found = self.evaluation
         return [
             PredictionRow(
                 clip=example.row.clip,
@@ -105,7 +105,7 @@ class Judged:
                 predicted=self.classes[int(probabilities.argmax())],
                 probability=round(float(probabilities[example.label]), 6),
             )
-            for example, probabilities in zip(told.examples, told.probabilities, strict=True)
+            for example, probabilities in zip(found.examples, found.probabilities, strict=True)
         ]
 
 
@@ -118,36 +118,36 @@ def write_report(
     device: torch.device,
     target: Path,
     metrics: Path,
-) -> list[Figure]:
+) -> list[MetricRow]:
     """Evaluate the model in `folder`; write a report to `target`, a card, and `metrics` for DVC.
 
     Returns the rows of estimates.csv.
     """
-    judged = _judge(folder, store, split, settings, device)
+    held_out = _evaluate(folder, store, split, settings, device)
     target.mkdir(parents=True, exist_ok=True)
-    rows = class_rows(MODEL, judged.evaluation.confusion, judged.classes)
-    write_table(target / "estimates.csv", Figure, judged.figures)
+    rows = class_rows(MODEL, held_out.evaluation.confusion, held_out.classes)
+    write_table(target / "estimates.csv", MetricRow, held_out.metrics)
     write_table(target / "classes.csv", ClassRow, rows)
-    write_table(target / "predictions.csv", PredictionRow, judged.rows)
-    _draw(judged, read_history(folder), settings.pictured_clips, target)
-    figures = by_metric(judged.figures, MODEL)
-    shown = {key: value_of(figures, key) for key in ("top1", "mean_class_accuracy", "auroc")}
-    write_json(metrics, {**shown, "leak": value_of(figures, "leak_share")})
-    content = _content(judged, rows, split)
+    write_table(target / "predictions.csv", PredictionRow, held_out.rows)
+    _draw(held_out, read_history(folder), settings.pictured_clips, target)
+    named = by_metric(held_out.metrics, MODEL)
+    shown = {key: value_of(named, key) for key in ("top1", "mean_class_accuracy", "auroc")}
+    write_json(metrics, {**shown, "leak": value_of(named, "leak_share")})
+    content = _content(held_out, rows, split)
     write_filled(folder / "README.md", "card.md.jinja", PACKAGE, **content)
     write_filled(
         target / "index.html", "page.html.jinja", PACKAGE, pictures=pictures_of(target), **content
     )
-    return judged.figures
+    return held_out.metrics
 
 
-def _judge(
+def _evaluate(
     folder: Path,
     store: MixedStore,
     split: Sequence[Clip],
     settings: YourReport,
     device: torch.device,
-) -> Judged:
+) -> HeldOut:
     subset = "test" if any(clip.subset == "test" for clip in split) else "val"
     clips = [clip for clip in split if clip.subset == subset]
     examples = examples_of(store, [clip_name(clip) for clip in clips])
@@ -164,12 +164,12 @@ def _judge(
         drivers_leak_share=None,
         own_metrics=_own_metrics(folder, subset),
     )
-    return Judged(evaluation, subset, {clip_name(clip): clip for clip in split})
+    return HeldOut(evaluation, subset, {clip_name(clip): clip for clip in split})
 
 
-def _own_metrics(folder: Path, subset: str) -> dict[str, SeedFigure]:
+def _own_metrics(folder: Path, subset: str) -> dict[str, SeedMetric]:
     """Return what the model's own stage found; only what is not of the val clips for `test`."""
-    metrics = by_figure(read_figures(folder / "metrics.json"))
+    metrics = seed_metrics(read_numbers(folder / "metrics.json"))
     if subset == "test":
         return {name: metrics[name] for name in ("parameters", "trainable_parameters")}
     return metrics
@@ -192,10 +192,10 @@ def _leak(split: Sequence[Clip], subset: str) -> float | None:
     return None if share is None else round(share, 6)
 
 
-def _draw(judged: Judged, history: History, count: int, target: Path) -> None:
-    evaluation, classes = judged.evaluation, judged.classes
+def _draw(held_out: HeldOut, history: History, count: int, target: Path) -> None:
+    evaluation, classes = held_out.evaluation, held_out.classes
     top1 = evaluation.top1
-    title = f"top-1 {percent(top1.value)} % of {top1.clips} {judged.subset} clips"
+    title = f"top-1 {percent(top1.value)} % of {top1.clips} {held_out.subset} clips"
     confusion_matrix(evaluation.confusion, classes, title, target / "confusion.png")
     loss_curves({"your videos": history}, target / "loss_curves.png")
     firsts = {example.label: example for example in reversed(evaluation.examples)}
@@ -211,29 +211,29 @@ def _draw(judged: Judged, history: History, count: int, target: Path) -> None:
         roc_curve(scores, positive, called, classes[1], target / "roc.png")
 
 
-def _content(judged: Judged, rows: Sequence[ClassRow], split: Sequence[Clip]) -> dict[str, Any]:
-    model, sides = judged.evaluation.model, [clip.subset for clip in split]
-    figures = by_metric(judged.figures, MODEL)
+def _content(held_out: HeldOut, rows: Sequence[ClassRow], split: Sequence[Clip]) -> dict[str, Any]:
+    model, sides = held_out.evaluation.model, [clip.subset for clip in split]
+    metrics = by_metric(held_out.metrics, MODEL)
     return {
         "caveat": caveat(model.trained_on),
-        "result": result(figures, judged.subset),
-        "chance": f"{percent(1 / len(judged.classes))} %",
+        "result": result(metrics, held_out.subset),
+        "chance": f"{percent(1 / len(held_out.classes))} %",
         "recipe": {key: as_yaml(value) for key, value in recipe_of(model.trained_on).items()},
-        "kept": kept_epoch(model.trained_on, judged.subset),
-        "subset": judged.subset,
-        "estimates": estimates_table(figures),
+        "kept": kept_epoch(model.trained_on, held_out.subset),
+        "subset": held_out.subset,
+        "estimates": estimates_table(metrics),
         "classes": classes_table(rows),
         "settings": {
             **described(model.trained_on),
             "network": _network(model.config),
-            "classes": str(len(judged.classes)),
+            "classes": str(len(held_out.classes)),
             "clips": ", ".join(f"{side} {sides.count(side)}" for side in ("train", "val", "test")),
             "groups": _groups(split),
-            "leak share": _share(value_of(figures, "leak_share")),
+            "leak share": _share(value_of(metrics, "leak_share")),
         },
-        "leak": value_of(figures, "leak_share"),
-        "parameters": f"{figures['parameters'].value:,.0f}",
-        "two_classes": len(judged.classes) == 2,
+        "leak": value_of(metrics, "leak_share"),
+        "parameters": f"{metrics['parameters'].value:,.0f}",
+        "two_classes": len(held_out.classes) == 2,
     }
 
 

@@ -17,7 +17,7 @@ from framemix.starting.start import Start, read_start
 from framemix.store import MixedStore
 from framemix.training.data import class_names, split_examples
 from framemix.training.parts import freeze_for
-from framemix.training.prediction import judge
+from framemix.training.prediction import evaluate
 from framemix.training.record import Part, trained_on
 from framemix.training.run import Machine, Run
 from framemix.training.seeds import train_seeds
@@ -54,7 +54,7 @@ def train(
         _run, source=source, weights=weights, store=store, split=split, settings=settings
     )
     judge_val = partial(
-        judge,
+        evaluate,
         examples=split_examples(store, split, "val"),
         clusters=clusters,
         batch_size=settings.batch_size,

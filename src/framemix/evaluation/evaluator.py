@@ -1,4 +1,4 @@
-"""What trained models are worth on clips that they were not trained on."""
+"""How well trained models do on clips that they were not trained on."""
 
 import csv
 import json
@@ -17,14 +17,14 @@ from framemix.datasets.clips import Clip, clip_name
 from framemix.datasets.groups import Scope, clusters_by_name, leak_share
 from framemix.datasets.reversals import Pairs, partners
 from framemix.evaluation.figures import History
-from framemix.evaluation.tables import Figure, figures_of
+from framemix.evaluation.tables import MetricRow, metric_rows
 from framemix.finetuning.data import DROWSY, FinetuneData, task_of
 from framemix.metrics.accuracy import RANKS, class_measures, confusion, ranked_hits
-from framemix.metrics.direction import judge_direction
+from framemix.metrics.direction import measure_direction
 from framemix.metrics.drowsiness import DriverPrediction, drowsiness_estimates
 from framemix.metrics.intervals import Estimate, estimate
 from framemix.metrics.measures import Measure, share
-from framemix.metrics.seeds import SeedFigure, by_figure
+from framemix.metrics.seeds import SeedMetric, seed_metrics
 from framemix.models import TrainedModel, load_model
 from framemix.store import MixedStore
 from framemix.tables import read_table
@@ -49,7 +49,7 @@ class Evaluation:
     leak_share: float | None
     drivers: list[DriverPrediction] | None
     drivers_leak_share: float | None
-    own_metrics: Mapping[str, SeedFigure]
+    own_metrics: Mapping[str, SeedMetric]
     reversed_classes: Pairs = ()
 
     def lead(self, other: "Evaluation") -> Estimate | None:
@@ -75,14 +75,14 @@ class Evaluation:
     @property
     def _direction(self) -> list[Estimate]:
         """How often the pair is right, and the direction; nothing without reversed classes."""
-        judged = judge_direction(
+        evaluated = measure_direction(
             self.probabilities,
             self.labels,
             self.model.classes,
             partners(self.reversed_classes),
             self.clusters,
         )
-        return [*filter(None, (estimate(each, judged.clusters) for each in judged.measures))]
+        return [*filter(None, (estimate(each, evaluated.clusters) for each in evaluated.measures))]
 
     @property
     def _last_epoch(self) -> list[Estimate]:
@@ -131,19 +131,19 @@ class Evaluation:
             for place in places[:count]
         }
 
-    def figures(self, name: str) -> list[Figure]:
+    def metrics(self, name: str) -> list[MetricRow]:
         """What the model's own stage found, the estimates, and the leak shares; it is `name`."""
         own = {key: one for key, one in self.own_metrics.items() if key not in self._idle}
         leaks = {"leak_share": self.leak_share, "drivers_leak_share": self.drivers_leak_share}
-        others = {key: SeedFigure(value) for key, value in leaks.items()}
-        return figures_of(name, self.estimates, {**own, **others})
+        others = {key: SeedMetric(value) for key, value in leaks.items()}
+        return metric_rows(name, self.estimates, {**own, **others})
 
 
 @dataclass(frozen=True)
 class Evaluator:
     """Evaluates models on their val clips; `scope` says which clips form a group.
 
-    The direction is judged of the `reversed_classes` that a model knows.
+    The direction is measured on those `reversed_classes` that a model knows.
     """
 
     scope: Scope
@@ -190,7 +190,7 @@ class Evaluator:
             leak_share=_leak(train, val, clusters),
             drivers=None,
             drivers_leak_share=None,
-            own_metrics=by_figure(read_figures(folder / "metrics.json")),
+            own_metrics=seed_metrics(read_numbers(folder / "metrics.json")),
             reversed_classes=self.reversed_classes,
         )
 
@@ -233,7 +233,7 @@ def read_history(folder: Path) -> History:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def read_figures(file: Path) -> dict[str, Any]:
+def read_numbers(file: Path) -> dict[str, Any]:
     """Return what a training wrote of its metrics, or of its times."""
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
