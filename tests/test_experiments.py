@@ -186,7 +186,7 @@ def test_folds_are_pooled_so_that_every_subject_counts_once(
 
 def test_without_any_fold_the_table_says_how_to_run_them() -> None:
     text = folds_table(Experiments(PARAMS, [experiment("other")]))
-    assert "No fold has figures yet." in text
+    assert "No fold has metrics yet." in text
     assert "'split.rldd=fold1,fold2,fold3,fold4,fold5'" in text
 
 

@@ -27,19 +27,19 @@ def ran(project: Project, command: str = REPRO) -> list[str]:
     )
 
 
-def metric_rows(project: Project) -> dict[str, Any]:
-    figures: dict[str, Any] = json.loads((project.folder / "reports/frame_mixup.json").read_text())
-    return figures
+def study_metrics(project: Project) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((project.folder / "reports/frame_mixup.json").read_text())
+    return metrics
 
 
 def test_one_repro_leaves_table_plot_and_figures(finished: Project) -> None:
     for report in REPORTS:
         assert (finished.folder / report).is_file()
-    figures = metric_rows(finished)
-    assert figures["short"].keys() == {"none", "average-all"}
-    assert figures["short"]["none"]["seeds"] == [0, 1]
-    assert figures["long"].keys() == {"linear-all"}
-    assert figures["checks"]["average_equal_segments"]["value"] == 0.5
+    metrics = study_metrics(finished)
+    assert metrics["short"].keys() == {"none", "average-all"}
+    assert metrics["short"]["none"]["seeds"] == [0, 1]
+    assert metrics["long"].keys() == {"linear-all"}
+    assert metrics["checks"]["average_equal_segments"]["value"] == 0.5
     assert "| average-all |" in (finished.folder / "reports/table_b.md").read_text()
 
 

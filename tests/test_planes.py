@@ -65,7 +65,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def clip_psnr(path: Path, size: tuple[int, int]) -> float:
-    """The PSNR of a clip mixed as planes, in uint8 or as networks get it, against one mixed as RGB."""
+    """The PSNR of a clip mixed as planes, in uint8 or normalised, against one mixed as RGB."""
     frames, settings = count_frames(path), settings_of("rgb24", size)
     expected = np.stack(list(mix_video(path, frames, settings, reader="pyav")))
     planes = np.stack(list(mix_video(path, frames, settings_of("yuv420p", size), reader="pyav")))

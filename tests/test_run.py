@@ -1,4 +1,4 @@
-"""What users may rely on in a training run: interrupted at any moment, it resumes with the same result."""
+"""What users may rely on in a training run: if interrupted, it resumes with the same result."""
 
 import csv
 import json
