@@ -1,12 +1,13 @@
 """The full sample, and real clips, through the whole pipeline. Long: `make test-slow`."""
 
 import json
-import time
 from pathlib import Path
 from statistics import mean
 
 import pytest
 
+from framemix.evaluation.tables import MetricRow, by_metric
+from framemix.tables import read_table
 from tests.pipeline import Project
 
 pytestmark = pytest.mark.slow
@@ -21,16 +22,15 @@ def metrics(project: Project) -> dict[str, dict[str, float]]:
 
 def test_full_sample_learns_motion_and_drowsiness_of_unseen_people(tmp_path: Path) -> None:
     project = Project.fresh(tmp_path / "project", profile=None)
-    start = time.monotonic()
     project.run("dvc repro")
-    assert time.monotonic() - start < 360
-    report = metrics(project)
+    rows = read_table(project.folder / "reports/estimates.csv", MetricRow)
     chance = 1 / 8
-    assert report["vivit"]["top1"] >= 3 * chance
-    assert report["nonlocal"]["top1"] >= 3 * chance
-    assert report["finetuned"]["drowsy_clips"] >= 9
-    assert report["finetuned"]["drowsy_accuracy"] > 0.5
-    assert report["finetuned"]["drowsy_vs_alert_auroc"] > 0.75
+    for name in ("vivit", "nonlocal"):
+        assert by_metric(rows, name)["top1"].value >= 3 * chance
+    drivers = by_metric(rows, "finetuned")
+    assert (drivers["drowsy_accuracy"].clips or 0) >= 9
+    assert drivers["drowsy_accuracy"].value > 0.5
+    assert drivers["drowsy_vs_alert_auroc"].value > 0.75
 
 
 def test_real_actions_of_unseen_persons_are_distinguished(tmp_path: Path, shared: Path) -> None:
