@@ -121,6 +121,17 @@ def test_dvclive_follows_a_run_and_makes_no_experiment(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("**/dvc.yaml"))
 
 
+def test_mlflow_has_all_epochs_of_a_run(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    trained(tmp_path, "mlflow")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/logs/mlflow.db")
+    (experiment,) = (e for e in client.search_experiments() if e.name == "framemix")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert LOGGED <= run.data.metrics.keys()
+    assert len(client.get_metric_history(run.info.run_id, "val_top1")) == EPOCHS
+
+
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_logger_whose_package_is_missing_is_refused_before_anything_is_trained(tmp_path, name):
     if find_spec(name):

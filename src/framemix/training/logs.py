@@ -1,5 +1,6 @@
 """Logs of a training's steps, for people who watch it; no result depends on them."""
 
+import os
 import time
 from dataclasses import dataclass
 from importlib import import_module
@@ -58,7 +59,9 @@ class Logs:
                 {
                     "experiment_name": PROJECT,
                     "run_name": title,
-                    "save_dir": str(self.folder.parent / "mlruns"),
+                    # A database: MLflow 3 refuses to log to plain files.
+                    "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI")
+                    or f"sqlite:///{self.folder.parent.absolute() / 'mlflow.db'}",
                 },
             ),
             "wandb": (
