@@ -131,13 +131,13 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
     paragraphs = [
         "# Frame mix-up (paper B, table 2)",
         _table([_cells(cell, base) for cell in short]).markdown(),
-        f"On {max(videos, default=0)} videos that no network learnt from. Where the videos have no "
-        "test subset these are the val ones, which chose each network's epoch: that flatters. In "
-        "brackets 95 % intervals over videos (bootstrap) and, where there are several, seeds "
-        "(Student's t, wide for few); one seed tells nothing of how seeds differ. Direction: of a "
-        "video and its frames in reverse, how often the true one of the two classes that are "
-        "each other's reversal scores higher; chance is 50 %. The paper's metrics are of "
-        "Something-Something V1, one run each.",
+        f"On {max(videos, default=0)} videos that no network was trained on. Without a test subset "
+        "these are the val videos, which also chose each network's epoch, so numbers are a little "
+        "too high. In brackets: 95 % intervals over videos (bootstrap), and over seeds if there are "
+        "several (Student's t, wide for few). One seed does not show how seeds differ. Direction: a "
+        "video is shown forward and in reverse; how often the true one of the two classes that are "
+        "each other's reversal scores higher. Chance is 50 %. The paper's metrics are on "
+        "Something-Something V1, from one run each.",
         *_check_table(cells),
     ]
     return "\n\n".join(paragraphs) + "\n"
