@@ -133,11 +133,11 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
         _table([_cells(cell, base) for cell in short]).markdown(),
         f"On {max(videos, default=0)} videos that no network was trained on. Without a test subset "
         "these are the val videos, which also chose each network's epoch, so numbers are a little "
-        "too high. In brackets: 95 % intervals over videos (bootstrap), and over seeds if there are "
-        "several (Student's t, wide for few). One seed does not show how seeds differ. Direction: a "
-        "video is shown forward and in reverse; how often the true one of the two classes that are "
-        "each other's reversal scores higher. Chance is 50 %. The paper's metrics are on "
-        "Something-Something V1, from one run each.",
+        "too high. In brackets: 95 % intervals over videos (bootstrap), and over seeds where there "
+        "are several (Student's t, wide for few). One seed does not show how seeds differ. "
+        "Direction: a video is shown forward and in reverse; how often the true one of the two "
+        "classes that are each other's reversal scores higher. Chance is 50 %. The paper's metrics "
+        "are on Something-Something V1, from one run each.",
         *_check_table(cells),
     ]
     return "\n\n".join(paragraphs) + "\n"
