@@ -1,6 +1,6 @@
 """Evaluates the fine-tuned model beside the pretrained ones; writes reports/ and the model card."""
 
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import FINETUNED, MIXED, MODELS, REPORTS, RLDD_SPLIT, UCF101_SPLIT
 from framemix.project.stage import run_stage
@@ -25,8 +25,8 @@ def main() -> None:
         device=resolve_device(params.runtime.device),
         target=REPORTS,
     )
-    say(summary(metrics))
-    say(f"all tables and pictures: {REPORTS}/index.html")
+    print_text(summary(metrics))
+    print_text(f"all tables and pictures: {REPORTS}/index.html")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from framemix.datasets.files import require_hashable
 from framemix.datasets.intake import list_clips
 from framemix.datasets.layouts.actions import find_actions
 from framemix.datasets.origin import origin_of
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import UCF101_ORIGIN, VIDEOS
 from framemix.project.stage import require_data, run_stage
@@ -33,8 +33,8 @@ def main() -> None:
     write_json(UCF101_ORIGIN, origin_of(root).model_dump())
     kept = Counter(video.kept for video in videos)
     for notice in found.notices:
-        say(notice)
-    say(
+        print_text(notice)
+    print_text(
         f"kept {kept[True]} videos of {len(class_labels(videos))} classes, "
         f"rejected {kept[False]} (see {VIDEOS})"
     )

@@ -1,7 +1,7 @@
 """Fine-tunes the pretrained ViViT, or another model, on UTA-RLDD's mixed clips."""
 
 from framemix.datasets.origin import read_origin
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import (
     FINETUNED,
@@ -35,7 +35,7 @@ def main() -> None:
         origins=(read_origin(UCF101_ORIGIN) if actions else None, read_origin(RLDD_ORIGIN)),
         scope=params.split.group_scope,
     )
-    say(f"{FINETUNED}: top-1 {metrics['top1']:.1%} of the val clips")
+    print_text(f"{FINETUNED}: top-1 {metrics['top1']:.1%} of the val clips")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Mixes the kept videos of a dataset into its store: `python -m stages.mix ucf101|rldd`."""
 
 from framemix.datasets.clips import STATES, Clip, DriverClip, class_labels
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import MIXED, RLDD_CLIPS, RLDD_TABLE, VIDEOS
 from framemix.project.stage import arguments, run_stage
@@ -24,7 +24,7 @@ def main() -> None:
         params.mix,
         params.runtime.execution(f"mix@{dataset}"),
     )
-    say(f"mixed {len(sources)} clips into {MIXED[dataset]}")
+    print_text(f"mixed {len(sources)} clips into {MIXED[dataset]}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import read_origin
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import MIXED, MODELS, UCF101_ORIGIN, UCF101_SPLIT
 from framemix.project.stage import arguments, run_stage
@@ -27,7 +27,7 @@ def main() -> None:
         origin=read_origin(UCF101_ORIGIN),
         scope=params.split.group_scope,
     )
-    say(f"{MODELS[model]}: top-1 {metrics['top1']:.1%} of the val clips")
+    print_text(f"{MODELS[model]}: top-1 {metrics['top1']:.1%} of the val clips")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Evaluates the pretrained networks: paper A's table 1, and their cards. Needs no drivers."""
 
 from framemix.datasets.clips import Clip
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import MIXED, MODELS, REPORTS, UCF101_SPLIT
 from framemix.project.stage import run_stage
@@ -26,8 +26,8 @@ def main() -> None:
         device=resolve_device(params.runtime.device),
         target=REPORTS,
     )
-    say(summary(metrics))
-    say(f"table 1 with pictures: {REPORTS}/pretraining.html")
+    print_text(summary(metrics))
+    print_text(f"table 1 with pictures: {REPORTS}/pretraining.html")
 
 
 if __name__ == "__main__":

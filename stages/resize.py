@@ -10,7 +10,7 @@ from framemix.datasets.layouts.layout import FoundVideos
 from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import split_drivers, without_drowsy_val
 from framemix.errors import NoVideosError
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import RLDD_CLIPS, RLDD_ORIGIN, RLDD_SPLIT, RLDD_TABLE
 from framemix.project.stage import WITHOUT_DRIVERS, require_data, run_stage
@@ -37,11 +37,11 @@ def main() -> None:
     write_table(RLDD_SPLIT, Clip, split)
     write_json(RLDD_ORIGIN, origin_of(root).model_dump())
     for notice in found.notices:
-        say(notice)
+        print_text(notice)
     kept = sum(clip.kept for clip in clips)
-    say(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
+    print_text(f"cut {kept} clips, rejected {len(clips) - kept} files or clips (see {RLDD_TABLE})")
     if unjudged := without_drowsy_val(clips, params.split):
-        say(f"warning: {unjudged}")
+        print_text(f"warning: {unjudged}")
 
 
 def _find(root: Path, key: str) -> FoundVideos:

@@ -1,7 +1,7 @@
 """Renders the sample corpus: small real video files in the layouts of UCF101 and UTA-RLDD."""
 
 from framemix.datasets.sample import render_sample
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import SAMPLE
 from framemix.project.stage import run_stage
@@ -10,7 +10,7 @@ from framemix.project.stage import run_stage
 def main() -> None:
     params = load_params()
     videos = render_sample(SAMPLE, params.sample, params.runtime.cluster)
-    say(f"rendered {videos} videos into {SAMPLE}")
+    print_text(f"rendered {videos} videos into {SAMPLE}")
 
 
 if __name__ == "__main__":

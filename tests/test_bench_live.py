@@ -1,4 +1,4 @@
-"""`framemix bench live`: a row a model, and what its figures mean."""
+"""`framemix bench live`: a row a model, and what its metrics mean."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ def test_a_row_a_model(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["bench", "live", str(tmp_path / "model.safetensors")])
     assert done.exit_code == 0, done.output
     head, _, row = done.output.strip().splitlines()
-    name, *figures = [cell.strip() for cell in row.strip("|").split("|")]
+    name, *metrics = [cell.strip() for cell in row.strip("|").split("|")]
     assert name == str(tmp_path / "model.safetensors")
-    assert len(figures) == head.count("|") - 2
-    assert all(float(figure) >= 0 for figure in figures)
+    assert len(metrics) == head.count("|") - 2
+    assert all(float(figure) >= 0 for figure in metrics)
 
 
 def test_windows_a_second_count_their_new_frames() -> None:

@@ -159,7 +159,7 @@ def test_every_network_and_every_mix_is_in_the_tables(
 
 
 @given(st.data())
-def test_every_clip_is_judged_once_and_by_networks_that_never_saw_its_group(
+def test_every_clip_is_evaluated_once_and_by_networks_that_never_saw_its_group(
     data: st.DataObject,
 ) -> None:
     folds = data.draw(st.integers(2, 6))
@@ -204,7 +204,7 @@ def test_seeds_have_a_mean_and_a_sample_deviation() -> None:
     assert networks.over_seeds([50.0]) == "50.0"
 
 
-def test_a_clip_judged_by_three_seeds_is_still_one_clip() -> None:
+def test_a_clip_evaluated_by_three_seeds_is_still_one_clip() -> None:
     hits = np.array([[True, False, True, True, False, True]])
     groups = ["g1", "g1", "g2", "g2", "g3", "g3"]
     once, thrice = (networks._interval(hits.repeat(k, 0), groups) for k in (1, 3))
@@ -243,7 +243,7 @@ def test_a_run_trains_for_the_epochs_that_its_time_holds_and_looks_at_no_val_cli
     assert not val & {example.row.clip for example in [*run.train, *run.val]}
 
 
-def test_answers_are_those_of_the_last_epoch(
+def test_predictions_are_those_of_the_last_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, last = tiny_job(tmp_path), []
@@ -260,7 +260,7 @@ def test_answers_are_those_of_the_last_epoch(
     assert sum(hits) / len(hits) == pytest.approx(float(last[-1]), abs=1e-6)
 
 
-def test_the_network_in_memory_is_judged_and_not_the_best_on_disk(
+def test_the_network_in_memory_is_evaluated_and_not_the_best_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def to_second_class(run: runs.Run, machine: runs.Machine) -> Path:

@@ -129,7 +129,7 @@ def test_a_finished_study_trains_nothing_and_prints_the_same_tables(bench: Bench
     assert (f"{text}\n", trainings) == (tables, 0)
 
 
-def test_every_seed_judges_each_clip_once(bench: Bench) -> None:
+def test_every_seed_evaluates_each_clip_once(bench: Bench) -> None:
     evaluated = Counter((r.network, r.by, r.mix, r.seed, r.clip) for r in bench.predictions)
     assert set(evaluated.values()) == {1}
     assert len(evaluated) == TRAININGS // FOLDS * 8
@@ -244,7 +244,7 @@ def rows_of(seed: int, right: Sequence[float], **values: Any) -> list[CellRow]:
     ]
 
 
-def test_figures_are_means_over_seeds_and_differences_are_clip_by_clip() -> None:
+def test_metrics_are_means_over_seeds_and_differences_are_clip_by_clip() -> None:
     # The clips 1 and 3 are of class b: p(b) is 0.9, 0.2 and 0.4, 0.3 of the clips 1, 3 and 0, 2.
     one = rows_of(0, [0.6, 0.9, 0.7, 0.2])
     two = rows_of(1, [0.6, 0.9, 0.7, 0.6])
@@ -283,7 +283,7 @@ def test_of_equal_networks_that_of_fewer_parameters_is_better() -> None:
         ([("a", "1"), ("b", "1")] * 4, "folds = 2: 1 groups"),
     ],
 )
-def test_clips_that_cannot_each_be_judged_are_one_line(
+def test_clips_that_cannot_each_be_evaluated_are_one_line(
     clips: Sequence[tuple[str, str]], line: str, tmp_path: Path
 ) -> None:
     rows = [

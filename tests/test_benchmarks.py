@@ -126,7 +126,7 @@ def peer(tmp_path: Path) -> Path:
 
 
 def numbers(report: str) -> dict[str, list[float]]:
-    """The figures of each row of a report's tables, by what the row is about."""
+    """The metrics of each row of a report's tables, by what the row is about."""
     rows = [line.split("|")[1:-1] for line in report.splitlines()]
     cells = {row[0].strip(): re.findall(r"[0-9.]+", " ".join(row[1:])) for row in rows if row}
     return {name: [float(cell) for cell in found] for name, found in cells.items() if found}

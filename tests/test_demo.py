@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from framemix.errors import FramemixError, ModelError
-from framemix.inference.analyser import Analyser, Answer
+from framemix.inference.analyser import Analyser, Shown
 from framemix.inference.clips import USUAL_LIMITS, Sliding
 from framemix.inference.demo import serve
 from framemix.inference.guard import Guard, delete_older, is_open
@@ -90,10 +90,10 @@ def browser() -> Iterator[Any]:
         yield browser
 
 
-def answered(model: Path, video: Path, window: float = 4.0) -> Answer:
+def answered(model: Path, video: Path, window: float = 4.0) -> Shown:
     """What the page shows of a video in the end."""
     with tempfile.TemporaryDirectory() as films:
-        *_, last = Analyser(model, window, Path(films)).answers(video)
+        *_, last = Analyser(model, window, Path(films)).predictions(video)
         return last
 
 
@@ -104,7 +104,7 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
     visit.page.close()
 
 
-def test_a_dropped_video_is_answered_with_classes_and_pictures(visit: Visit, folder: Path) -> None:
+def test_a_dropped_video_is_shown_with_classes_and_pictures(visit: Visit, folder: Path) -> None:
     visit.drop(folder / "long.mp4")
     visit.says("long.mp4")
     visit.says("5 windows")
@@ -150,7 +150,7 @@ def test_a_recording_that_was_not_uploaded_is_not_read(folder: Path, tmp_path: P
     assert last == ("", None, None, None, None, None)
 
 
-def test_a_video_of_the_webcam_is_answered(visit: Visit) -> None:
+def test_a_video_of_the_webcam_is_predicted(visit: Visit) -> None:
     visit.page.get_by_role("tab", name="Webcam").click()
     camera = visit.page.locator("#webcam")
     camera.get_by_text("Access Webcam").click()
@@ -161,7 +161,7 @@ def test_a_video_of_the_webcam_is_answered(visit: Visit) -> None:
     visit.says("sample.webm")
 
 
-def test_a_broken_file_gets_a_message_and_the_next_one_an_answer(
+def test_a_broken_file_gets_a_message_and_the_next_one_a_prediction(
     visit: Visit, folder: Path
 ) -> None:
     visit.drop(folder / "broken.mp4")
@@ -267,7 +267,7 @@ def uploaded(address: str, content: bytes) -> Path:
     return Path(*json.loads(answer))
 
 
-def test_an_uploaded_video_is_answered_with_pictures_that_lie_beside_it(
+def test_an_uploaded_video_is_shown_with_pictures_that_lie_beside_it(
     address: str, folder: Path
 ) -> None:
     path = uploaded(address, (folder / "long.mp4").read_bytes())
@@ -370,14 +370,14 @@ def test_an_address_that_others_can_reach_is_distinguished_from_this_machines(
     assert is_open(host) == expected
 
 
-def test_an_answer_names_no_folder_of_this_machine(folder: Path) -> None:
+def test_a_prediction_names_no_folder_of_this_machine(folder: Path) -> None:
     message, *rest = answered(folder / "model.safetensors", folder / "broken.mp4")
     assert "broken.mp4" in message
     assert str(folder) not in message
     assert rest == [None] * 5
 
 
-def test_the_answer_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
+def test_the_prediction_is_of_the_windows_that_predict_sees(tmp_path: Path) -> None:
     model, video = tmp_path / "model.safetensors", write_video(tmp_path / "a.mp4", 80, seed=2)
     write_model(model, classes=("alert", "drowsy", "low_vigilant"))
     message, shares, _, _, mixed, _ = answered(model, video)

@@ -256,7 +256,7 @@ def fill(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def test_the_disk_is_judged_by_the_tables_that_list_what_is_in_the_folders(tmp_path):
+def test_the_disk_is_evaluated_by_the_tables_that_list_what_is_in_the_folders(tmp_path):
     fill(tmp_path / "data/sample/ucf101", "A/a.avi", "B/b.avi")
     fill(tmp_path / "data/sample/rldd", "Fold1_part1/01/0.mp4", "Fold1_part1/01/10.mp4")
     videos = [Clip(video="A/a.avi", class_name="A", kept=True)]
@@ -279,7 +279,7 @@ def test_the_disk_is_judged_by_the_tables_that_list_what_is_in_the_folders(tmp_p
     assert rldd.endswith(": about 72 clips, of 24 videos of 15 s")
 
 
-def test_before_anything_ran_the_disk_is_judged_by_what_the_sample_will_be(tmp_path):
+def test_before_anything_ran_the_disk_is_evaluated_by_what_the_sample_will_be(tmp_path):
     smaller = {"groups": 2, "clips_per_group": 3, "subjects": 5, "seconds": 10}
     ucf101, rldd, disk = mixed(tmp_path, sample=smaller)
     assert ucf101 == "to mix of data.ucf101: about 48 videos, as the section sample says"
@@ -287,7 +287,7 @@ def test_before_anything_ran_the_disk_is_judged_by_what_the_sample_will_be(tmp_p
     assert ": 68 clips of " in disk
 
 
-def test_before_anything_ran_the_disk_is_judged_by_the_videos_in_the_folders(tmp_path):
+def test_before_anything_ran_the_disk_is_evaluated_by_the_videos_in_the_folders(tmp_path):
     fill(tmp_path / "ucf", *(f"A/v_A_g01_c{n:02}.avi" for n in range(22)), "README.md", "notes")
     fill(tmp_path / "rldd", *(f"Fold1_part1/01/{state}.mov" for state in (0, 5, 10)), "list.txt")
     data = {"ucf101": "ucf", "rldd": "rldd"}
@@ -306,7 +306,7 @@ def test_before_anything_ran_the_disk_is_judged_by_the_videos_in_the_folders(tmp
     ("least", "words"),
     [(150, ": 7688 videos, UCF101's of 150 frames or more"), (200, ": at most 13320 videos, ")],
 )
-def test_the_disk_is_judged_by_the_whole_datasets_where_nothing_is_yet(tmp_path, least, words):
+def test_the_disk_is_evaluated_by_the_whole_datasets_where_nothing_is_yet(tmp_path, least, words):
     data = {"ucf101": "ucf", "rldd": "rldd"}
     ucf101, rldd, _ = mixed(tmp_path, data=data, filter={"min_frames": least})
     assert words in ucf101

@@ -1,4 +1,4 @@
-"""What the figures of drowsiness count: paper A's, and others that a lazy model does not pass."""
+"""What the metrics of drowsiness count: paper A's, and others that a lazy model does not pass."""
 
 from collections.abc import Sequence
 
@@ -43,12 +43,12 @@ def drivers(
 FOUR = drivers(("1", "drowsy", 0.9), ("1", "alert", 0.7), ("2", "drowsy", 0.6), ("2", "alert", 0.1))
 
 
-def figures(found: Sequence[Estimate]) -> dict[str, float]:
+def metrics(found: Sequence[Estimate]) -> dict[str, float]:
     return {estimate.metric: estimate.value for estimate in found}
 
 
-def test_figures_agree_with_a_count_by_hand() -> None:
-    found = figures(drowsiness_estimates(FOUR))
+def test_metrics_agree_with_a_count_by_hand() -> None:
+    found = metrics(drowsiness_estimates(FOUR))
     assert found.keys() == NAMES
     assert found["drowsy_accuracy"] == 1
     assert found["drowsy_vs_alert_accuracy"] == 0.75  # the alert clip at 0.7 is called drowsy
@@ -60,7 +60,7 @@ def test_figures_agree_with_a_count_by_hand() -> None:
 def test_one_false_alarm_in_twenty_clips_is_allowed_and_two_are_not() -> None:
     alert = [("1", "alert", place / 100) for place in range(20)]  # the highest are 0.18 and 0.19
     drowsy = [("2", "drowsy", 0.185), ("2", "drowsy", 0.175)]
-    found = figures(drowsiness_estimates(drivers(*alert, *drowsy)))
+    found = metrics(drowsiness_estimates(drivers(*alert, *drowsy)))
     assert found["sensitivity_at_95_specificity"] == 0.5
 
 
@@ -70,7 +70,7 @@ def test_the_calibration_error_claims_no_interval() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_figures_that_a_models_own_stage_finds_too_are_the_same(seed: int) -> None:
+def test_metrics_that_a_models_own_stage_finds_too_are_the_same(seed: int) -> None:
     generator = np.random.default_rng(seed)
     states = [["drowsy", "alert", "low_vigilant"][i % 3] for i in range(600)]
     p = torch.from_numpy(generator.random(600)).float()  # as a network answers
@@ -78,7 +78,7 @@ def test_figures_that_a_models_own_stage_finds_too_are_the_same(seed: int) -> No
     said = drivers(
         *((str(i % 5), s, v) for i, (s, v) in enumerate(zip(states, p.tolist(), strict=True)))
     )
-    found = figures(drowsiness_estimates(said))
+    found = metrics(drowsiness_estimates(said))
     for name in ("drowsy_accuracy", "drowsy_vs_alert_auroc"):
         assert found[name] == own[name]  # in metrics.json and in estimates.csv, to the last digit
 
@@ -86,12 +86,12 @@ def test_figures_that_a_models_own_stage_finds_too_are_the_same(seed: int) -> No
 def test_any_other_class_means_not_drowsy() -> None:
     """In paper A's task an alert face is any of UCF101's classes."""
     said = drivers(("1", "drowsy", 0.4), ("1", "alert", 0.1), called=["drowsy", "ApplyLipstick"])
-    assert figures(drowsiness_estimates(said))["drowsy_vs_alert_accuracy"] == 1
+    assert metrics(drowsiness_estimates(said))["drowsy_vs_alert_accuracy"] == 1
 
 
 def test_a_model_that_calls_every_face_drowsy_is_found_out() -> None:
     said = drivers(*((str(i), state, 0.9) for i in range(8) for state in ("drowsy", "alert")))
-    found = figures(drowsiness_estimates(said))
+    found = metrics(drowsiness_estimates(said))
     assert found["drowsy_accuracy"] == 1
     assert found["drowsy_vs_alert_accuracy"] == 0.5
     assert found["drowsy_vs_alert_auroc"] == 0.5
@@ -113,10 +113,10 @@ def test_low_vigilant_clips_are_left_out() -> None:
         ([], set()),
     ],
 )
-def test_what_one_state_cannot_tell_is_left_out(
+def test_what_one_state_cannot_show_is_left_out(
     clips: list[tuple[str, str, float]], names: set[str]
 ) -> None:
-    assert figures(drowsiness_estimates(drivers(*clips))).keys() == names
+    assert metrics(drowsiness_estimates(drivers(*clips))).keys() == names
 
 
 def test_intervals_are_over_subjects() -> None:

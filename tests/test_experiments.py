@@ -27,7 +27,7 @@ PARAMS: dict[str, Any] = {
     "evaluate": {"batch_size": 4},
     "runtime": {"workers": 2},
 }
-FIGURES = [
+METRICS = [
     MetricRow(model="finetuned", metric="top1", value=0.5, low=0.4, high=0.6, mean=0.48, std=0.035),
     *(
         MetricRow(model="finetuned", metric=metric, value=value)
@@ -43,9 +43,9 @@ FIGURES = [
 
 
 @pytest.fixture(autouse=True)
-def figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every experiment has these figures."""
-    write_table(tmp_path / "estimates.csv", MetricRow, FIGURES)
+def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every experiment has these metrics."""
+    write_table(tmp_path / "estimates.csv", MetricRow, METRICS)
     monkeypatch.setattr("dvc.api.read", lambda path, rev: (tmp_path / Path(path).name).read_text())
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_change_the_metrics_may_differ() -> None:
     assert ("all", "same") in lines(table2(Experiments(PARAMS, known), "drowsy_class"))
 
 
-def test_a_queued_experiment_is_said_to_be_queued_and_not_run_twice() -> None:
+def test_a_queued_experiment_is_reported_to_be_queued_and_not_run_twice() -> None:
     known = [of_paper_task("waiting", "fc", state="queued")]
     text = table2(Experiments(PARAMS, known), "drowsy_class")
     assert ("fc", "queued") in lines(text)
@@ -207,7 +207,7 @@ def test_only_an_experiment_that_ended_well_has_metrics(
     state: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DVC gives one that runs the figures of the commit that it started from."""
+    """DVC gives one that runs the metrics of the commit that it started from."""
     params = {"params.yaml": {"data": of_paper_task("one", "fc").params}}
     metrics = {"reports/metrics.json": {"data": {"finetuned": {"top1": 0.5}}}}
     rev = {"rev": revision, "name": "one", "data": {"params": params, "metrics": metrics}}
@@ -272,12 +272,12 @@ def test_tables_are_filled_from_experiments_that_dvc_ran(
     assert ("fc", "not run") in lines(project.run("framemix table2"))
     project.run("git checkout src")
     shown = json.loads(project.run("dvc exp show --json --rev HEAD~"))[1]["experiments"]
-    figures = {
+    metrics = {
         run["revs"][0]["data"]["params"]["params.yaml"]["data"]["finetune"]["mode"]: run["revs"][0][
             "data"
         ]["metrics"]["reports/metrics.json"]["data"]["finetuned"]
         for run in shown
     }
-    assert ours["fc"][2] == f"{100 * figures['fc']['top1']:.1f}"
+    assert ours["fc"][2] == f"{100 * metrics['fc']['top1']:.1f}"
     pooled = [row for row in lines(project.run("framemix folds")).values() if "2 of 5" in row[0]]
     assert pooled[0][1] == "2"

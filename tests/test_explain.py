@@ -362,7 +362,7 @@ def test_of_a_long_video_a_window_as_long_as_the_models_clips_is_explained(tmp_p
 
 
 @pytest.mark.parametrize("network", ["vivit", "nonlocal"])
-def test_an_explanation_is_of_what_predict_says(network: str, tmp_path: Path) -> None:
+def test_an_explanation_is_of_what_predict_reports(network: str, tmp_path: Path) -> None:
     config = nonlocal_config() if network == "nonlocal" else None
     model = write_model(tmp_path / "model.safetensors", config)
     clip = clips(0, 1)

@@ -248,16 +248,16 @@ def test_a_foreign_file_is_refused_before_it_computes(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"nodes": a_third((0.5, np.nan, 0.5))}, "answers nan; allowed: probabilities, from 0 to"),
-        ({"nodes": a_third((0.5, 7.25, 0.5))}, r"answers 7\.25; allowed: probabilities, from 0"),
+        ({"nodes": a_third((0.5, np.nan, 0.5))}, "outputs nan; allowed: probabilities, from 0 to"),
+        ({"nodes": a_third((0.5, 7.25, 0.5))}, r"outputs 7\.25; allowed: probabilities, from 0"),
         (
             {"nodes": cut_down(), "output": ("probabilities", TYPES.FLOAT, ["b", "k"])},
-            r"answers of shape \(1, 2\); allowed: \(1, 3\), one for each clip and class",
+            r"outputs of shape \(1, 2\); allowed: \(1, 3\), one for each clip and class",
         ),
     ],
 )
 @pytest.mark.parametrize("command", [["predict"], ["watch", "--as-fast-as-possible"]])
-def test_answers_that_are_no_probabilities_end_the_command(
+def test_predictions_that_are_no_probabilities_end_the_command(
     change: dict[str, Any], message: str, command: list[str], tmp_path: Path
 ) -> None:
     path = write_foreign(tmp_path / "a.onnx", **change)

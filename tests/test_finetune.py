@@ -1,4 +1,4 @@
-"""What users may rely on in fine-tuning: what is trained, on which clips, and its figures."""
+"""What users may rely on in fine-tuning: what is trained, on which clips, and its metrics."""
 
 import json
 import shutil
@@ -267,7 +267,7 @@ def test_a_split_is_not_drawn_again_as_it_was(data: FinetuneData, seed: int) -> 
     assert len(before & after) < 30  # 12 by chance
 
 
-def test_figures_are_from_as_many_views_as_are_asked_for(
+def test_metrics_are_from_as_many_views_as_are_asked_for(
     data: FinetuneData, source: Path, tmp_path: Path
 ) -> None:
     here = machine(tmp_path / "scratch")
@@ -291,7 +291,7 @@ def test_every_seed_is_trained_and_the_metrics_are_over_all_of_them(
     metrics = json.loads((tmp_path / "all/metrics.json").read_text())
     assert {name: metrics[name] for name in alone[0]} == alone[0]
     for name in ("top1", "mean_class_accuracy", "drowsy_vs_alert_auroc"):
-        values = [figures[name] for figures in alone]
+        values = [metrics[name] for metrics in alone]
         assert metrics[f"{name}_mean"] == pytest.approx(statistics.mean(values), abs=1e-6)
         assert metrics[f"{name}_std"] == pytest.approx(statistics.stdev(values), abs=1e-6)
     assert "parameters_mean" not in metrics

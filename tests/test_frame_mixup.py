@@ -21,13 +21,13 @@ from torch import nn
 from framemix.datasets.clips import Clip, class_labels
 from framemix.datasets.reversals import partners
 from framemix.errors import DatasetError, ParamsError
-from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import mix_settings as cell_mix
 from framemix.frame_mixup.cells import parse_cell, training_runs
 from framemix.frame_mixup.classes import evaluated_clips, require_pairs, with_reversals
 from framemix.frame_mixup.direction import evaluate_direction
 from framemix.frame_mixup.figures import Curve, Panel, _draw
-from framemix.frame_mixup.report import CellAnswers, checks, panels, table_b, write_study
+from framemix.frame_mixup.predictions import VideoPrediction
+from framemix.frame_mixup.report import CellPredictions, checks, panels, table_b, write_study
 from framemix.metrics.means import Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_frames
 from framemix.mixing.files import mix_video
@@ -86,7 +86,7 @@ def noise(frames: int, seed: int = 0) -> np.ndarray:
         {"method": "none", "frames_per_segment": "all"},
     ],
 )
-def test_tsn_answers_alike_about_a_video_and_its_reversal(how: dict[str, Any], frames: int) -> None:
+def test_tsn_predicts_alike_for_a_video_and_its_reversal(how: dict[str, Any], frames: int) -> None:
     """So of any pair of reversed classes it picks one for both: 50 %, however long it trains."""
     for seed in range(3):
         net, video = network(seed=seed), noise(frames, seed)
@@ -186,13 +186,13 @@ def trained(net: nn.Module) -> TrainedModel:
     return TrainedModel(net, config, CLASSES, {}, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def answers_of(net: nn.Module, store: MixedStore, rows: list[Clip]) -> list[Answer]:
+def predictions_of(net: nn.Module, store: MixedStore, rows: list[Clip]) -> list[VideoPrediction]:
     return evaluate_direction(
         trained(net), store, rows, PARTNERS, batch_size=4, device=torch.device("cpu")
     )
 
 
-def test_judged_videos_with_a_reversed_class_are_mixed_backward_too(
+def test_evaluated_videos_with_a_reversed_class_are_mixed_backward_too(
     averages: MixedStore, videos: tuple[Path, list[Clip]], tmp_path: Path
 ) -> None:
     backward = {r.clip: r.class_name for r in averages.index if r.clip.endswith(" backward")}
@@ -229,11 +229,11 @@ def test_a_window_is_the_same_stretch_of_the_video_backward(
     )
 
 
-def test_networks_are_judged_by_test_videos_or_else_by_val_videos(
+def test_networks_are_evaluated_by_test_videos_or_else_by_val_videos(
     averages: MixedStore, videos: tuple[Path, list[Clip]]
 ) -> None:
-    asked = answers_of(network(), averages, videos[1])
-    assert [a.video for a in asked] == [f"test/{name}/0.avi" for name in CLASSES]
+    predicted = predictions_of(network(), averages, videos[1])
+    assert [a.video for a in predicted] == [f"test/{name}/0.avi" for name in CLASSES]
     without = [row for row in videos[1] if row.subset != "test"]
     assert [row.video for row in evaluated_clips(without)] == [
         f"val/{name}/0.avi" for name in CLASSES
@@ -262,25 +262,27 @@ class Fixed(nn.Module):
         ((1.0, 1.0, 9.0), (1, 0), (0, 1)),  # of equal ones the first
     ],
 )
-def test_whoever_answers_alike_forward_and_backward_is_right_about_half(
+def test_whoever_predicts_alike_forward_and_backward_is_right_about_half(
     scores: tuple[float, ...],
     left: tuple[int, int],
     right: tuple[int, int],
     averages: MixedStore,
     videos: tuple[Path, list[Clip]],
 ) -> None:
-    asked = answers_of(Fixed(*scores), averages, videos[1])
-    assert [(a.forward, a.backward) for a in asked] == [left, right, (None, None)]
-    assert [a.top1 for a in asked] == [0, 0, 1]
-    assert [a.top5 for a in asked] == [None] * 3  # of three classes, it would be 1 whatever is said
+    predicted = predictions_of(Fixed(*scores), averages, videos[1])
+    assert [(a.forward, a.backward) for a in predicted] == [left, right, (None, None)]
+    assert [a.top1 for a in predicted] == [0, 0, 1]
+    assert [a.top5 for a in predicted] == [
+        None
+    ] * 3  # of three classes, it would be 1 whatever is said
 
 
 def test_tsn_on_averages_of_decoded_videos_is_right_about_exactly_half(
     averages: MixedStore, videos: tuple[Path, list[Clip]]
 ) -> None:
     for seed in range(5):
-        asked = answers_of(network(seed=seed), averages, videos[1])[:2]
-        assert all(a.forward + a.backward == 1 for a in asked if a.forward is not None)
+        predicted = predictions_of(network(seed=seed), averages, videos[1])[:2]
+        assert all(a.forward + a.backward == 1 for a in predicted if a.forward is not None)
 
 
 class Ends(nn.Module):
@@ -291,10 +293,10 @@ class Ends(nn.Module):
         return torch.stack([first - last, last - first, torch.zeros_like(first)], 1)
 
 
-def test_who_answers_the_other_way_about_a_reversal_is_right_or_wrong_about_both(
+def test_who_predicts_the_other_way_about_a_reversal_is_right_or_wrong_about_both(
     averages: MixedStore, videos: tuple[Path, list[Clip]]
 ) -> None:
-    left, right, _ = answers_of(Ends(), averages, videos[1])
+    left, right, _ = predictions_of(Ends(), averages, videos[1])
     assert left.forward == left.backward
     assert right.forward == right.backward
 
@@ -308,13 +310,13 @@ def test_a_reversed_pair_of_classes_goes_both_ways() -> None:
     }
 
 
-def test_answers_survive_their_table(tmp_path: Path) -> None:
+def test_predictions_survive_their_table(tmp_path: Path) -> None:
     rows = [
-        Answer(video="a", frames=9, top1=1, top5=1, forward=0, backward=1),
-        Answer(video="b", frames=9, top1=0, top5=None, forward=None, backward=None),
+        VideoPrediction(video="a", frames=9, top1=1, top5=1, forward=0, backward=1),
+        VideoPrediction(video="b", frames=9, top1=0, top5=None, forward=None, backward=None),
     ]
-    write_table(tmp_path / "answers.csv", Answer, rows)
-    assert read_table(tmp_path / "answers.csv", Answer) == rows
+    write_table(tmp_path / "predictions.csv", VideoPrediction, rows)
+    assert read_table(tmp_path / "predictions.csv", VideoPrediction) == rows
 
 
 # Intervals
@@ -362,7 +364,7 @@ def test_intervals_of_three_seeds_hold_the_mean_of_all_seeds_and_clips(spread: f
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(1.0, 0.9638, 1), (0.0, 0, 0.0362)])
-def test_answers_that_are_all_right_or_all_wrong_leave_what_as_many_trials_leave(
+def test_predictions_that_are_all_right_or_all_wrong_leave_what_as_many_trials_leave(
     share: float, low: float, high: float
 ) -> None:
     mean = mean_of(np.full((3, 100), share))
@@ -402,13 +404,13 @@ def test_a_difference_is_as_unsure_as_the_seeds_differ() -> None:
 
 def cell(
     name: str, right: float, *, videos: Any = "short", seeds: int = 1, frames: int = 56
-) -> CellAnswers:
+) -> CellPredictions:
     """Answers of which the share `right` is right, about videos of both kinds of length."""
 
-    def rows(seed: int) -> list[Answer]:
+    def rows(seed: int) -> list[VideoPrediction]:
         hits = np.random.default_rng([seed, *name.encode()]).random((40, 3)) < right
         return [
-            Answer(
+            VideoPrediction(
                 video=f"{i}",
                 frames=frames + i % 2,
                 top1=int(top1),
@@ -419,7 +421,9 @@ def cell(
             for i, (top1, forward, backward) in enumerate(hits)
         ]
 
-    return CellAnswers(videos, name, SEGMENTS, "all", {seed: rows(seed) for seed in range(seeds)})
+    return CellPredictions(
+        videos, name, SEGMENTS, "all", {seed: rows(seed) for seed in range(seeds)}
+    )
 
 
 CELLS = [
@@ -464,21 +468,23 @@ def test_top5_of_at_most_five_classes_is_no_column() -> None:
 def test_the_checks_say_what_holds() -> None:
     found = checks(CELLS)
     assert found["average_equal_segments"]["value"] == 0.5
-    assert found["average_equal_segments"]["answers"] == 20 * 3 * 2
+    assert found["average_equal_segments"]["predictions"] == 20 * 3 * 2
     assert found["average_unequal_segments"]["holds"]
     assert found["linear"]["holds"]
     assert not checks([cell("linear-all", 0.5)])["linear"]["holds"]
     assert checks([cell("linear-all", 0.9, videos="long")]) == {}
 
 
-def told(name: str, *answers: tuple[int, int] | None, frames: int = 57) -> CellAnswers:
+def told(name: str, *predictions: tuple[int, int] | None, frames: int = 57) -> CellPredictions:
     """Answers (forward, backward) about as many videos; None where one has no direction."""
     rows = [
-        Answer(video=f"{i}", frames=frames, top1=0, top5=0, forward=both[0], backward=both[1])
-        for i, pair in enumerate(answers)
+        VideoPrediction(
+            video=f"{i}", frames=frames, top1=0, top5=0, forward=both[0], backward=both[1]
+        )
+        for i, pair in enumerate(predictions)
         for both in [pair or (None, None)]
     ]
-    return CellAnswers("short", name, SEGMENTS, "all", {0: rows})
+    return CellPredictions("short", name, SEGMENTS, "all", {0: rows})
 
 
 @pytest.mark.parametrize("right", [0, 1])
@@ -508,7 +514,7 @@ def test_the_plots_whiskers_end_where_the_interval_does() -> None:
     assert whisker[:, 1].tolist() == pytest.approx([60, 75])
 
 
-def test_the_study_leaves_the_same_table_plot_and_figures(tmp_path: Path) -> None:
+def test_the_study_leaves_the_same_table_plot_and_metrics(tmp_path: Path) -> None:
     for folder in ("once", "again"):
         figures = write_study(CELLS, tmp_path / folder)
     assert figures["short"]["linear-all"]["seeds"] == [0, 1, 2]
@@ -529,12 +535,14 @@ def test_short_and_long_videos_have_a_panel_each_even_if_they_are_equally_long(
 
 
 def plotted(*names: str, frames: Sequence[int], window: Any = "all") -> Panel:
-    """The panel of cells that were asked about videos of so many frames."""
+    """The panel of cells that were predicted about videos of so many frames."""
     rows = [
-        Answer(video=f"{i}", frames=count, top1=1, top5=1, forward=1, backward=1)
+        VideoPrediction(video=f"{i}", frames=count, top1=1, top5=1, forward=1, backward=1)
         for i, count in enumerate(frames)
     ]
-    (panel,) = panels([CellAnswers("short", name, SEGMENTS, window, {0: rows}) for name in names])
+    (panel,) = panels(
+        [CellPredictions("short", name, SEGMENTS, window, {0: rows}) for name in names]
+    )
     return panel
 
 
@@ -563,22 +571,24 @@ def test_the_plot_counts_the_frames_of_the_window_alone() -> None:
 
 
 def test_whether_segments_are_equally_long_is_asked_of_the_window() -> None:
-    rows = [Answer(video="a", frames=33, top1=1, top5=1, forward=1, backward=0)]
+    rows = [VideoPrediction(video="a", frames=33, top1=1, top5=1, forward=1, backward=0)]
     for window, key in (
         (Window(frames=16, at="start"), "equal"),
         (Window(frames=12, at="start"), "unequal"),
         ("all", "unequal"),
     ):
-        found = checks([CellAnswers("short", "average-all", SEGMENTS, window, {0: rows})])
+        found = checks([CellPredictions("short", "average-all", SEGMENTS, window, {0: rows})])
         assert list(found) == [f"average_{key}_segments"]
 
 
 def test_videos_without_a_direction_shift_no_other_in_the_checks_and_the_plot() -> None:
     rows = [
-        Answer(video=str(frames), frames=frames, top1=1, top5=1, forward=forward, backward=backward)
+        VideoPrediction(
+            video=str(frames), frames=frames, top1=1, top5=1, forward=forward, backward=backward
+        )
         for frames, forward, backward in ((64, None, None), (57, 1, 1), (56, 1, 0))
     ]
-    some = CellAnswers("short", "average-all", SEGMENTS, "all", {0: rows})
+    some = CellPredictions("short", "average-all", SEGMENTS, "all", {0: rows})
     found = checks([some])
     assert found["average_equal_segments"]["value"] == 0.5
     assert found["average_unequal_segments"]["value"] == 1
@@ -600,21 +610,22 @@ def test_drawing_leaves_matplotlibs_settings_as_they_are(tmp_path: Path) -> None
 
 
 def test_videos_without_a_reversed_class_have_no_direction(tmp_path: Path) -> None:
-    rows = [Answer(video="a", frames=9, top1=1, top5=1, forward=None, backward=None)]
+    rows = [VideoPrediction(video="a", frames=9, top1=1, top5=1, forward=None, backward=None)]
     cells = [
-        CellAnswers("short", name, SEGMENTS, "all", {0: rows}) for name in ("none", "linear-all")
+        CellPredictions("short", name, SEGMENTS, "all", {0: rows})
+        for name in ("none", "linear-all")
     ]
     figures = write_study(cells, tmp_path)
     assert "direction" not in figures["short"]["none"]
     assert figures["checks"] == {}
 
 
-def test_seeds_that_answered_about_different_videos_are_refused() -> None:
-    def rows(video: str) -> list[Answer]:
-        return [Answer(video=video, frames=9, top1=1, top5=1, forward=None, backward=None)]
+def test_seeds_that_predicted_different_videos_are_refused() -> None:
+    def rows(video: str) -> list[VideoPrediction]:
+        return [VideoPrediction(video=video, frames=9, top1=1, top5=1, forward=None, backward=None)]
 
     with pytest.raises(DatasetError, match="different videos"):
-        CellAnswers("short", "none", SEGMENTS, "all", {0: rows("a"), 1: rows("b")})
+        CellPredictions("short", "none", SEGMENTS, "all", {0: rows("a"), 1: rows("b")})
 
 
 # Settings

@@ -32,7 +32,7 @@ def study_metrics(project: Project) -> dict[str, Any]:
     return metrics
 
 
-def test_one_repro_leaves_table_plot_and_figures(finished: Project) -> None:
+def test_one_repro_leaves_table_plot_and_metrics(finished: Project) -> None:
     for report in REPORTS:
         assert (finished.folder / report).is_file()
     metrics = study_metrics(finished)

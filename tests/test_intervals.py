@@ -217,7 +217,7 @@ def test_clusters_that_are_all_alike_do_not_narrow_the_interval() -> None:
     st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40),
 )
 @settings(max_examples=30, deadline=None)
-def test_an_interval_holds_its_figure_and_is_as_wide_as_wilsons(
+def test_an_interval_holds_its_metric_and_is_as_wide_as_wilsons(
     clips: list[tuple[bool, int]],
 ) -> None:
     hits = np.array([hit for hit, _ in clips])

@@ -262,7 +262,7 @@ def test_a_list_that_cannot_be_meant_is_one_line_that_says_where(
     assert [part for part in says if part not in said] == []
 
 
-def test_a_list_in_another_encoding_is_said_with_its_line(clip: Path, tmp_path: Path) -> None:
+def test_a_list_in_another_encoding_is_reported_with_its_line(clip: Path, tmp_path: Path) -> None:
     place(tmp_path, clip, "a.mp4")
     (tmp_path / "x.csv").write_bytes("path,label\na.mp4,walk\nb.mp4,öffnen\n".encode("latin-1"))
     assert "x.csv:3" in refusal(tmp_path / "x.csv")
@@ -406,7 +406,7 @@ def test_lists_that_are_called_train_csv_are_not_always_something_something(
     assert set(usable(find(tmp_path))) == {"train/Up/a.avi", "val/Down/b.avi"}
 
 
-def test_what_is_no_dataset_is_said_with_what_is_there(clip: Path, tmp_path: Path) -> None:
+def test_what_is_no_dataset_is_reported_with_what_is_there(clip: Path, tmp_path: Path) -> None:
     assert "nothing" in refusal(tmp_path)
     for number in range(3):
         (tmp_path / f"{number}.jpg").touch()

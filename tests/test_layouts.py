@@ -61,10 +61,10 @@ def test_a_layout_of_a_few_lines_goes_through_listing_splitting_and_mixing(
 
     how = {"strategy": "group", "group_scope": "dataset", "folds": 2, "fold": 0, "seed": 0}
     settings = SplitSettings.model_validate(how | {"rldd": "subject"})
-    split, figures = split_videos(list(rows.values()), settings, tmp_path)
+    split, metrics = split_videos(list(rows.values()), settings, tmp_path)
     train, val = ({row.group for row in split if row.subset == s} for s in ("train", "val"))
     assert sorted([*train, *val]) == ["ann", "bob"]
-    assert figures == {
+    assert metrics == {
         "train_clips": 2,
         "val_clips": 2,
         "leak_share": 0.0,

@@ -47,7 +47,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("pixel_format", ["rgb24", "yuv420p"])
 @pytest.mark.parametrize(("video", "windows"), [("a.mp4", 6), ("slowing.mp4", 20)])
-def test_a_file_played_live_is_answered_as_by_predict(
+def test_a_file_played_live_is_predicted_as_by_predict(
     video: str, windows: int, pixel_format: str, here: Path, tmp_path: Path
 ) -> None:
     write_model(tmp_path / "model.safetensors", pixel_format=pixel_format)
@@ -139,7 +139,7 @@ def test_a_file_is_played_at_its_speed(here: Path) -> None:
     assert all(0 <= one.latency < 1 for one in seen)  # from when a frame was due
 
 
-def test_a_slow_network_answers_the_newest_window_and_counts_the_others(here: Path) -> None:
+def test_a_slow_network_predicts_the_newest_window_and_counts_the_others(here: Path) -> None:
     fast = load_classifier(here / "model.safetensors", "cpu")
 
     def slowly(clips: Pixels) -> Any:
@@ -194,7 +194,7 @@ def test_frames_come_at_the_rate_whatever_their_times(gaps: list[float], fps: fl
         assert not [t for t in times if seconds < t < (tick - 1) / fps]
 
 
-def test_the_alarm_goes_on_and_off_once_where_the_probability_wavers() -> None:
+def test_the_alarm_continues_and_off_once_where_the_probability_wavers() -> None:
     alarm, states = Alarm(on=0.7, off=0.4, half_life=0.0), []
     for second, p in enumerate([0.5, 0.69, 0.7, 0.6, 0.4, 0.69, 0.39, 0.5, 0.69]):
         alarm.update(p, second)

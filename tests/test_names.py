@@ -152,6 +152,6 @@ def test_a_bar_is_one_line_whatever_a_file_is_called(tmp_path: Path) -> None:
 
 
 def test_letters_that_a_terminal_lacks_are_written_as_escapes(tmp_path: Path) -> None:
-    code = "from framemix.jobs.terminal import say; say('süß 日本')"
+    code = "from framemix.jobs.terminal import print_text; print_text('süß 日本')"
     shown = on_terminal([sys.executable, "-c", code], tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert (shown.code, shown.lines) == (0, [r"s\xfc\xdf \u65e5\u672c"])

@@ -263,8 +263,8 @@ def test_the_demo_shows_what_ffmpeg_shows(odd: Path, tmp_path: Path, name: str) 
     shown = programs_frames(odd / name, height, width)
     model = tmp_path / "model.safetensors"
     write_model(model, nonlocal_config(), method="none", segments=8, size=(height, width))
-    answers = Analyser(model, 1000.0, tmp_path).answers(odd / name)
-    *_, (message, classes, _, _, mixed, _) = answers
+    pages = Analyser(model, 1000.0, tmp_path).predictions(odd / name)
+    *_, (message, classes, _, _, mixed, _) = pages
     assert "1 window;" in message
     assert classes is not None
     frames = rearrange(np.asarray(mixed), "(r h) (c w) k -> (r c) h w k", r=2, c=4)

@@ -101,7 +101,7 @@ def test_page_suits_narrow_screens_and_the_dark(page: str) -> None:
     assert "prefers-color-scheme: dark" in page
 
 
-def test_page_shows_the_figures_and_the_settings(page: str, reports: Path) -> None:
+def test_page_shows_the_metrics_and_the_settings(page: str, reports: Path) -> None:
     text = Reader(page).text
     table = (reports / "table1.md").read_text().splitlines()[4].strip("|").split("|")
     for cell in table:

@@ -140,7 +140,7 @@ def test_clips_that_are_read_each_epoch_bound_it_by_the_disk(tmp_path: Path) -> 
     assert not any("an epoch reads" in line for line in warnings_of(cached))
 
 
-def test_a_disk_that_is_too_small_is_said(tmp_path: Path) -> None:
+def test_a_disk_that_is_too_small_is_reported(tmp_path: Path) -> None:
     huge = replace(MEASURED, actions=replace(MEASURED.actions, clips=10**12))
     (line,) = warnings_of(plan_of(tmp_path, huge))
     assert "make room" in line

@@ -97,8 +97,8 @@ def settings_of(pixel_format: str, size: tuple[int, int] = (240, 320)) -> MixSet
 def test_real_videos_mixed_as_planes_look_as_if_mixed_as_rgb(shared, dataset, size, least):
     videos = sorted((shared / "data" / dataset).rglob("*.avi"))
     assert videos
-    figures = {video.name: clip_psnr(video, size) for video in videos}
-    assert {name: figure for name, figure in figures.items() if figure < least} == {}
+    metrics = {video.name: clip_psnr(video, size) for video in videos}
+    assert {name: figure for name, figure in metrics.items() if figure < least} == {}
 
 
 def test_at_native_size_the_planes_are_the_files_own(tmp_path):

@@ -471,7 +471,7 @@ def test_a_model_with_weights_that_are_not_finite_is_reported(value: float, tmp_
 
 
 @pytest.mark.parametrize("command", ["predict", "explain", "watch"])
-def test_a_network_whose_answers_are_not_finite_ends_the_command(
+def test_a_network_whose_outputs_are_not_finite_ends_the_command(
     command: str, tmp_path: Path
 ) -> None:
     from framemix.models import save_model
@@ -483,7 +483,7 @@ def test_a_network_whose_answers_are_not_finite_ends_the_command(
     assert done.exit_code == 1
     assert "nan" not in done.stdout
     assert isinstance(done.exception, ModelError)
-    assert "answers nan; allowed: " in str(done.exception)
+    assert "outputs nan; allowed: " in str(done.exception)
 
 
 def test_a_model_without_mix_settings_is_reported(here: Path, tmp_path: Path) -> None:
@@ -509,7 +509,7 @@ def test_annotated_frames_have_the_band_and_are_else_the_videos(here: Path, tmp_
         assert container.streams.video[0].codec_context.name == "h264"
 
 
-def test_real_videos_are_answered(here: Path, shared: Path) -> None:
+def test_real_videos_are_predicted(here: Path, shared: Path) -> None:
     """Landscape, portrait and square, 25 and 30 frames a second, AVI and MP4."""
     videos = [shared / "data/UTA-RLDD-standin", shared / "data/UCF-101/Diving"]
     done = run(here / "model.safetensors", *videos, "--window", 2, "--step", 2, "--json")
@@ -662,7 +662,7 @@ def test_the_models_own_window_has_frames_for_all_of_its_segments(
     assert spans(done) == [[(0.0, 0.4), (1.0, 1.4), (2.0, 2.4)]]
 
 
-def test_a_model_of_drawn_videos_is_said_to_be_one(here: Path, tmp_path: Path) -> None:
+def test_a_model_of_drawn_videos_is_reported_to_be_one(here: Path, tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     write_model(model, trained_on=record(drawn=True))
     done = run(model, here / "videos/a.avi", "--json")

@@ -46,7 +46,7 @@ def test_rows_follow_the_order_of_the_examples(
     assert (forward[0] - forward[-1]).abs().max() > 1e-4  # else the order could not be told
 
 
-def test_neither_batch_size_nor_dropout_changes_what_a_model_says(
+def test_neither_batch_size_nor_dropout_changes_what_a_model_predicts(
     model: TrainedModel, examples: list[Example]
 ) -> None:
     model.network.train()
@@ -75,7 +75,7 @@ class Sure(nn.Module):
         return torch.stack([first, torch.zeros_like(first), torch.zeros_like(first)], dim=1)
 
 
-def test_the_surest_answers_are_no_ties(examples: list[Example]) -> None:
+def test_the_surest_predictions_are_no_ties(examples: list[Example]) -> None:
     config = nonlocal_config()
     model = TrainedModel(Sure(), config, list(ACTIONS), {}, IMAGENET_MEAN, IMAGENET_STD)
     said = predict(model, examples, batch_size=5, device=CPU)[:, 0]

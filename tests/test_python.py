@@ -56,15 +56,15 @@ def test_what_framemix_offers_is_listed_and_nothing_else_is_there() -> None:
 
 def test_predicts_a_whole_video_as_the_command_does(here: Path) -> None:
     model = framemix.load(here / "model.safetensors", device="cpu")
-    answer = model.predict(str(here / "clip.mp4"))
+    prediction = model.predict(str(here / "clip.mp4"))
     (result,) = predict_videos(model.classifier, [here / "clip.mp4"], None, USUAL_LIMITS)
     (said,) = result.predictions
-    assert (answer.start, answer.end) == (said.start, said.end)
+    assert (prediction.start, prediction.end) == (said.start, said.end)
     expected = dict(zip(CLASSES, said.probabilities.tolist(), strict=True))
-    assert answer.probabilities == pytest.approx(expected, abs=1e-6)
-    falling = sorted(answer.probabilities.values(), reverse=True)
-    assert list(answer.probabilities.values()) == falling
-    assert answer.likeliest == max(expected, key=lambda name: expected[name])
+    assert prediction.probabilities == pytest.approx(expected, abs=1e-6)
+    falling = sorted(prediction.probabilities.values(), reverse=True)
+    assert list(prediction.probabilities.values()) == falling
+    assert prediction.likeliest == max(expected, key=lambda name: expected[name])
 
 
 def test_windows_are_those_of_the_command(here: Path, tmp_path: Path) -> None:
@@ -72,10 +72,10 @@ def test_windows_are_those_of_the_command(here: Path, tmp_path: Path) -> None:
     model, video = framemix.load(tmp_path / "model.safetensors"), here / "clip.mp4"
     for window, sliding in ((3.0, Sliding(3.0, 0.5)), (None, Sliding(2.0, 0.5, usual=True))):
         (result,) = predict_videos(model.classifier, [video], sliding, USUAL_LIMITS)
-        answers = list(model.windows(video, window, step=0.5))
+        predictions = list(model.windows(video, window, step=0.5))
         spans = [(said.start, said.end) for said in result.predictions]
-        assert [answer[:2] for answer in answers] == spans
-        assert len(answers) > 5
+        assert [prediction[:2] for prediction in predictions] == spans
+        assert len(predictions) > 5
 
 
 @pytest.mark.parametrize("how", [{"window": 0.0}, {"window": float("nan")}, {"step": -1.0}])
@@ -122,7 +122,10 @@ def test_a_file_that_is_missing_or_no_video_is_named(here: Path, tmp_path: Path)
 
 def examples() -> list[doctest.DocTest]:
     """The examples in the docstrings of all that framemix offers, and of its own."""
-    finder, names = doctest.DocTestFinder(exclude_empty=True), ("Answer", "Model", "load", "mix")
+    finder, names = (
+        doctest.DocTestFinder(exclude_empty=True),
+        ("Model", "Prediction", "load", "mix"),
+    )
     found = [one for name in names for one in finder.find(getattr(framemix, name), name)]
     found += [one for one in finder.find(framemix, "framemix") if one.name == "framemix"]
     return [one for one in found if one.examples]

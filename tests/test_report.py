@@ -1,4 +1,4 @@
-"""What users may rely on in the report: the figures of the models, in files that add up."""
+"""What users may rely on in the report: the metrics of the models, in files that add up."""
 
 import csv
 import json
@@ -198,17 +198,17 @@ def test_dvc_has_few_metrics_to_show(reports: Path, models: Path) -> None:
     assert all(isinstance(number, float) for number in numbers)
 
 
-def test_estimates_have_all_figures_of_all_models_with_limits(reports: Path, models: Path) -> None:
+def test_estimates_have_all_metrics_of_all_models_with_limits(reports: Path, models: Path) -> None:
     rows = read_table(reports / "estimates.csv", MetricRow)
     for name in (*MODELS, "finetuned"):
-        figures = by_metric(rows, name)
+        metrics = by_metric(rows, name)
         # With at most five classes top-5 would be 1 whatever the model predicts.
         assert metrics_of(models / name)["top5"] == 1
-        assert "top5" not in figures
+        assert "top5" not in metrics
         for metric, value in metrics_of(models / name).items():
             if value is not None and metric != "top5":
-                assert figures[metric].value == value
-        top1 = figures["top1"]
+                assert metrics[metric].value == value
+        top1 = metrics["top1"]
         assert top1.low < top1.value < top1.high
     assert {"leak_share", "drowsy_vs_alert_auroc"} <= by_metric(rows, "finetuned").keys()
     for row in rows:
@@ -266,7 +266,7 @@ def test_leak_shares_are_of_groups_and_subjects_on_both_sides(
     write(models, data, tmp_path)  # the cards are the models' own again
 
 
-def test_pretrained_models_are_judged_once_and_reported_again_from_what_was_found(
+def test_pretrained_models_are_evaluated_once_and_reported_again_from_what_was_found(
     reports: Path, models: Path, data: FinetuneData, tmp_path: Path
 ) -> None:
     there = Path(shutil.copytree(models, tmp_path / "models"))
@@ -416,7 +416,7 @@ def test_clips_without_groups_are_clusters_of_their_own_and_no_leak_share_is_kno
     assert found.leak_share is None
 
 
-def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
+def test_a_fine_tuned_model_is_evaluated_on_the_split_that_it_was_trained_by(
     data: FinetuneData, models: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(models / "finetuned", tmp_path / "finetuned"))
@@ -428,7 +428,7 @@ def test_a_fine_tuned_model_is_judged_on_the_split_that_it_was_trained_by(
     assert videos == {video.video for video in split if video.subset == "val"}
 
 
-def test_drivers_are_judged_by_as_many_views_as_other_clips(
+def test_drivers_are_evaluated_by_as_many_views_as_other_clips(
     data: FinetuneData, models: Path
 ) -> None:
     found = evaluated(models, data, "finetuned")
@@ -446,7 +446,7 @@ def row(top1: float, device: str = "CPU") -> TrainedRow:
     )
 
 
-def test_table1_has_our_figures_above_the_papers(reports: Path, models: Path) -> None:
+def test_table1_has_our_metrics_above_the_papers(reports: Path, models: Path) -> None:
     lines = (reports / "table1.md").read_text().splitlines()[4:8]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [line[:2] for line in cells] == [
@@ -458,12 +458,12 @@ def test_table1_has_our_figures_above_the_papers(reports: Path, models: Path) ->
     assert cells[1][2:] == ["77.81", "–", "95", "30", "21-23", "125,689,699"]
     assert cells[3][2:] == ["71.48", "–", "95", "150", "12-13", "25,812,643"]
     for own, name in ((cells[0], "vivit"), (cells[2], "nonlocal")):
-        figures = metrics_of(models / name)
-        assert float(own[2]) == pytest.approx(100 * figures["top1"], abs=0.01)
+        metrics = metrics_of(models / name)
+        assert float(own[2]) == pytest.approx(100 * metrics["top1"], abs=0.01)
         low, high = (float(limit) for limit in own[3].split(" to "))
         assert low < float(own[2]) < high
         assert own[4:6] == ["100.0", "3"]
-        assert own[7] == f"{figures['parameters']:,}"
+        assert own[7] == f"{metrics['parameters']:,}"
 
 
 @pytest.mark.parametrize(
@@ -529,15 +529,15 @@ def test_minutes_an_epoch_are_those_of_the_usual_epoch(
     assert table.table.rows[0][5:7] == ["20", "1.50"]
 
 
-def test_each_figure_is_in_its_unit_beside_the_leak_share_of_its_clips() -> None:
+def test_each_metric_is_in_its_unit_beside_the_leak_share_of_its_clips() -> None:
     metrics = seed_metrics({"leak_share": 0.25, "drivers_leak_share": 0.5})
     limits = {"low": 0.4, "high": 0.8, "interval": "x", "clips": 10, "clusters": 4}
     estimates = [
         Estimate(metric=metric, value=0.6, **limits)
         for metric in ("top1", "drowsy_accuracy", "drowsy_vs_alert_auroc")
     ]
-    figures = by_metric(metric_rows("finetuned", estimates, metrics), "finetuned")
-    lines = estimates_table(figures).rows
+    metrics = by_metric(metric_rows("finetuned", estimates, metrics), "finetuned")
+    lines = estimates_table(metrics).rows
     assert [(line[1], line[2], line[5]) for line in lines] == [
         ("60.0", "40.0 to 80.0", "25.0"),
         ("60.0", "40.0 to 80.0", "50.0"),

@@ -1,4 +1,4 @@
-"""What developers may rely on in src/framemix: rooms import downwards and say what they are for."""
+"""What developers may rely on in src/framemix: rooms import downwards and state their purpose."""
 
 import ast
 import re

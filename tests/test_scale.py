@@ -162,25 +162,25 @@ def test_the_random_split_is_four_to_one_in_every_class(videos, lists):
 def test_the_group_split_leaks_nothing_and_has_val_clips_wherever_there_are_two_groups(
     videos, lists
 ):
-    rows, figures = split_by(videos, "group", lists)
+    rows, metrics = split_by(videos, "group", lists)
     groups = {(row.class_name, row.group) for row in rows}
     alone = {name for name, count in Counter(name for name, _ in groups).items() if count == 1}
-    assert figures["leak_share"] == 0
-    assert names(figures["classes_without_train"]) == set()
-    assert names(figures["classes_without_val"]) == alone == {"BasketballDunk"}
-    assert abs(figures["val_clips"] - len(rows) / 5) < 0.02 * len(rows)
+    assert metrics["leak_share"] == 0
+    assert names(metrics["classes_without_train"]) == set()
+    assert names(metrics["classes_without_val"]) == alone == {"BasketballDunk"}
+    assert abs(metrics["val_clips"] - len(rows) / 5) < 0.02 * len(rows)
 
 
 @pytest.mark.parametrize(
     ("number", "untrained", "unseen"), [(1, "Mixing", 3), (2, "HulaHoop", 7), (3, "", 6)]
 )
 def test_official_splits_agree_with_the_lists(videos, lists, number, untrained, unseen):
-    rows, figures = split_by(videos, f"official{number}", lists)
+    rows, metrics = split_by(videos, f"official{number}", lists)
     official: dict[str, Subset] = read_official_split(lists, number)
     assert len(rows) == 7688
     assert all(row.subset == official[row.video.lower()] for row in rows)
-    assert names(figures["classes_without_train"]) == names(untrained)
-    assert len(names(figures["classes_without_val"])) == unseen
+    assert names(metrics["classes_without_train"]) == names(untrained)
+    assert len(names(metrics["classes_without_val"])) == unseen
 
 
 def test_every_kept_video_is_mixed(project, videos):

@@ -227,8 +227,8 @@ def test_of_one_person_in_all_classes_every_val_clip_has_a_sibling_in_train(scop
         for person in ("p1", "p2", "p3")
     ]
     settings = settings_with(strategy="random", group_scope=scope)
-    _, figures = split_videos(videos, settings, Path("nowhere"))
-    assert figures["leak_share"] == share
+    _, metrics = split_videos(videos, settings, Path("nowhere"))
+    assert metrics["leak_share"] == share
 
 
 def test_more_folds_than_groups_are_refused_where_a_group_is_of_all_classes():
@@ -337,21 +337,21 @@ def test_every_kept_video_is_in_the_split_and_no_other(ucf101, lists):
 @pytest.mark.parametrize("fold", range(5))
 @pytest.mark.parametrize("scope", SCOPES)
 def test_ucf101_by_group_is_close_to_4_to_1_and_leaks_nothing(ucf101, lists, scope, fold):
-    rows, figures = split_videos(ucf101, settings_with(group_scope=scope, fold=fold), lists)
-    assert figures["leak_share"] == 0
-    assert figures["train_clips"] + figures["val_clips"] == len(rows) == 7_688
-    assert figures["val_clips"] / 7_688 == pytest.approx(1 / 5, abs=0.01)
+    rows, metrics = split_videos(ucf101, settings_with(group_scope=scope, fold=fold), lists)
+    assert metrics["leak_share"] == 0
+    assert metrics["train_clips"] + metrics["val_clips"] == len(rows) == 7_688
+    assert metrics["val_clips"] / 7_688 == pytest.approx(1 / 5, abs=0.01)
     if scope == "class":
-        assert figures["classes_without_train"] == ""
+        assert metrics["classes_without_train"] == ""
         # Its two long videos are of one group.
-        assert figures["classes_without_val"] == "BasketballDunk"
+        assert metrics["classes_without_val"] == "BasketballDunk"
 
 
 def test_ucf101_at_random_is_4_to_1_in_every_class_and_nearly_all_of_it_leaks(ucf101, lists):
-    _, figures = split_videos(ucf101, settings_with(strategy="random"), lists)
-    assert figures["val_clips"] / 7_688 == pytest.approx(1 / 5, abs=0.003)
-    assert figures["leak_share"] > 0.9
-    assert figures["classes_without_train"] == figures["classes_without_val"] == ""
+    _, metrics = split_videos(ucf101, settings_with(strategy="random"), lists)
+    assert metrics["val_clips"] / 7_688 == pytest.approx(1 / 5, abs=0.003)
+    assert metrics["leak_share"] > 0.9
+    assert metrics["classes_without_train"] == metrics["classes_without_val"] == ""
 
 
 def drawn(rows: Sequence[Clip]) -> int:
@@ -396,8 +396,8 @@ def test_ucf101_is_drawn_as_it_always_was(ucf101, lists, changes, number):
 def test_official_splits_name_the_classes_that_150_frames_leave_without_a_side(
     ucf101, lists, number, train, val, without_train, without_val
 ):
-    _, figures = split_videos(ucf101, settings_with(strategy=f"official{number}"), lists)
-    assert figures == {
+    _, metrics = split_videos(ucf101, settings_with(strategy=f"official{number}"), lists)
+    assert metrics == {
         "train_clips": train,
         "val_clips": val,
         "leak_share": 0.0,

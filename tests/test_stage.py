@@ -103,7 +103,7 @@ def test_a_data_stage_where_paths_are_no_utf_8_is_one_line_and_waits_for_nothing
         ),
     ],
 )
-def test_a_stage_that_is_told_to_work_on_something_unknown_says_what_it_knows(
+def test_a_stage_that_is_asked_to_work_on_something_unknown_says_what_it_knows(
     command, message, tmp_path
 ):
     (tmp_path / "torch.py").write_text("raise AssertionError('takes seconds to load')")

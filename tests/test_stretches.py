@@ -157,7 +157,7 @@ def test_clips_of_drivers_keep_their_names_and_files_and_stretches_have_others()
     assert clip_file(stretch, Path("raw")) == Path("raw/Fold1_part1/01/0.mov")
 
 
-def test_stretches_that_are_judged_are_played_backward_too(root: Path, rows: list[Clip]) -> None:
+def test_stretches_that_are_evaluated_are_played_backward_too(root: Path, rows: list[Clip]) -> None:
     kept = [row for row in rows if row.kept]
     sides = [row.model_copy(update={"subset": "val" if not row.start else ""}) for row in kept]
     sources = with_reversals(

@@ -8,7 +8,7 @@ def row(class_name: str, reason: str = "") -> Clip:
     return Clip(video="v.mp4", class_name=class_name, kept=not reason, reason=reason)
 
 
-def test_all_that_was_dropped_is_said_with_the_commonest_reasons_first() -> None:
+def test_all_that_was_dropped_is_reported_with_the_commonest_reasons_first() -> None:
     short = [row("Jump", f"{frames} frames, fewer than 150") for frames in (83, 90, 149)]
     damaged = [row("Run", "is empty"), row("Run", "is empty"), row("", "not <Class>/<video>")]
     lines = summary([row("Run"), row("Walk"), *damaged, *short])

@@ -48,7 +48,7 @@ def test_work_ends_in_one_line_with_count_and_time(
         assert b"\x1b" not in shown.written
 
 
-def test_a_bar_shows_rate_and_time_left_while_work_goes_on(tmp_path: Path) -> None:
+def test_a_bar_shows_rate_and_time_left_while_work_continues(tmp_path: Path) -> None:
     shown = tracked(tmp_path)
     assert re.search(rb"[1-6]/6 \S+/s, 0:0\d left", shown.written)
     assert b"?25l" not in shown.written  # the cursor is never hidden: a kill cannot lose it

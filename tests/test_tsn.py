@@ -36,7 +36,7 @@ def test_tsn_does_not_see_the_order_of_segments(order, seed):
     torch.testing.assert_close(model(clips[:, :, order]), model(clips))
 
 
-def test_tsn_is_the_mean_of_what_it_says_of_each_segment():
+def test_tsn_is_the_mean_of_what_it_predicts_for_each_segment():
     model = TSN(**SMALL).eval().double()
     clips = torch.randn(2, 3, 4, 32, 32, dtype=torch.float64)
     each = torch.stack([model(segment) for segment in clips.split(1, dim=2)])

@@ -59,5 +59,5 @@ def test_a_network_among_several_kinds_is_explained_by_its_own_keys(
     assert explained(TSN, model) == f"runs.a.model.{message}"
 
 
-def test_a_network_that_is_no_mapping_is_said_to_be_none() -> None:
+def test_a_network_that_is_no_mapping_is_reported_to_be_none() -> None:
     assert explained(3) == "models.tsn = 3: allowed: a mapping"

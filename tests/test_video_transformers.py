@@ -103,7 +103,7 @@ def model_of(theirs: Theirs, family: FamilyName, start: Start) -> TrainedModel:
 
 
 @each_family
-def test_says_of_stored_clips_what_the_librarys_network_says_of_prepared_ones(
+def test_predicts_for_stored_clips_what_the_librarys_network_predicts_for_prepared_ones(
     checkpoints: Path, theirs: Theirs, family: FamilyName, tmp_path: Path
 ) -> None:
     model = model_of(theirs, family, read_start(checkpoints / family))
@@ -122,7 +122,7 @@ def test_says_of_stored_clips_what_the_librarys_network_says_of_prepared_ones(
 
 @pytest.mark.slow  # an export takes the compiler of torch half a minute
 @each_family
-def test_onnx_says_the_same_of_any_number_of_clips(
+def test_onnx_predicts_the_same_for_any_number_of_clips(
     checkpoints: Path, theirs: Theirs, family: FamilyName, tmp_path: Path
 ) -> None:
     save_model(
@@ -421,7 +421,7 @@ def test_brightness_and_contrast_change_pixels_alike_however_clips_are_normalise
 
 
 @each_family
-def test_what_an_answer_draws_on_is_shared_out_among_the_clips_tokens(
+def test_what_a_prediction_draws_on_is_shared_out_among_the_clips_tokens(
     checkpoints: Path, theirs: Theirs, family: FamilyName
 ) -> None:
     network = read_start(checkpoints / family).network(3).eval()

@@ -138,7 +138,7 @@ def test_what_a_kill_left_of_a_row_does_not_spoil_the_next(
     assert (tmp_path / "a.csv").read_text() == f"a,b\n{kept}5,6\n"
 
 
-def test_a_log_of_something_else_is_told_and_left_as_it_is(here: Path, tmp_path: Path) -> None:
+def test_a_log_of_something_else_is_reported_and_left_as_it_is(here: Path, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("clip,label\n")
     done = run(here, "--log", tmp_path / "a.csv")
     assert done.exit_code == 1
@@ -146,7 +146,7 @@ def test_a_log_of_something_else_is_told_and_left_as_it_is(here: Path, tmp_path:
     assert (tmp_path / "a.csv").read_text() == "clip,label\n"
 
 
-def test_two_that_append_to_one_log_are_told(tmp_path: Path) -> None:
+def test_two_that_append_to_one_log_are_reported(tmp_path: Path) -> None:
     with (
         appended(tmp_path / "a.csv", ["a"]),
         pytest.raises(FramemixError, match=r"a\.csv: another process writes it"),
@@ -245,7 +245,7 @@ def test_a_bad_url_is_one_line_before_the_model_is_read(url: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("options", [("--exec", "true"), ("--webhook", "http://host/")])
-def test_who_is_to_be_alarmed_of_no_class_is_told(
+def test_an_alarm_of_no_class_is_refused(
     options: tuple[str, str], here: Path, tmp_path: Path
 ) -> None:
     write_model(tmp_path / "model.safetensors")

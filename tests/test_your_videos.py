@@ -242,11 +242,11 @@ def test_the_report_is_about_the_test_clips(
         target=tmp_path / "report",
         metrics=tmp_path / "metrics.json",
     )
-    figures = by_metric(rows, MODEL)
+    metrics = by_metric(rows, MODEL)
     held_out = [clip for clip in split if clip.subset == "test"]
-    assert figures["top1"].clips == len(held_out)
-    assert {"auroc", "mean_class_accuracy", "parameters"} <= figures.keys()
-    assert json.loads((tmp_path / "metrics.json").read_text())["top1"] == figures["top1"].value
+    assert metrics["top1"].clips == len(held_out)
+    assert {"auroc", "mean_class_accuracy", "parameters"} <= metrics.keys()
+    assert json.loads((tmp_path / "metrics.json").read_text())["top1"] == metrics["top1"].value
     page = (tmp_path / "report/index.html").read_text()
     assert "Metrics of the test clips" in page
     assert "did not choose it" in (model / "README.md").read_text()

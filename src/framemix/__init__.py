@@ -9,11 +9,11 @@ True
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framemix.inference.api import Answer, Model, load, mix
+    from framemix.inference.api import Model, Prediction, load, mix
 
     __version__: str
 
-__all__ = ["Answer", "Model", "__version__", "load", "mix"]
+__all__ = ["Model", "Prediction", "__version__", "load", "mix"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from framemix.calibration.commands import calibrate
 from framemix.errors import FramemixError, is_out_of_memory, one_line
 from framemix.inference import commands
 from framemix.jobs.atomic import FULL
-from framemix.jobs.terminal import say, say_error
+from framemix.jobs.terminal import print_error, print_text
 from framemix.project import commands as checkout
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ def _say_version(wanted: bool) -> None:
     if wanted:
         from framemix import __version__
 
-        say(f"framemix {__version__}")
+        print_text(f"framemix {__version__}")
         raise typer.Exit
 
 
@@ -68,24 +68,24 @@ def main() -> None:
     try:
         app()
     except FramemixError as error:
-        say_error(str(error))
+        print_error(str(error))
         sys.exit(1)
     except ModuleNotFoundError as error:
         package = (error.name or "framemix").partition(".")[0]
         if package == "framemix":
             raise
-        say_error(f"{package}: not installed; run in the checkout: pip install '.[pipeline]'")
+        print_error(f"{package}: not installed; run in the checkout: pip install '.[pipeline]'")
         sys.exit(1)
     except OSError as error:
         if error.filename is None and error.errno not in FULL:
             raise
         where = "" if error.filename is None else f"{error.filename}: "
-        say_error(f"{where}{error.strerror}")
+        print_error(f"{where}{error.strerror}")
         # Python would try again to flush what could not be written, and fail again, as it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        say_error(f"{one_line(error)}; allowed: --device cpu")
+        print_error(f"{one_line(error)}; allowed: --device cpu")
         sys.exit(1)

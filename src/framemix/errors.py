@@ -1,6 +1,6 @@
 """Errors meant for the person at the terminal: each message is one clear line.
 
-It says what went wrong, with which file or key, which value it has, and what is allowed.
+It names what went wrong, the file or key, its value, and what is allowed.
 """
 
 import re

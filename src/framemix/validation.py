@@ -1,6 +1,6 @@
 """Checks that pydantic lacks, and pydantic's errors in one line.
 
-The line says which key is wrong, which value it has, and what is allowed.
+The line names the wrong key, its value, and what is allowed.
 """
 
 import json
@@ -70,7 +70,7 @@ def misfit(line: str) -> PydanticCustomError:
 
     `line` has each key in braces, so that `describe_error` can put the section in front of it.
     """
-    return PydanticCustomError("misfit", "{said}", {"said": named(line), "line": line})
+    return PydanticCustomError("misfit", "{text}", {"text": named(line), "line": line})
 
 
 def require_at_most(key: str, value: float, limit: str, most: float) -> None:

@@ -1,11 +1,11 @@
-"""Writes the study's table, plot and metrics from all networks' answers."""
+"""Writes the study's table, plot and metrics from all networks' predictions."""
 
 from collections import defaultdict
 
-from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import Videos, training_runs
-from framemix.frame_mixup.report import CellAnswers, write_study
-from framemix.jobs.terminal import say
+from framemix.frame_mixup.predictions import VideoPrediction
+from framemix.frame_mixup.report import CellPredictions, write_study
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import REPORTS, STUDY_MODELS
 from framemix.project.stage import run_stage
@@ -21,14 +21,14 @@ def main() -> None:
         more_seeds=study.more_seeds,
         long_cells=study.long_cells,
     )
-    answers: dict[tuple[Videos, str], dict[int, list[Answer]]] = defaultdict(dict)
+    predictions: dict[tuple[Videos, str], dict[int, list[VideoPrediction]]] = defaultdict(dict)
     for videos, cell, seed in runs:
-        table = STUDY_MODELS / f"{videos}-{cell}-{seed}" / "answers.csv"
-        answers[videos, cell][seed] = read_table(table, Answer)
+        table = STUDY_MODELS / f"{videos}-{cell}-{seed}" / "predictions.csv"
+        predictions[videos, cell][seed] = read_table(table, VideoPrediction)
     how = (study.mix.segments, study.mix.window)
-    cells = [CellAnswers(*cell, *how, of) for cell, of in answers.items()]
+    cells = [CellPredictions(*cell, *how, of) for cell, of in predictions.items()]
     write_study(cells, REPORTS)
-    say((REPORTS / "table_b.md").read_text(encoding="utf-8"))
+    print_text((REPORTS / "table_b.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import read_origin
 from framemix.datasets.reversals import partners
-from framemix.frame_mixup.answers import Answer
+from framemix.frame_mixup.predictions import VideoPrediction
 from framemix.project.params import load_params
 from framemix.project.paths import STUDY_MIXED, STUDY_MODELS, STUDY_ORIGINS, STUDY_VIDEOS
 from framemix.project.stage import arguments, run_stage
@@ -37,7 +37,7 @@ def main() -> None:
         machine=machine,
         origin=read_origin(STUDY_ORIGINS[videos]),
     )
-    answers = evaluate_direction(
+    predictions = evaluate_direction(
         load_model(target / "model.safetensors"),
         store,
         kept,
@@ -45,7 +45,7 @@ def main() -> None:
         batch_size=study.train.batch_size,
         device=machine.device,
     )
-    write_table(target / "answers.csv", Answer, answers)
+    write_table(target / "predictions.csv", VideoPrediction, predictions)
 
 
 if __name__ == "__main__":

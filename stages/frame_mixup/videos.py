@@ -6,7 +6,7 @@ from framemix.datasets.layouts.layout import find_videos
 from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.origin import origin_of
 from framemix.datasets.splits import require_sides, split_the_rest
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import STUDY_ORIGINS, STUDY_VIDEOS
 from framemix.project.stage import require_data, run_stage
@@ -35,7 +35,9 @@ def main() -> None:
         write_table(STUDY_VIDEOS[name], Clip, rows)
         write_json(STUDY_ORIGINS[name], origin_of(root).model_dump())
         kept = sum(row.kept for row in rows)
-        say(f"{name}: kept {kept} videos, rejected {len(rows) - kept} (see {STUDY_VIDEOS[name]})")
+        print_text(
+            f"{name}: kept {kept} videos, rejected {len(rows) - kept} (see {STUDY_VIDEOS[name]})"
+        )
 
 
 if __name__ == "__main__":

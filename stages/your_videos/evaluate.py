@@ -1,7 +1,7 @@
 """Evaluates the model of users' own videos on held-out clips; writes its report and card."""
 
 from framemix.datasets.clips import Clip
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import YOUR_METRICS, YOUR_MIXED, YOUR_MODEL, YOUR_REPORTS, YOUR_SPLIT
 from framemix.project.stage import run_stage
@@ -29,8 +29,8 @@ def main() -> None:
         if row.clips is not None:
             name, _, unit = METRICS[row.metric].partition(",")
             value = f"{shown(row.metric, row.value)}{unit}"
-            say(f"{name}: {value} of {row.clips} clips (95 % interval {interval(row)})")
-    say(f"all tables and pictures: {YOUR_REPORTS}/index.html")
+            print_text(f"{name}: {value} of {row.clips} clips (95 % interval {interval(row)})")
+    print_text(f"all tables and pictures: {YOUR_REPORTS}/index.html")
 
 
 if __name__ == "__main__":

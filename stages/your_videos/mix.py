@@ -1,7 +1,7 @@
 """Mixes users' own clips into their store."""
 
 from framemix.datasets.clips import Clip, class_labels
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import YOUR_MIXED, YOUR_TABLE
 from framemix.project.stage import run_stage
@@ -21,7 +21,7 @@ def main() -> None:
         yours.mix,
         params.runtime.execution("your_videos_mix"),
     )
-    say(f"mixed {len(sources)} clips into {YOUR_MIXED}")
+    print_text(f"mixed {len(sources)} clips into {YOUR_MIXED}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from framemix.datasets.clips import Clip
 from framemix.datasets.origin import read_origin
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import YOUR_MIXED, YOUR_MODEL, YOUR_ORIGIN, YOUR_SPLIT
 from framemix.project.stage import run_stage
@@ -26,7 +26,7 @@ def main() -> None:
         machine=machine_for("your_videos_train", params.runtime),
         views=yours.evaluate.views,
     )
-    say(f"{YOUR_MODEL}: top-1 {metrics['top1']:.1%} of the val clips")
+    print_text(f"{YOUR_MODEL}: top-1 {metrics['top1']:.1%} of the val clips")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from framemix.datasets.layouts.registry import LABELLED
 from framemix.datasets.named_groups import looks_like_parts, with_groups
 from framemix.datasets.origin import origin_of
 from framemix.datasets.summary import summary
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import load_params
 from framemix.project.paths import YOUR_ORIGIN, YOUR_TABLE
 from framemix.project.stage import require_data, run_stage
@@ -36,7 +36,7 @@ def main() -> None:
     YOUR_TABLE.parent.mkdir(parents=True, exist_ok=True)
     write_table(YOUR_TABLE, Clip, clips)
     write_json(YOUR_ORIGIN, origin_of(yours.data).model_dump())
-    say("\n".join([*notices, *summary(clips), f"all rows: {YOUR_TABLE}"]))
+    print_text("\n".join([*notices, *summary(clips), f"all rows: {YOUR_TABLE}"]))
 
 
 if __name__ == "__main__":

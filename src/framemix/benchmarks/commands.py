@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 
 bench = typer.Typer(no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def measure_data(
     from framemix.benchmarks.data import bench_data
     from framemix.benchmarks.timing import table
 
-    say(table(bench_data(files or [])))
+    print_text(table(bench_data(files or [])))
 
 
 @bench.command("train")
@@ -48,7 +48,7 @@ def measure_training(
     from framemix.devices import resolve_device
 
     where = resolve_device(device)
-    say(bench_train(vit_pytorch, where, paper_sizes(where)))
+    print_text(bench_train(vit_pytorch, where, paper_sizes(where)))
 
 
 @bench.command("published")
@@ -60,7 +60,7 @@ def measure_published(
     from framemix.devices import resolve_device
 
     where = resolve_device(device)
-    say(bench_published(where, base_sizes(where)))
+    print_text(bench_published(where, base_sizes(where)))
 
 
 @bench.command("networks")
@@ -82,7 +82,7 @@ def measure_networks(
 
     params, where = load_params(), resolve_device(device)
     options = Options(folds, seconds, seeds, processes, where)
-    say(bench_networks(root, params.pretrain, params.mix, options))
+    print_text(bench_networks(root, params.pretrain, params.mix, options))
 
 
 @bench.command("videos")
@@ -102,7 +102,7 @@ def measure_videos(
     from framemix.benchmarks.videos import bench_videos
     from framemix.project.params import load_params
 
-    say(bench_videos(videos, load_params(), out, processes))
+    print_text(bench_videos(videos, load_params(), out, processes))
 
 
 @bench.command("live")
@@ -112,13 +112,13 @@ def measure_live(
         typer.Argument(help="Model files; without any, paper A's ViViT with random weights."),
     ] = None,
 ) -> None:
-    """Measure how many windows a second a model answers, and how late, on this CPU."""
+    """Measure how many windows a second a model predicts, and its latency, on this CPU."""
     from framemix.benchmarks.live import bench_live, paper_vivit, table
     from framemix.inference.loading import load_classifier
 
     classifiers = {str(path): load_classifier(path, "cpu") for path in models or []}
     named = classifiers or {"paper A's ViViT": paper_vivit()}
-    say(table({name: bench_live(classifier) for name, classifier in named.items()}))
+    print_text(table({name: bench_live(classifier) for name, classifier in named.items()}))
 
 
 @bench.command("detector")
@@ -131,4 +131,4 @@ def measure_detector(
     """Count false alarms with and without `calibrate` and `watch --baseline`, on drawn drivers."""
     from framemix.benchmarks.detector import bench_detector
 
-    say(bench_detector(model, out, drivers, minutes))
+    print_text(bench_detector(model, out, drivers, minutes))

@@ -32,12 +32,12 @@ class LiveCost:
 
     @property
     def latency(self) -> float:
-        """Seconds from a window's last frame to the answer."""
+        """Seconds from a window's last frame to its prediction."""
         return self.window + self.network
 
     @property
     def windows_a_second(self) -> float:
-        """How many windows are answered a second, each with a second of new frames."""
+        """How many windows are predicted per second, each with a second of new frames."""
         return 1 / (self.network + self.window + (FPS - 1) * self.frame)
 
 

@@ -143,7 +143,7 @@ def fold_splits(videos: Sequence[Clip], folds: int) -> list[list[Clip]]:
 def _train_all(
     pool: Executor, names: Mapping[Candidate, str], data: Data, options: Options
 ) -> dict[Candidate, list[Outcome]]:
-    """Train each candidate on each fold with each seed; says on stderr when a run is done."""
+    """Train each candidate on each fold with each seed; reports each run on stderr."""
     jobs = [
         Job(
             name=names[candidate],

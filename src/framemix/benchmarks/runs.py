@@ -159,9 +159,9 @@ def _evaluate(
     model = trained_model(run)
     for _ in range(2):  # the second time counts, when all is loaded
         start = time.perf_counter()
-        answers = predict(
+        predictions = predict(
             model, examples, batch_size=run.settings.batch_size, device=device
         ).argmax(1)
         seconds = time.perf_counter() - start
-    right = (answers == labels_of(examples)).tolist()
+    right = (predictions == labels_of(examples)).tolist()
     return dict(zip([example.row.clip for example in examples], right, strict=True)), seconds

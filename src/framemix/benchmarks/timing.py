@@ -1,6 +1,6 @@
 """Measures ways of doing a task side by side: how many times as fast one is as another.
 
-A single time says little on a shared machine. Tasks take turns, so that other load affects all of
+A single time means little on a shared machine. Tasks take turns, so that other load affects all of
 them, each is pinned to as many cores as it may use, and the median counts.
 """
 
@@ -17,7 +17,7 @@ from framemix.text.markdown import Table
 
 @dataclass(frozen=True)
 class Task:
-    """Work of so many `units` (clips, say) on at most so many cores."""
+    """Work of so many `units` (clips, for example) on at most so many cores."""
 
     run: Callable[[], object]
     units: int = 1

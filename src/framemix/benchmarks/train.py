@@ -147,7 +147,7 @@ def networks(peer: Path, device: torch.device, config: ViViTConfig) -> dict[str,
 
 
 def epoch(device: torch.device, sizes: Sizes, pixel_format: PixelFormat) -> str:
-    """Train for an epoch on clips from disk, and tell how long it takes."""
+    """Train for an epoch on clips from disk, and measure how long it takes."""
     with tempfile.TemporaryDirectory() as name:
         store = _random_store(Path(name), sizes, pixel_format)
         rows = list(islice(cycle(store.index), sizes.epoch))

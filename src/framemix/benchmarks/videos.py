@@ -30,7 +30,7 @@ from framemix.errors import DatasetError
 from framemix.jobs.atomic import write_text
 from framemix.jobs.execution import Execution
 from framemix.jobs.progress import clock
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.mixing import Method, MixSettings
 from framemix.project.params import Params
 from framemix.your_videos.settings import Architecture, YourVideos
@@ -109,7 +109,7 @@ def _listed(root: Path, params: Params, min_frames: int, scratch: Path) -> list[
         label="list videos",
         clip_seconds=yours.clip_seconds,
     )
-    say("\n".join([*found.notices, *summary(clips)]), error=True)
+    print_text("\n".join([*found.notices, *summary(clips)]), error=True)
     return [clip.model_copy(update={"subset": ""}) for clip in clips if clip.kept]
 
 
@@ -158,7 +158,7 @@ class Study:
         futures = {self.pool.submit(finish_cell, self._job(cell)): cell for cell in cells}
         for future in as_completed(futures):
             self.rows[futures[future]] = future.result()
-            say(self._line(futures[future]), error=True)
+            print_text(self._line(futures[future]), error=True)
 
     def condition(self, name: str, **values: Any) -> Condition:
         """Return the predictions of the finished cells that have these values."""
@@ -240,6 +240,6 @@ def _caption(clips: Sequence[Clip], yours: YourVideos) -> str:
     return (
         f"{len(clips)} clips of {len(classes)} classes (the largest has {100 * most:.1f} %) and "
         f"{len({clip.group or clip.video for clip in clips})} groups in {yours.split.folds} folds; "
-        f"{mix_name(yours.mix)} of {height}x{width} but where a table says otherwise; "
+        f"{mix_name(yours.mix)} of {height}x{width} unless a table states otherwise; "
         f"{yours.train.epochs} epochs."
     )

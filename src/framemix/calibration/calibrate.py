@@ -10,7 +10,7 @@ from framemix.errors import DatasetError, FramemixError
 from framemix.inference.alarm import HELD, watched_class
 from framemix.inference.loading import live_sliding, say_caveat
 from framemix.inference.torch_classifier import classifier_of
-from framemix.jobs.terminal import say, say_error
+from framemix.jobs.terminal import print_error, print_text
 from framemix.models import TrainedModel, load_model, save_model
 from framemix.models.calibration import Calibration
 from framemix.text.names import printable
@@ -41,7 +41,7 @@ def calibrate_model(
     if not at_threshold.sensitivity.value:
         watched = printable(fitting.watched)
         rare = f"{most:g} false alarms per hour are too few to find any {watched}"
-        say(f"warning: {rare}", error=True)
+        print_text(f"warning: {rare}", error=True)
     lines = [*_fitted(fitting, calibration), *_evaluated(fitting, at_threshold), _advice(target)]
     return "\n".join(lines), is_complete
 
@@ -59,7 +59,7 @@ def _predicted(
     classifier = classifier_of(model, path, device)
     predicted, errors = predicted_clips(classifier, found, clips, sliding)
     for error in errors:
-        say_error(error)
+        print_error(error)
     _check_states((one.label for one in predicted), model.classes, watched, clips)
     return Fitting(predicted, model.classes, watched, sliding), not errors
 

@@ -16,7 +16,7 @@ from framemix.errors import DatasetError, some_of
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import USUAL_LIMITS, Sliding
 from framemix.inference.prediction import Prediction, Result, predict_videos
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.metrics.measures import Floats
 
 ROUNDED = 1e-6  # seconds: a window may begin this much before its stretch
@@ -39,7 +39,7 @@ def listed_videos(path: Path, classes: Sequence[str]) -> list[Found]:
     """Return the videos of a list or folder. Raises DatasetError for labels that are no classes."""
     found = find_videos(LABELLED, path, "CLIPS")
     for line in found.notices:
-        say(line, error=True)
+        print_text(line, error=True)
     others = {one.label for one in found if not one.reason} - {*classes}
     if others:
         raise DatasetError(
@@ -77,21 +77,21 @@ def predicted_clips(
 
 
 def _clip(found: Found, result: Result) -> LabelledClip | None:
-    inside = [said for said in result.predictions if _is_within(said, found)]
+    inside = [prediction for prediction in result.predictions if _is_within(prediction, found)]
     if not inside:
         return None
-    shares = np.stack([said.probabilities for said in inside]).astype(np.float64)
+    shares = np.stack([prediction.probabilities for prediction in inside]).astype(np.float64)
     return LabelledClip(
         label=found.label,
         group=found.group or found.video,
-        ends=np.array([said.end for said in inside]),
+        ends=np.array([prediction.end for prediction in inside]),
         log_p=np.log(np.maximum(shares, np.finfo(np.float32).tiny)),  # one may have become 0
     )
 
 
-def _is_within(said: Prediction, found: Found) -> bool:
+def _is_within(prediction: Prediction, found: Found) -> bool:
     start, end = found.start or 0.0, inf if found.end is None else found.end
-    return said.start >= start - ROUNDED and said.end <= end + ROUNDED
+    return prediction.start >= start - ROUNDED and prediction.end <= end + ROUNDED
 
 
 def _within(found: Found) -> str:

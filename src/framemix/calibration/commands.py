@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from framemix.inference.commands import STEP, AlarmClass, Device
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 
 
 def calibrate(
@@ -42,6 +42,6 @@ def calibrate(
     report, is_complete = calibrate_model(
         model, clips, target, alarm=alarm, most=false_alarms, step=STEP, device=device
     )
-    say(report)
+    print_text(report)
     if not is_complete:
         raise typer.Exit(1)

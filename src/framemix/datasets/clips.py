@@ -25,7 +25,7 @@ LONGEST = 120  # letters of a clip's name in that of its file
 
 
 class Clip(Row):
-    """A video of a dataset, or a stretch of one; `reason` says why it is not `kept`.
+    """A video of a dataset, or a stretch of one; `reason` states why it is not `kept`.
 
     `video` is its path below the dataset's folder. `group` is the person or recording that must not
     be on both sides of a split. `subset` is the side; before the split, the subset that the dataset

@@ -17,7 +17,7 @@ MACOS_NOTE = "macOS's note of another file, not a video"
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry at a POSIX path below the root; `reason` says why it is no file, else it is empty.
+    """An entry at a POSIX path below the root; `reason` states why it is no file, else it is empty.
 
     The path has escapes for letters that cannot be printed. DVC fails at entries that are not
     `hashable`, or waits for ever.

@@ -1,6 +1,6 @@
 """Groups from the names of videos, for layouts without groups.
 
-A group must not be on both sides of a split. UCF101's `gNN` says which clips were cut out of one
+A group must not be on both sides of a split. UCF101's `gNN` names which clips were cut out of one
 recording; names in other datasets are matched by a regular expression.
 """
 

@@ -34,7 +34,7 @@ from framemix.training.prediction import predict
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model said of its val clips, (N, K) of N, and of driver clips, from `views` of each.
+    """A model's predictions for its val clips, (N, K), and for driver clips, from `views` of each.
 
     `clusters` names the group or subject of each val clip. `drivers` is None unless the model was
     fine-tuned. Leak shares: val clips, and driver clips, whose group or subject is in train too.
@@ -141,7 +141,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Evaluates models on their val clips; `scope` says which clips form a group.
+    """Evaluates models on their val clips; `scope` defines which clips form a group.
 
     The direction is measured on those `reversed_classes` that a model knows.
     """
@@ -201,7 +201,7 @@ class Evaluator:
 
     def _drivers(self, model: TrainedModel, data: FinetuneData) -> list[DriverPrediction]:
         examples = data.drivers("val")
-        said = self._predict(model, examples)
+        predicted = self._predict(model, examples)
         rows = {clip_name(row): row for row in data.rldd_split}
         return [
             DriverPrediction(
@@ -212,7 +212,7 @@ class Evaluator:
                 # Not rounded: the surest would be ties.
                 p_drowsy=float(probabilities[model.classes.index(DROWSY)]),
             )
-            for example, probabilities in zip(examples, said, strict=True)
+            for example, probabilities in zip(examples, predicted, strict=True)
         ]
 
     def _clusters(

@@ -87,19 +87,19 @@ def confusion_matrix(
 
 @styled
 def reliability_plot(bins: Sequence[Bin], path: Path) -> None:
-    """Draw how many clips are drowsy against how probable that was said to be, bin by bin."""
+    """Draw the share of drowsy clips against their mean predicted probability, bin by bin."""
     figure = Figure(figsize=(3.6, 4.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    said, drowsy = [one.mean_p for one in bins], [one.share_drowsy for one in bins]
+    predicted, drowsy = [one.mean_p for one in bins], [one.share_drowsy for one in bins]
     whiskers = (
         [one.share_drowsy - one.low for one in bins],
         [one.high - one.share_drowsy for one in bins],
     )
     above.plot([0, 1], [0, 1], color="0.7", lw=0.8, ls=":", label="calibrated")
-    above.errorbar(said, drowsy, whiskers, fmt="o", ms=4, color=TRAIN, lw=1, label="val clips")
+    above.errorbar(predicted, drowsy, whiskers, fmt="o", ms=4, color=TRAIN, lw=1, label="val clips")
     above.set(ylabel="share of drowsy clips", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     above.legend(frameon=False, loc="upper left")
-    below.bar(said, [one.clips for one in bins], width=0.03, color=TRAIN)
+    below.bar(predicted, [one.clips for one in bins], width=0.03, color=TRAIN)
     below.set(xlabel="p(drowsy)", ylabel="clips")
     below.yaxis.get_major_locator().set_params(integer=True)
     save_picture(figure, path)
@@ -128,7 +128,7 @@ def mixed_frames(clips: Mapping[str, NDArray[np.uint8]], how: str, path: Path) -
 
 
 def wrong_predictions(clips: Mapping[str, NDArray[np.uint8]], path: Path) -> None:
-    """Show clips (S, H, W, 3) that were predicted wrongly; without any, a line says so."""
+    """Show clips (S, H, W, 3) that were predicted wrongly; without any, one line of text."""
     if clips:
         mixed_frames(clips, "wrong predictions, the surest first", path)
         return

@@ -15,7 +15,7 @@ from framemix.explain.links import Links, strongest_links
 from framemix.explain.published import transformer_relevance
 from framemix.mixing import Pixels
 from framemix.models import TrainedModel
-from framemix.models.checks import check_answers
+from framemix.models.checks import check_outputs
 from framemix.models.input import to_rgb
 from framemix.models.nonlocal_net import NonLocalBlock
 from framemix.models.resnet import ResNet
@@ -49,7 +49,7 @@ def explain_clip(model: TrainedModel, mixed: Pixels, class_name: str | None = No
     video = model.normalisation(stored)
     with torch.inference_mode(), capture_activations(network, NonLocalBlock) as inputs:
         probabilities = (network(video)[0] / model.temperature).softmax(dim=0)
-    check_answers(probabilities)
+    check_outputs(probabilities)
     label = int(probabilities.argmax()) if class_name is None else _label(model, class_name)
     method, relevance = _relevance(network, video, label)
     return Explanation(

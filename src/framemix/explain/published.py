@@ -1,7 +1,7 @@
 """Attention rollout through the networks of Hugging Face's library (see `attention`).
 
-From the answer back to the tokens of the clip, a row at a time: among the thousands of tokens of
-these networks, a matrix for each pair of layers would take gigabytes.
+From the prediction back to the tokens of the clip, one row at a time: among the thousands of tokens
+of these networks, a matrix for each pair of layers would take gigabytes.
 """
 
 # T' frame patches of N tokens (h rows of w) each, L tokens in all
@@ -34,7 +34,7 @@ DROPPING = "TimesformerSelfAttention"
 
 @torch.inference_mode()
 def transformer_relevance(network: VideoTransformer, video: Tensor) -> Tensor:
-    """How much the answer for a normalised clip (1, C, T, H, W) draws on each token (T', h, w).
+    """How much the prediction for a normalised clip (1, C, T, H, W) draws on each token (T', h, w).
 
     Sums to 1. Where last layers attend to tokens, it begins with what they draw on each. Raises
     ModelError where a layer's weights cannot be had.
@@ -80,7 +80,7 @@ def _attentions(network: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
     before = {key: config._attn_implementation for key, config in configs.items()}
     try:
         for config in configs.values():
-            config._attn_implementation = "eager"  # a fused kernel does not tell its weights
+            config._attn_implementation = "eager"  # a fused kernel does not return its weights
         yield seen
     finally:
         for key, config in configs.items():
@@ -90,7 +90,7 @@ def _attentions(network: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
 
 
 def _through_joint(network: VideoTransformer, layers: Sequence[Tensor]) -> Tensor:
-    """What the answer draws on each token (L,), where each attends to all."""
+    """What the prediction draws on each token (L,), where each attends to all."""
     *blocks, last = layers
     length = blocks[0].shape[-1]
     if network.pooling == "all":  # one query attends to the tokens

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from framemix.datasets.clips import Clip, clip_name
-from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.classes import BACKWARD, evaluated_clips
+from framemix.frame_mixup.predictions import VideoPrediction
 from framemix.metrics.accuracy import RANKS, ranked_hits
 from framemix.models import TrainedModel
 from framemix.store import MixedStore
@@ -25,8 +25,8 @@ def evaluate_direction(
     *,
     batch_size: int,
     device: torch.device,
-) -> list[Answer]:
-    """Return the answers of `model` for the videos of the evaluation.
+) -> list[VideoPrediction]:
+    """Return the predictions of `model` for the videos of the evaluation.
 
     `partners` has the class that is a class's reversal.
     """
@@ -43,7 +43,7 @@ def evaluate_direction(
         return int(_better(model.classes, clip, pair) == true)
 
     return [
-        Answer(
+        VideoPrediction(
             video=clip_name(video),
             frames=video.frames,
             top1=int(hit[0]),

@@ -43,7 +43,7 @@ def direction_plot(panels: Sequence[Panel], path: Path) -> None:
         axes.set_xticks(list(panel.ticks), list(panel.ticks.values()))
         axes.minorticks_off()
         axes.legend(frameon=False, loc="lower right")
-    figure.supylabel("direction told, %", fontsize=9)
+    figure.supylabel("direction correct, %", fontsize=9)
     save_picture(figure, path)
 
 

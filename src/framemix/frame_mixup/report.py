@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framemix.errors import DatasetError
-from framemix.frame_mixup.answers import Answer
 from framemix.frame_mixup.cells import Videos, parse_cell
 from framemix.frame_mixup.figures import Curve, Panel, direction_plot
+from framemix.frame_mixup.predictions import VideoPrediction
 from framemix.jobs.atomic import write_text
 from framemix.metrics.means import Floats, Mean, difference_of, mean_of
 from framemix.mixing import Window, mix_windows
@@ -51,32 +51,35 @@ PLOTTED = ("average", "linear", "harmonic")
 
 
 @dataclass(frozen=True)
-class CellAnswers:
-    """The answers of a cell's networks, one per seed, for the same videos."""
+class CellPredictions:
+    """The predictions of a cell's networks, one per seed, for the same videos."""
 
     videos: Videos
     name: str
     segments: int
     window: Literal["all"] | Window
-    by_seed: Mapping[int, Sequence[Answer]]
+    by_seed: Mapping[int, Sequence[VideoPrediction]]
 
     def __post_init__(self) -> None:
-        if len({tuple(answer.video for answer in rows) for rows in self.by_seed.values()}) != 1:
+        if (
+            len({tuple(prediction.video for prediction in rows) for rows in self.by_seed.values()})
+            != 1
+        ):
             raise DatasetError(
-                f"frame_mixup.cells: the seeds of {self.name} answered about different videos; "
+                f"frame_mixup.cells: the seeds of {self.name} predicted different videos; "
                 f"allowed: seeds of one table of videos"
             )
 
     @property
-    def rows(self) -> Sequence[Answer]:
-        """One row per video, of the first seed; all columns but the answers are alike in all."""
+    def rows(self) -> Sequence[VideoPrediction]:
+        """The first seed's rows, one per video; other seeds' rows have other predictions."""
         return next(iter(self.by_seed.values()))
 
     def values(self, *names: str) -> Floats:
-        """Return the mean of the named answers to each video, (K, N); nan without an answer."""
+        """Return the mean of the named columns for each video, (K, N); nan without a prediction."""
         rows = [
-            [[getattr(a, name) for name in names] for a in answers]
-            for answers in self.by_seed.values()
+            [[getattr(a, name) for name in names] for a in predictions]
+            for predictions in self.by_seed.values()
         ]
         means: Floats = np.array(rows, np.float64).mean(2)
         return means
@@ -84,12 +87,12 @@ class CellAnswers:
     @property
     def directed(self) -> NDArray[np.bool_]:
         """Whether each video has a direction, (N,)."""
-        return np.array([answer.forward is not None for answer in self.rows])
+        return np.array([prediction.forward is not None for prediction in self.rows])
 
     @property
     def has_top5(self) -> bool:
         """Whether there are more than five classes, without which top-5 is always 1."""
-        return all(answer.top5 is not None for answer in self.rows)
+        return all(prediction.top5 is not None for prediction in self.rows)
 
     @property
     def divisible(self) -> NDArray[np.bool_]:
@@ -101,7 +104,7 @@ class CellAnswers:
     def lengths(self) -> NDArray[np.int64]:
         """The number of frames of each video in the window, (N,)."""
         fixed = None if self.window == "all" else self.window.frames
-        return np.array([fixed or answer.frames for answer in self.rows])
+        return np.array([fixed or prediction.frames for prediction in self.rows])
 
     @property
     def direction(self) -> Floats:
@@ -109,12 +112,12 @@ class CellAnswers:
         return self.values("forward", "backward")[:, self.directed]
 
 
-def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
+def write_study(cells: Sequence[CellPredictions], target: Path) -> dict[str, Any]:
     """Write table_b.md, direction.png and frame_mixup.json into `target`; return the metrics."""
     target.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, Any] = {
-        "short": {cell.name: _figures(cell) for cell in cells if cell.videos == "short"},
-        "long": {cell.name: _figures(cell) for cell in cells if cell.videos == "long"},
+        "short": {cell.name: _metrics(cell) for cell in cells if cell.videos == "short"},
+        "long": {cell.name: _metrics(cell) for cell in cells if cell.videos == "long"},
         "checks": checks(cells),
     }
     write_text(target / "table_b.md", table_b(cells))
@@ -123,7 +126,7 @@ def write_study(cells: Sequence[CellAnswers], target: Path) -> dict[str, Any]:
     return metrics
 
 
-def table_b(cells: Sequence[CellAnswers]) -> str:
+def table_b(cells: Sequence[CellPredictions]) -> str:
     """Return paper B's table 2 with our rows, and the checks of the direction."""
     short = [cell for cell in cells if cell.videos == "short"]
     base = next((cell for cell in short if cell.name == BASE), None)
@@ -143,11 +146,11 @@ def table_b(cells: Sequence[CellAnswers]) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
+def checks(cells: Sequence[CellPredictions]) -> dict[str, Any]:
     """Return checks of the direction, by theory and by expectation, with our metrics.
 
     Where segments are equally long, the averages of a reversed video are the mirror image of the
-    video's own, and a network that averages over segments gives the same answer to both.
+    video's own, and a network that averages over segments gives the same prediction for both.
     """
     found: dict[str, Any] = {}
     directed = [cell for cell in cells if cell.videos == "short" and cell.directed.any()]
@@ -164,7 +167,7 @@ def checks(cells: Sequence[CellAnswers]) -> dict[str, Any]:
     return found
 
 
-def panels(cells: Sequence[CellAnswers]) -> list[Panel]:
+def panels(cells: Sequence[CellPredictions]) -> list[Panel]:
     """Return the plot's panels: short and long videos, one curve per method over frames mixed."""
     found = []
     for videos in ("short", "long"):
@@ -179,10 +182,10 @@ def panels(cells: Sequence[CellAnswers]) -> list[Panel]:
 
 def _check(values: Floats, level: float, holds: Callable[[Mean], bool]) -> dict[str, Any]:
     mean = mean_of(values, level)
-    return {**asdict(mean), "answers": 2 * values.size, "holds": holds(mean)}
+    return {**asdict(mean), "predictions": 2 * values.size, "holds": holds(mean)}
 
 
-def _check_table(cells: Sequence[CellAnswers]) -> list[str]:
+def _check_table(cells: Sequence[CellPredictions]) -> list[str]:
     """Return the table of `checks` in Markdown, nothing if there are none."""
     named = {
         "average_equal_segments": "average-all, equally long segments: 50 % by construction",
@@ -194,12 +197,12 @@ def _check_table(cells: Sequence[CellAnswers]) -> list[str]:
             named[name],
             f"{100 * check['value']:.1f} [{100 * check['low']:.1f}, {100 * check['high']:.1f}]",
             f"{100 * check['level']:.0f} %",
-            str(check["answers"]),
+            str(check["predictions"]),
             "yes" if check["holds"] else "no",
         ]
         for name, check in checks(cells).items()
     ]
-    columns = ["direction", "measured, %", "interval", "answers", "holds"]
+    columns = ["direction", "measured, %", "interval", "predictions", "holds"]
     return [Table(columns, rows).markdown()] if rows else []
 
 
@@ -210,7 +213,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Table:
     return Table(head, body)
 
 
-def _cells(cell: CellAnswers, base: CellAnswers | None) -> list[str]:
+def _cells(cell: CellPredictions, base: CellPredictions | None) -> list[str]:
     """Return a cell's row of the table, in the order of COLUMNS."""
     top1 = cell.values("top1")
     over = _points(difference_of(top1, base.values("top1"))) if base and cell != base else ""
@@ -242,7 +245,7 @@ def _points(mean: Mean) -> str:
     return f"{100 * mean.value:+.1f} [{100 * mean.low:+.1f}, {100 * mean.high:+.1f}]"
 
 
-def _figures(cell: CellAnswers) -> dict[str, Any]:
+def _metrics(cell: CellPredictions) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         "seeds": list(cell.by_seed),
         "videos": len(cell.rows),
@@ -255,7 +258,7 @@ def _figures(cell: CellAnswers) -> dict[str, Any]:
     return metrics
 
 
-def _plotted(method: str, cells: Sequence[CellAnswers]) -> Curve:
+def _plotted(method: str, cells: Sequence[CellPredictions]) -> Curve:
     points = [
         (float(np.mean(_mixed(cell))), mean_of(cell.direction))
         for cell in cells
@@ -264,7 +267,7 @@ def _plotted(method: str, cells: Sequence[CellAnswers]) -> Curve:
     return Curve(method, sorted(points, key=lambda point: point[0]))
 
 
-def _ticks(cells: Sequence[CellAnswers]) -> dict[float, str]:
+def _ticks(cells: Sequence[CellPredictions]) -> dict[float, str]:
     """Return the labels of the cells' places on the axis; cells that mix all frames get two lines.
 
     There would be no room beside a label for nearly as many frames.
@@ -284,7 +287,7 @@ def _ticks(cells: Sequence[CellAnswers]) -> dict[float, str]:
     }
 
 
-def _mixed(cell: CellAnswers) -> list[int]:
+def _mixed(cell: CellPredictions) -> list[int]:
     """Return the number of mixed frames of each segment of each video."""
     method, kept = parse_cell(cell.name)
     how: dict[str, Any] = {"method": method, "frames_per_segment": kept}
@@ -295,7 +298,7 @@ def _mixed(cell: CellAnswers) -> list[int]:
     ]
 
 
-def _frames(cell: CellAnswers) -> str:
+def _frames(cell: CellPredictions) -> str:
     place = "" if cell.window == "all" else f" at the {cell.window.at}"
     return f"{_span(cell.lengths[cell.directed].tolist())} frames{place}"
 

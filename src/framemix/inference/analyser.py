@@ -38,7 +38,7 @@ PLAYER_ROWS = 480  # pixels; larger videos are shown smaller
 ON_A_ROW = 4  # mixed frames, so that a phone shows them large enough
 
 # Message, probabilities, player, and pictures of timeline, mixed frames and attention.
-Answer = tuple[str, dict[str, float] | None, str | None, Any, Any, Any]
+Shown = tuple[str, dict[str, float] | None, str | None, Any, Any, Any]
 
 
 class Analyser:
@@ -67,14 +67,14 @@ class Analyser:
             lines += filter(None, [caveat(known)])
         return "  \n".join(lines)
 
-    def answers(self, video: str | Path | None) -> Iterator[Answer]:
-        """Yield the answer, and then again with the video to play, which takes longer."""
+    def predictions(self, video: str | Path | None) -> Iterator[Shown]:
+        """Yield what the page shows; then, which takes longer, the same with a video to play."""
         if video is None:
             yield "", None, None, None, None, None
             return
         path = Path(video)
         try:
-            message, classes, predictions, pictures = self._answer(path)
+            message, classes, predictions, pictures = self._predict(path)
             yield message, classes, None, *pictures
             yield message, classes, self._film(path, predictions), *pictures
         except FramemixError as error:
@@ -83,15 +83,15 @@ class Analyser:
             message = f"**This {what} cannot be used:** {literal(reason)}"
             yield message, None, None, None, None, None
 
-    def recorded(self, video: Mapping[str, Any] | None) -> Iterator[Answer]:
-        """Yield the answers for a video of the webcam, as the page sends it.
+    def recorded(self, video: Mapping[str, Any] | None) -> Iterator[Shown]:
+        """Yield the same for a video of the webcam, as the page sends it.
 
         Gradio would first remove the sound, for which it needs a program that may be missing; it
         then does not check either that the file was uploaded here.
         """
         path = Path(video["path"]) if video else None
         is_own = path is not None and path.resolve().is_relative_to(self.films.resolve())
-        yield from self.answers(path if is_own else None)
+        yield from self.predictions(path if is_own else None)
 
     def _film(self, path: Path, predictions: Sequence[Prediction]) -> str:
         film = Path(tempfile.mkdtemp(dir=self.films), f"{path.stem}.mp4")
@@ -99,7 +99,7 @@ class Analyser:
         annotate(path, film, predictions, classes, TOP, LIMITS, most_rows=PLAYER_ROWS)
         return str(film)
 
-    def _answer(
+    def _predict(
         self, path: Path
     ) -> tuple[str, dict[str, float], list[Prediction], tuple[Any, Any, Any]]:
         seconds = isolated(describe, path, LIMITS).seconds
@@ -108,9 +108,9 @@ class Analyser:
         clips = isolated_clips(path, self.classifier.mix, self.sliding, LIMITS)
         predictions: list[Prediction] = []
         most = None  # the clip with the highest probability, which alone is kept
-        for clip, said in predict_clips(self.classifier, clips):
-            predictions.append(said)
-            probability = said.probabilities[self._label(said.probabilities)]
+        for clip, prediction in predict_clips(self.classifier, clips):
+            predictions.append(prediction)
+            probability = prediction.probabilities[self._label(prediction.probabilities)]
             if most is None or probability > most[0]:
                 most = probability, clip
         assert most is not None
@@ -123,27 +123,27 @@ class Analyser:
         return classes.index("drowsy") if "drowsy" in classes else int(probabilities.argmax())
 
     def _shown(
-        self, path: Path, predictions: list[Prediction], telling: MixedClip
+        self, path: Path, predictions: list[Prediction], likely: MixedClip
     ) -> tuple[str, dict[str, float], tuple[Any, Any, Any]]:
         classes = self.classifier.classes
-        mean = np.stack([said.probabilities for said in predictions]).mean(axis=0)  # (K,)
-        said = self.classifier.probabilities(telling.mixed[None])[0]
-        explanation = explain_clip(self.model, telling.mixed, classes[self._label(said)])
+        mean = np.stack([each.probabilities for each in predictions]).mean(axis=0)  # (K,)
+        probabilities = self.classifier.probabilities(likely.mixed[None])[0]
+        explanation = explain_clip(self.model, likely.mixed, classes[self._label(probabilities)])
         windows = "1 window" if len(predictions) == 1 else f"{len(predictions)} windows"
         return (
-            f"**{literal(path.name)}**, {windows}; below, {telling.start:.1f} to "
-            f"{telling.end:.1f} s, where {literal(explanation.class_name)} is likeliest",
+            f"**{literal(path.name)}**, {windows}; below, {likely.start:.1f} to "
+            f"{likely.end:.1f} s, where {literal(explanation.class_name)} is likeliest",
             dict(zip(classes, mean.tolist(), strict=True)),
             (
                 _picture(draw_timeline(predictions, classes)),
-                _grid(telling),
+                _grid(likely),
                 _picture(draw_explanation(explanation)),
             ),
         )
 
 
 def short_name(path: Path) -> str:
-    """Return a file's name with its folder's, which says enough and names no other folder."""
+    """Return a file's name with its folder's, which is enough and names no other folder."""
     return printable(f"{path.parent.name}/{path.name}")
 
 

@@ -23,8 +23,8 @@ from framemix.video.fitting import Fit
 from framemix.video.reading import describe
 
 
-class Answer(NamedTuple):
-    """What a model says of a stretch of a video.
+class Prediction(NamedTuple):
+    """What a model predicts for a video, or for a window of it.
 
     `start` and `end` are in seconds; `probabilities` has that of each class, the likeliest first.
     """
@@ -50,30 +50,30 @@ class Model:
         """The names of the classes, in the model's order."""
         return self.classifier.classes
 
-    def predict(self, video: Path | str) -> Answer:
-        """Return what the model says of a whole video file, mixed into one clip as in training.
+    def predict(self, video: Path | str) -> Prediction:
+        """Return the prediction for a whole video file, mixed into one clip as in training.
 
         The file is decoded in a subprocess, which may take ten minutes. Raises VideoError for a
-        file that cannot be used, and ModelError where the answers are no probabilities.
+        file that cannot be used, and ModelError where the outputs are no probabilities.
 
-        >>> answer = framemix.load("model.safetensors").predict("clip.mp4")
-        >>> answer.start, answer.end
+        >>> prediction = framemix.load("model.safetensors").predict("clip.mp4")
+        >>> prediction.start, prediction.end
         (0.0, 6.0)
-        >>> round(sum(answer.probabilities.values()), 3)
+        >>> round(sum(prediction.probabilities.values()), 3)
         1.0
         """
-        (answer,) = self._answers(video, None)
-        return answer
+        (prediction,) = self._predictions(video, None)
+        return prediction
 
     def windows(
         self, video: Path | str, window: float | None = None, step: float = 1.0
-    ) -> Iterator[Answer]:
-        """Yield what the model says of each `window` seconds of a video, each `step` seconds.
+    ) -> Iterator[Prediction]:
+        """Yield the prediction for each `window` seconds of a video, each `step` seconds.
 
         A video that is no longer than the window is one clip. Without `window` it is as long as the
         clips that the model was trained on, and a video up to 1.5 times as long is one clip; so is
-        each video where the model does not say. Raises what `predict` does, and MixingError for a
-        window or a step that cannot be.
+        each video where the model file does not state that length. Raises what `predict` does, and
+        MixingError for a window or a step that is not above 0.
 
         >>> model = framemix.load("model.safetensors")
         >>> for start, end, probabilities in model.windows("clip.mp4", window=4):
@@ -85,20 +85,20 @@ class Model:
         for name, seconds in (("window", window), ("step", step)):
             if seconds is not None and not 0 < seconds < float("inf"):
                 raise MixingError(f"{name} = {seconds}: allowed: more than 0 seconds")
-        return self._answers(video, sliding_for(self.classifier.trained_on, window, step))
+        return self._predictions(video, sliding_for(self.classifier.trained_on, window, step))
 
-    def _answers(self, video: Path | str, sliding: Sliding | None) -> Iterator[Answer]:
+    def _predictions(self, video: Path | str, sliding: Sliding | None) -> Iterator[Prediction]:
         clips = _clips(video, self.classifier.mix, sliding)
-        for _, said in predict_clips(self.classifier, clips):
-            shares = best(self.classes, said.probabilities, len(self.classes))
-            yield Answer(said.start, said.end, dict(shares))
+        for _, found in predict_clips(self.classifier, clips):
+            shares = best(self.classes, found.probabilities, len(self.classes))
+            yield Prediction(found.start, found.end, dict(shares))
 
 
 def load(path: Path | str, device: str = "auto") -> Model:
     """Read a trained model: a model.safetensors, or the .onnx file that `framemix export` wrote.
 
-    `device` is auto, cpu, cuda or cuda:N; ONNX files are computed on the CPU. A note on stderr says
-    where the model has seen drawn videos alone. Raises ModelError, naming the file.
+    `device` is auto, cpu, cuda or cuda:N; ONNX files are computed on the CPU. A note on stderr
+    warns where the model has seen drawn videos alone. Raises ModelError, naming the file.
 
     >>> framemix.load("model.safetensors").classes
     ['Grow', 'Left', 'Right']
@@ -117,7 +117,7 @@ def mix(
 ) -> Pixels:
     """Mix a whole video into `segments` frames, uint8 (S, H, W, 3) RGB (paper B, section 3).
 
-    `video` is a file, whose frames are scaled to `size` = (H, W) as `fit` says before they are
+    `video` is a file, whose frames are scaled to `size` = (H, W) as `fit` states, before they are
     mixed (without a size they keep their own), or an array uint8 (F, H, W, C), which keeps its own.
     `method` is none, average, linear, harmonic, last or rank_pool. Raises MixingError for what
     cannot be mixed like that, and VideoError for a file that cannot be used.

@@ -11,7 +11,7 @@ from framemix.errors import FramemixError
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import USUAL_LIMITS, Sliding, isolated_clips
 from framemix.inference.prediction import predict_clips
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 
 if TYPE_CHECKING:
     from framemix.models.calibration import Calibration
@@ -74,7 +74,9 @@ class Baseline:
             self.divisor = odds_divisor(self.seen, self.usual) if self.seen else 1.0
             changed = self.divisor > 1
             lowered = f"are divided by {self.divisor:.3g}" if changed else "stay as they are"
-            say(f"note: baseline of {len(self.seen)} windows: the odds {lowered}", error=True)
+            print_text(
+                f"note: baseline of {len(self.seen)} windows: the odds {lowered}", error=True
+            )
         return self.divisor
 
 
@@ -97,7 +99,9 @@ def baseline_of(
         return Baseline(calibration.usual, seconds)
     clips = isolated_clips(Path(named), classifier.mix, sliding, USUAL_LIMITS)
     place = classifier.classes.index(calibration.alarm)
-    seen = [float(said.probabilities[place]) for _, said in predict_clips(classifier, clips)]
+    seen = [
+        float(prediction.probabilities[place]) for _, prediction in predict_clips(classifier, clips)
+    ]
     baseline = Baseline(calibration.usual, seen=seen)
     baseline.settled()
     return baseline

@@ -25,7 +25,7 @@ ROUNDED = 1e-3  # rounding may move a probability this far out of [0, 1]
 class Classifier:
     """The parts of a model that prediction needs; errors name it by `name`.
 
-    `answers` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K), the unchecked
+    `compute` maps stored clips uint8 (B, S, *mix.frame_shape) to float32 (B, K), the unchecked
     output, in which a calibration's temperature is included. `trained_on` is None for a model
     without a record, `calibration` for one that was not calibrated.
     """
@@ -33,7 +33,7 @@ class Classifier:
     name: Path | str
     classes: list[str]
     mix: MixSettings
-    answers: Callable[[Pixels], Probabilities]
+    compute: Callable[[Pixels], Probabilities]
     trained_on: TrainedOn | None = None
     calibration: Calibration | None = None
 
@@ -42,18 +42,18 @@ class Classifier:
 
         Raises ModelError for outputs of another shape or range, and for values that are not finite.
         """
-        said = self.answers(clips)
-        if said.shape != (len(clips), len(self.classes)):
+        outputs = self.compute(clips)
+        if outputs.shape != (len(clips), len(self.classes)):
             raise ModelError(
-                f"{self.name}: answers of shape {said.shape}; "
+                f"{self.name}: outputs of shape {outputs.shape}; "
                 f"allowed: {(len(clips), len(self.classes))}, one for each clip and class"
             )
-        right = (said >= -ROUNDED) & (said <= 1 + ROUNDED)  # false for nan
+        right = (outputs >= -ROUNDED) & (outputs <= 1 + ROUNDED)  # false for nan
         if not right.all():
             raise ModelError(
-                f"{self.name}: answers {said[~right][0]}; allowed: probabilities, from 0 to 1"
+                f"{self.name}: outputs {outputs[~right][0]}; allowed: probabilities, from 0 to 1"
             )
-        return said
+        return outputs
 
 
 def mix_of(settings: dict[str, Any], name: Path | str) -> MixSettings:

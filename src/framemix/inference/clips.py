@@ -141,7 +141,7 @@ def _long(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[MixedClip]
 
 
 def _short(path: Path, mix: MixSettings, sliding: Sliding) -> Iterator[MixedClip]:
-    """Yield a video as one clip, or its windows where it is longer than its header says."""
+    """Yield a video as one clip, or its windows where it is longer than its header states."""
     video = examine(path)
     fps = frame_rate(video.info, path)
     length = sum(1 for _ in steady(video.times, video.times, fps, path))

@@ -13,7 +13,7 @@ import typer
 
 from framemix.errors import FramemixError
 from framemix.inference.alarm import HALF_LIFE
-from framemix.jobs.terminal import leave_line, say, say_error
+from framemix.jobs.terminal import leave_line, print_error, print_text
 from framemix.text.names import printable
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def predict(
     results = [*predict_videos(classifier, files, sliding, limits), *unusable]
     _print_results(results, classifier.classes, top, json=json, csv=csv)
     if note := windows_note(results, sliding):
-        say(note, error=True)
+        print_text(note, error=True)
     if (plot or annotate) and results[0].error is None:
         _picture(results[0], classifier.classes, top, plot, annotate, limits)
     _end_with([result.error for result in results if result.error is not None])
@@ -196,9 +196,9 @@ def watch(
         classes, watched, source, as_json=json, log=log, senders=senders
     ) as listeners:
         summary = _report_live(windows, classes, watched, bell, own, listeners)
-        say(summary, error=json)  # stdout has JSON alone
+        print_text(summary, error=json)  # stdout has JSON alone
     if own is not None and own.divisor is None:
-        say("note: the baseline was not over, so the alarm was silent", error=True)
+        print_text("note: the baseline was not over, so the alarm was silent", error=True)
 
 
 def export(
@@ -219,7 +219,7 @@ def export(
     check_output_path(target, ".onnx", [model, *files])
     check = export_onnx(model, target, files)
     clips = "clips" if videos else "clips of noise"
-    say(
+    print_text(
         f"{printable(str(target))}: at most {check.difference:.1e} from PyTorch's probabilities "
         f"on {check.clips} {clips}"
     )
@@ -255,7 +255,7 @@ def explain(
     clip, explanation = explain_video(
         model, video, class_name, window=window, step=STEP, picture=picture, film=film
     )
-    say(
+    print_text(
         f"{printable(explanation.class_name)} {explanation.probability:.1%} at {clip.start:.1f} to "
         f"{clip.end:.1f} s, {explanation.method}: {printable(str(picture))}, "
         f"{printable(str(film))}"
@@ -276,7 +276,7 @@ def demo(
 ) -> None:
     """Serve a web page: drop a video, see classes, timeline, mixed frames and where it looks.
 
-    For this machine alone, unless --host says otherwise. It asks nothing of the internet.
+    Only this machine can open it, unless --host allows others. It fetches nothing from elsewhere.
     """
     from framemix.inference.demo import serve
     from framemix.inference.videos import require_videos
@@ -306,7 +306,7 @@ def _print_results(
         write = as_json if json else as_csv
         print(write(results, classes, top))  # typer would take escapes out of names
     else:
-        say(as_text(results, classes, top))
+        print_text(as_text(results, classes, top))
 
 
 def _picture(
@@ -362,6 +362,6 @@ def _report_live(
 def _end_with(errors: list[str]) -> None:
     """Report unusable videos, one line each; the exit code is 1 if there are any."""
     for error in errors:
-        say_error(error)
+        print_error(error)
     if errors:
         raise typer.Exit(1)

@@ -25,7 +25,7 @@ from framemix.inference.guard import (
     private_folder,
 )
 from framemix.jobs.lifeline import cleaning_up
-from framemix.jobs.terminal import leave_line, say
+from framemix.jobs.terminal import leave_line, print_text
 from framemix.models.extras import load_extra
 from framemix.text.names import printable
 from framemix.video.containers import SUFFIXES
@@ -58,9 +58,9 @@ def serve(
         page = _page(gradio, analyse, offered)
         try:
             url = _launch(page, gradio, host, port, uploads)
-            say(f"serving {printable(str(model))} at {url}; Ctrl-C ends it")
+            print_text(f"serving {printable(str(model))} at {url}; Ctrl-C ends it")
             if is_open(host):
-                say(f"warning: --host {host}: anyone on the network can use the page")
+                print_text(f"warning: --host {host}: anyone on the network can use the page")
             with offline():
                 while True:
                     time.sleep(SWEEP)
@@ -142,12 +142,14 @@ def _page(gradio: Any, analyse: Analyser, clips: Sequence[Path]) -> Any:
                 )
             )
         outputs = [message, classes, player, *pictures]
-        video.upload(analyse.answers, video, outputs, api_visibility="private")
+        video.upload(analyse.predictions, video, outputs, api_visibility="private")
         camera.stop_recording(
             analyse.recorded, camera, outputs, api_visibility="private", preprocess=False
         )
         for clip, button in zip(clips, buttons, strict=True):
-            button.click(partial(analyse.answers, clip), None, outputs, api_visibility="private")
+            button.click(
+                partial(analyse.predictions, clip), None, outputs, api_visibility="private"
+            )
     return page
 
 

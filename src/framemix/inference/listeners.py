@@ -19,7 +19,7 @@ from framemix.inference.messages import (
     webhook_sender,
 )
 from framemix.inference.output import live_columns, live_line, live_record, live_row
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 
 Listener = Callable[[LivePrediction, Alarm], None]
 
@@ -69,7 +69,7 @@ def live_listeners(
 
 
 def _line(classes: Sequence[str]) -> Listener:
-    return lambda seen, alarm: say(live_line(seen, classes, alarm))
+    return lambda seen, alarm: print_text(live_line(seen, classes, alarm))
 
 
 def _json(classes: Sequence[str]) -> Listener:

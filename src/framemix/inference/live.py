@@ -10,7 +10,7 @@ from threading import Condition, Thread
 from framemix.errors import VideoError, without_password
 from framemix.inference.classifier import Classifier, Probabilities
 from framemix.inference.clips import MixedClip, Sliding, windows_of
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.mixing import MixSettings
 from framemix.text.names import printable
 from framemix.video.live import is_endless
@@ -53,15 +53,15 @@ def watch(
         windows = windows_of(source, classifier.mix, sliding, paced=not as_fast_as_possible)
     # A daemon, so that the program can end while a camera hangs.
     Thread(target=handover.fill, args=(windows,), daemon=True).start()
-    answers = 0
+    predicted = 0
     try:
         for (clip, arrived), skipped in handover.drain():
             probabilities = classifier.probabilities(clip.mixed[None])[0]
             yield LivePrediction(clip.end, probabilities, time.monotonic() - arrived, skipped)
-            answers += 1
+            predicted += 1
     finally:
         handover.end()
-    if not answers:
+    if not predicted:
         raise VideoError(source, f"ended before the first {sliding.window:g} s were over")
 
 
@@ -89,7 +89,7 @@ def _reopened(
         if begun is None:
             return
         name = printable(without_password(source))
-        say(f"{name}: {reason}; opening it again in {pause:g} s", error=True)
+        print_text(f"{name}: {reason}; opening it again in {pause:g} s", error=True)
         if handover.is_over_after(pause):
             return
         pause = min(2 * pause, LONGEST_PAUSE)

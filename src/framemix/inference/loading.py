@@ -4,7 +4,7 @@ from pathlib import Path
 
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import Sliding
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.models.extras import load_extra
 from framemix.models.trained_on import TrainedOn, caveat
 
@@ -33,7 +33,7 @@ def load_classifier(path: Path, device: str = "auto") -> Classifier:
 def say_caveat(path: Path, trained_on: TrainedOn | None) -> None:
     """Print to stderr, in one line, that a model was trained on drawn videos, if it was."""
     if text := caveat(trained_on):
-        say(f"note: {path}: {text}", error=True)
+        print_text(f"note: {path}: {text}", error=True)
 
 
 def sliding_for(trained_on: TrainedOn | None, window: float | None, step: float) -> Sliding | None:

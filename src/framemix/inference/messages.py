@@ -18,7 +18,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from framemix.errors import FramemixError, without_password
 from framemix.inference.alarm import Alarm
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.text.names import printable
 
 # Seconds: that a command, or an answer, may take, and that the last ones may when watching ends.
@@ -30,7 +30,7 @@ Send = Callable[[Message], str | None]
 
 
 def alarm_message(alarm: Alarm, watched: str, source: str, seconds: float) -> Message:
-    """Return what is said of an alarm that has just changed, at `seconds` of the source.
+    """Return the message for an alarm that has just changed, at `seconds` of the source.
 
     A source's user and password are left out: they are none of the receiver's.
     """
@@ -86,7 +86,7 @@ def messenger(name: str, send: Send) -> Iterator[Callable[[Message], None]]:
     def work() -> None:
         while (message := waiting.get()) is not None:
             if reason := send(message):
-                say(f"{name}: alarm {message['alarm']}: {printable(reason)}", error=True)
+                print_text(f"{name}: alarm {message['alarm']}: {printable(reason)}", error=True)
 
     # A daemon: a command that hangs does not keep the program from ending.
     thread = Thread(target=work, daemon=True)
@@ -97,7 +97,7 @@ def messenger(name: str, send: Send) -> Iterator[Callable[[Message], None]]:
         waiting.put(None)
         thread.join(LAST_TIME)
         if thread.is_alive():
-            say(f"{name}: has not ended after {LAST_TIME:g} s; left as it is", error=True)
+            print_text(f"{name}: has not ended after {LAST_TIME:g} s; left as it is", error=True)
 
 
 def _run(command: str, message: Message) -> str | None:

@@ -51,14 +51,14 @@ def load_onnx(path: Path) -> Classifier:
     mix, classes = mix_of(metadata.mix, path), metadata.classes
     _check_signature(session, path, (None, mix.segments, *mix.frame_shape), (None, len(classes)))
 
-    def answers(clips: Pixels) -> Probabilities:
+    def compute(clips: Pixels) -> Probabilities:
         try:
-            said: Probabilities = session.run([OUTPUT], {INPUT: clips})[0]
+            probabilities: Probabilities = session.run([OUTPUT], {INPUT: clips})[0]
         except Exception as error:  # onnxruntime's errors have no common base class
             raise ModelError(f"{path}: cannot be computed ({one_line(error)}); {OURS}") from None
-        return said
+        return probabilities
 
-    return Classifier(path, classes, mix, answers, metadata.trained_on, metadata.calibration)
+    return Classifier(path, classes, mix, compute, metadata.trained_on, metadata.calibration)
 
 
 def _session(path: Path) -> "InferenceSession":
@@ -106,11 +106,11 @@ def _metadata(session: "InferenceSession") -> OnnxMetadata:
         raise ModelError(f"metadata: {describe_error(error, OnnxMetadata)}") from None
 
 
-def _check_signature(session: "InferenceSession", path: Path, clips: Shape, answers: Shape) -> None:
+def _check_signature(session: "InferenceSession", path: Path, clips: Shape, outputs: Shape) -> None:
     """Raise ModelError unless the graph maps clips to one probability per class."""
     for kind, values, wanted in (
         ("inputs", session.get_inputs(), (INPUT, "tensor(uint8)", clips)),
-        ("outputs", session.get_outputs(), (OUTPUT, "tensor(float)", answers)),
+        ("outputs", session.get_outputs(), (OUTPUT, "tensor(float)", outputs)),
     ):
         found = [(value.name, value.type, value.shape) for value in values]
         name, dtype, shape = wanted

@@ -34,9 +34,9 @@ def as_text(results: Sequence[Result], classes: Sequence[str], top: int) -> str:
     lines = []
     for result in results:
         lines.append(printable(str(result.video)))
-        for said in result.predictions:
-            shares = _shares(classes, said.probabilities, top)
-            lines.append(f"{said.start:8.1f} - {said.end:5.1f} s  {shares}")
+        for prediction in result.predictions:
+            shares = _shares(classes, prediction.probabilities, top)
+            lines.append(f"{prediction.start:8.1f} - {prediction.end:5.1f} s  {shares}")
     return "\n".join(lines)
 
 
@@ -73,7 +73,7 @@ def live_line(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> str
 
 
 def live_record(seen: LivePrediction, classes: Sequence[str], alarm: Alarm) -> dict[str, Any]:
-    """Return the same for programs: `time` is that of the answer, in UTC.
+    """Return the same for programs: `time` is that of the prediction, in UTC.
 
     `smoothed` and `alarm` are None where no class is watched for, and during a baseline.
     """
@@ -126,17 +126,17 @@ def _plain(result: Result, classes: Sequence[str], top: int) -> dict[str, Any]:
         "video": str(result.video),
         "predictions": [
             {
-                "start_seconds": round(said.start, 3),
-                "end_seconds": round(said.end, 3),
-                "classes": dict(best(classes, said.probabilities, top)),
+                "start_seconds": round(prediction.start, 3),
+                "end_seconds": round(prediction.end, 3),
+                "classes": dict(best(classes, prediction.probabilities, top)),
             }
-            for said in result.predictions
+            for prediction in result.predictions
         ],
     }
 
 
 def _rows(result: Result, classes: Sequence[str], top: int) -> Iterator[tuple[Any, ...]]:
-    for said in result.predictions:
-        span = (f"{said.start:.3f}", f"{said.end:.3f}")
-        for rank, (name, p) in enumerate(best(classes, said.probabilities, top), 1):
+    for prediction in result.predictions:
+        span = (f"{prediction.start:.3f}", f"{prediction.end:.3f}")
+        for rank, (name, p) in enumerate(best(classes, prediction.probabilities, top), 1):
             yield (str(result.video), *span, rank, name, f"{p:.6f}")

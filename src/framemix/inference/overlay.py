@@ -43,14 +43,14 @@ def annotate(
     # Even numbers, because H.264 has one colour for 2x2 pixels.
     height, width = (max(2, int(side * scale) // 2 * 2) for side in (info.height, info.width))
     begin = partial(live_frames, size=(height, width))
-    middles = [(said.start + said.end) / 2 for said in predictions]
+    middles = [(prediction.start + prediction.end) / 2 for prediction in predictions]
     borders = [(one + other) / 2 for one, other in pairwise(middles)]
     with video_writer(
         target, width=width, height=height, fps=frame_rate(info, path), codec="h264"
     ) as write:
         for frame in isolated_items(begin, path, limits, batch=FRAMES):
-            said = predictions[bisect_left(borders, frame.seconds)]
-            likely = best(classes, said.probabilities, top)
+            prediction = predictions[bisect_left(borders, frame.seconds)]
+            likely = best(classes, prediction.probabilities, top)
             write(write_lines(frame.pixels, [f"{p:4.0%}  {name}" for name, p in likely]))
 
 

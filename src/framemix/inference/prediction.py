@@ -43,7 +43,7 @@ def predict_videos(
     for video in track(videos, total=len(videos), label="videos") if of_videos else videos:
         try:
             clips = isolated_clips(video, classifier.mix, sliding, limits, bar=not of_videos)
-            yield Result(video, [said for _, said in predict_clips(classifier, clips)])
+            yield Result(video, [prediction for _, prediction in predict_clips(classifier, clips)])
         except (VideoError, MixingError) as error:
             yield Result(video, error=str(error))
 
@@ -54,8 +54,8 @@ def predict_clips(
     """Yield each clip with its prediction, computed batch by batch."""
     remaining = iter(clips)
     while batch := list(islice(remaining, BATCH)):
-        said = classifier.probabilities(np.stack([clip.mixed for clip in batch]))
-        for clip, probabilities in zip(batch, said, strict=True):
+        outputs = classifier.probabilities(np.stack([clip.mixed for clip in batch]))
+        for clip, probabilities in zip(batch, outputs, strict=True):
             yield clip, Prediction(clip.start, clip.end, probabilities)
 
 

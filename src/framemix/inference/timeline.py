@@ -16,8 +16,10 @@ def draw_timeline(predictions: Sequence[Prediction], classes: Sequence[str]) -> 
 
     Of many classes, it has those with the highest peaks.
     """
-    seconds = [(said.start + said.end) / 2 for said in predictions]
-    probabilities = np.stack([said.probabilities for said in predictions])  # (predictions, K)
+    seconds = [(prediction.start + prediction.end) / 2 for prediction in predictions]
+    probabilities = np.stack(
+        [prediction.probabilities for prediction in predictions]
+    )  # (predictions, K)
     shown = sorted(np.argsort(-probabilities.max(axis=0), kind="stable")[:MOST_LINES])
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     axes = figure.add_subplot()

@@ -16,10 +16,10 @@ def classifier_of(model: TrainedModel, name: Path | str, device: str) -> Classif
     model.network.eval().to(place)
 
     @torch.inference_mode()
-    def answers(clips: Pixels) -> Probabilities:
+    def compute(clips: Pixels) -> Probabilities:
         logits = model.logits(torch.from_numpy(clips).to(place))
-        said: Probabilities = logits.softmax(dim=1).cpu().numpy()
-        return said
+        probabilities: Probabilities = logits.softmax(dim=1).cpu().numpy()
+        return probabilities
 
     mix = mix_of(model.mix, name)
-    return Classifier(name, model.classes, mix, answers, model.trained_on, model.calibration)
+    return Classifier(name, model.classes, mix, compute, model.trained_on, model.calibration)

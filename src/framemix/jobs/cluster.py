@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from framemix.errors import ClusterError
 from framemix.jobs.fingerprint import PACKAGE, package_fingerprint
 from framemix.jobs.progress import track
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.text.names import is_utf8
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def map_tasks(
         # As bytes, so that a worker compares versions before it unpickles, which needs the code.
         calls = [dumps((function, task)) for task in tasks]
         topic = f"framemix {client.id}"  # of lines that tasks print
-        client.subscribe_topic(topic, lambda event: say(event[1], error=True))
+        client.subscribe_topic(topic, lambda event: print_text(event[1], error=True))
         futures = client.map(_run, calls, versions=_versions(), topic=topic, pure=False)
         yield from track(
             _results(futures, label, cluster),
@@ -122,7 +122,7 @@ def say_to_client(text: str) -> None:
     """Print to stderr; a task prints to the stderr of its client, maybe on another machine."""
     topic = getattr(_of_task, "topic", None)
     if topic is None:
-        say(text, error=True)
+        print_text(text, error=True)
     else:
         from distributed import get_worker
 
@@ -152,7 +152,7 @@ def _reach(address: str) -> "Client":
             "allowed: null for this machine, or a running dask scheduler's (tcp://host:8786)"
         ) from None
     if not client.scheduler_info()["workers"]:
-        say(f"waiting for workers of runtime.scheduler = {address}", error=True)
+        print_text(f"waiting for workers of runtime.scheduler = {address}", error=True)
     return client
 
 

@@ -19,7 +19,7 @@ EXEMPT = frozenset(
         "jobs/scratch",
         # That a file is complete, not what it contains.
         "jobs/atomic",
-        # Where work is done, as the section `runtime` of params.yaml says, which no stage lists
+        # Where work is done, which the section `runtime` of params.yaml sets and no stage lists
         # either. The machine decides which file exceeds its limits, and how a device rounds.
         "jobs/cluster",
         "jobs/execution",

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from framemix.jobs.terminal import OpenConsole, can_draw, is_terminal, say
+from framemix.jobs.terminal import OpenConsole, can_draw, is_terminal, print_text
 from framemix.text.names import printable
 
 Item = TypeVar("Item")
@@ -66,7 +66,7 @@ def track(items: Iterable[Item], *, total: int, label: str, dashboard: str = "")
     `dashboard` is the address of dask's page.
     """
     if dashboard:
-        say(f"{label}: see what each worker does at {dashboard}", error=True)
+        print_text(f"{label}: see what each worker does at {dashboard}", error=True)
     yield from (_bar if can_draw(sys.stderr) else _lines)(items, total, label)
 
 
@@ -129,4 +129,4 @@ def _lines(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
                 if done < total
                 else f"took {clock(now - start)}"
             )
-            say(f"{printable(label)}: {done}/{total}, {rate:.1f}/s, {left}", error=True)
+            print_text(f"{printable(label)}: {done}/{total}, {rate:.1f}/s, {left}", error=True)

@@ -177,7 +177,7 @@ def _fingerprint(settings: Mapping[str, Any], files: Sequence[Path], code: str) 
         try:
             digest.update(_content(file))
         except OSError as error:
-            # A unit may list files that cannot be read; its outputs then say so.
+            # A unit may list files that cannot be read; its outputs then record that.
             digest.update(f"unreadable {error.errno}".encode())
     return digest.hexdigest()
 

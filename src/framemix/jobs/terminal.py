@@ -31,7 +31,7 @@ class OpenConsole(Console):
         return False
 
 
-def say(text: str, *, error: bool = False) -> None:
+def print_text(text: str, *, error: bool = False) -> None:
     """Print text to stdout, or to stderr; on a terminal its lines are broken to fit.
 
     A name that may contain line breaks must go through `printable` first.
@@ -46,9 +46,9 @@ def say(text: str, *, error: bool = False) -> None:
     print(text, file=stream, flush=True)
 
 
-def say_error(error: str) -> None:
+def print_error(error: str) -> None:
     """Print an error to stderr in one line, whatever it contains."""
-    say(f"error: {printable(error)}", error=True)
+    print_text(f"error: {printable(error)}", error=True)
 
 
 def leave_line(stream: TextIO) -> None:

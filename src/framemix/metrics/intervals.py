@@ -96,7 +96,7 @@ def estimate(measure: Measure, clusters: Sequence[str]) -> Estimate | None:
 
     `clusters` names the cluster of each clip. The bootstrap of clusters is compared with Wilson's
     interval of the clips or, where that has no meaning, with the bootstrap of clips. There is no
-    interval where all resamples give the same value, which says nothing about the error.
+    interval where all resamples give the same value, which is no estimate of the error.
     """
     if (value := measure.value) is None:
         return None

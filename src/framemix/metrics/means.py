@@ -1,10 +1,10 @@
 """Means over seeds and clips, with intervals for other clips and other seeds.
 
-Answers to one clip (forward and backward, by networks of several seeds) are alike, and so are all
-answers of one network. So whole clips are resampled, and the error of the seeds' mean is added to
-each resample: by Student's t, because few seeds show little of how seeds differ. The part of the
-seeds' differences that is due to the clips counts twice, which makes intervals wider. With one seed
-there is no estimate of how seeds differ, and the interval is one over clips.
+Predictions for one clip (forward and backward, by networks of several seeds) are alike, and so are
+all predictions of one network. So whole clips are resampled, and the error of the seeds' mean is
+added to each resample: by Student's t, because few seeds show little of how seeds differ. The part
+of the seeds' differences that is due to the clips counts twice, which makes intervals wider. With
+one seed there is no estimate of how seeds differ, and the interval is over clips alone.
 """
 
 import math

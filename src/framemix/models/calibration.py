@@ -1,4 +1,4 @@
-"""What labelled clips of new people say of a model. It stands in the file of a calibrated model."""
+"""What was measured on labelled clips of new people, as a calibrated model's file keeps it."""
 
 from typing import Annotated
 

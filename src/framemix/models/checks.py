@@ -21,8 +21,8 @@ def check_fit(misfit: str | None) -> None:
         raise ModelError(named(misfit))
 
 
-def check_answers(answers: Tensor) -> None:
+def check_outputs(outputs: Tensor) -> None:
     """Raise ModelError for outputs of a network, logits or probabilities, that are not finite."""
-    if not answers.isfinite().all():
-        wrong = answers[~answers.isfinite()][0].item()
-        raise ModelError(f"the network answers {wrong}; allowed: weights whose answers are finite")
+    if not outputs.isfinite().all():
+        wrong = outputs[~outputs.isfinite()][0].item()
+        raise ModelError(f"the network outputs {wrong}; allowed: weights whose outputs are finite")

@@ -35,8 +35,8 @@ Pool = Literal["after", "before"]
 NAMED_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 # How the hub of Hugging Face names a model.
 HUB_NAME = re.compile(r"[\w.-]+/([\w.-]+)")
-# Sizes have bounds, since a model file may say anything: far above what is of use, but a network is
-# described in seconds, and no tensor's size overflows 64 bits.
+# Sizes have bounds, since a model file may contain anything: far above what is used, but a network
+# is described in seconds, and no tensor's size overflows 64 bits.
 Side = Annotated[int, Field(gt=0, le=2**13)]  # pixels
 Frames = Annotated[int, Field(gt=0, le=10**5)]
 Width = Annotated[int, Field(gt=0, le=2**14)]  # values of a token, or channels
@@ -44,7 +44,7 @@ Hidden = Annotated[int, Field(gt=0, le=2**18)]
 Heads = Annotated[int, Field(gt=0, le=2**10)]
 MOST_BLOCKS = 256
 Blocks = Annotated[int, Field(gt=0, le=MOST_BLOCKS)]
-Classes = Annotated[int, Field(gt=0, le=10**6, description="that are told apart")]
+Classes = Annotated[int, Field(gt=0, le=10**6, description="that the network distinguishes")]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -91,7 +91,7 @@ class ImageWeights(Settings):
     weights: str | None = Field(description="a file or a URL; null: random weights")
     weights_sha256: str | None = Field(
         pattern=r"^[0-9a-f]{64}$",
-        description="whole, in hexadecimal digits; null: as its name says",
+        description="whole, in hexadecimal digits; null: those in its name",
     )
 
     @property

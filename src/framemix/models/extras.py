@@ -9,7 +9,7 @@ from framemix.errors import ModelError, one_line
 def load_extra(package: str, *, extra: str, what: str) -> Any:
     """Import a package of an extra, which `what` needs.
 
-    Raises ModelError, which says whether the package is not installed or cannot be loaded.
+    Raises ModelError, which states whether the package is not installed or cannot be loaded.
     """
     try:
         return import_module(package)

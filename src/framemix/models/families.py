@@ -47,7 +47,7 @@ class Family:
     clips; `frames` and `size` are the configuration's keys of the clips' sizes, where `one_side`
     stands for both, and `patch` those of a patch's. Positions are learned `tables`, or `waves` that
     are computed, or neither. `rescale`, `offset` and `normalises` hold where a preprocessor's file
-    does not say: pixels times `rescale`, less 1, less a mean and by a deviation.
+    does not state it: pixels times `rescale`, less 1, less a mean and by a deviation.
     """
 
     name: str

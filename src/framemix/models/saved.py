@@ -149,7 +149,7 @@ def load_model(path: Path | str) -> TrainedModel:
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """Return a hash of the weights alone: what is said about them beside makes no other run."""
+    """Return a hash of the weights alone: the notes beside them do not make it another run."""
     digest = hashlib.blake2b()
     for name, weight in sorted(weights.items()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())

@@ -48,7 +48,7 @@ def pretrain(
     """Train the network of `settings` from its first weights, once per seed; write to `target`.
 
     Returns its metrics, from `views` variants of each val clip. With `origin`, the model contains a
-    record of its clips; `scope` says whether their groups belong to one class or to all.
+    record of its clips; `scope` states whether their groups belong to one class or to all.
     """
     classes = class_names(store)
     config = model_config(settings.model, store.settings, len(classes))
@@ -91,7 +91,7 @@ def model_config(model: ModelSettings, mix: MixSettings, classes: int) -> ModelC
 
 
 def draw_network(config: ModelConfig, model: ModelSettings) -> nn.Module:
-    """Return the network of `config` with random weights, drawn as `model` says."""
+    """Return the network of `config` with random weights, drawn as `model` defines."""
     network = build_model(config)
     if isinstance(model, ViViTSettings) and model.init == "xavier":
         assert isinstance(network, ViViT)

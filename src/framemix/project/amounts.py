@@ -76,7 +76,7 @@ def count_videos(params: Params, places: Places) -> Count:
     if root.is_relative_to(places.sample):
         classes = len(ACTIONS) - 1  # the videos of one action are all too short
         rendered = classes * params.sample.groups * params.sample.clips_per_group
-        line = f"{what}: about {rendered} videos, as the section sample says"
+        line = f"{what}: about {rendered} videos, from the section sample"
         return Count(rendered, len([*action_tasks(root, params.sample)]), classes, line)
     usable = [video for video in videos if not video.reason]
     found = len(usable) or UCF101_VIDEOS

@@ -12,7 +12,7 @@ import typer
 from framemix.errors import ParamsError
 from framemix.finetuning.task import Task
 from framemix.jobs.atomic import write_text
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.paths import (
     DVC_CACHE,
     PROFILES,
@@ -41,7 +41,7 @@ def profile(
     from framemix.project.profiles import apply_profile
 
     changes = apply_profile(_profile_file(name))
-    say("\n".join(changes) if changes else "params.yaml already has these values")
+    print_text("\n".join(changes) if changes else "params.yaml already has these values")
 
 
 def use(
@@ -63,10 +63,10 @@ def use(
     params = load_params()
     found = look(path, params, decode=decode)
     for line in write_settings(found):
-        say(line)
+        print_text(line)
     if check:
-        say(try_out(found, load_params()))
-    say("next: dvc repro your_videos/dvc.yaml")
+        print_text(try_out(found, load_params()))
+    print_text("next: dvc repro your_videos/dvc.yaml")
 
 
 def pipeline(
@@ -79,7 +79,7 @@ def pipeline(
     from framemix.project.pipelines import activate
 
     added = activate(name)
-    say(f"run it: dvc repro {added}\nhide it again: git rm --cached {added} && rm {added}")
+    print_text(f"run it: dvc repro {added}\nhide it again: git rm --cached {added} && rm {added}")
 
 
 def table2(
@@ -121,7 +121,7 @@ def plan() -> None:
     from framemix.project.plan import plan
 
     params = load_params()
-    say(plan(params, _places(params)).text())
+    print_text(plan(params, _places(params)).text())
 
 
 def doctor(
@@ -148,7 +148,7 @@ def doctor(
 
         findings += examine_outputs(places.scratch)
     for finding in findings:
-        say(f"{'ok ' if finding.well else 'BAD'} {printable(finding.line)}")
+        print_text(f"{'ok ' if finding.well else 'BAD'} {printable(finding.line)}")
     raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
 
 
@@ -170,7 +170,7 @@ def _places(params: "Params") -> "Places":
 def _report(name: str, text: str) -> None:
     REPORTS.mkdir(exist_ok=True)
     write_text(REPORTS / name, text)
-    say(text)
+    print_text(text)
 
 
 def _profile_file(name: str) -> Path:

@@ -65,7 +65,7 @@ CODE = re.compile(r"^ *- ((?:src|stages)/\S+)", re.M)
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment of DVC; it has no metrics until it has run, and `state` says why.
+    """An experiment of DVC; it has no metrics until it has run, and `state` is the reason.
 
     `same_code` is whether the code that decides outputs is the current one.
     """
@@ -318,8 +318,8 @@ def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        said = " ".join(command[:3]) if command[0] == "git" else "dvc exp show"
-        raise ExperimentsError(f"{said}: {reason[0]}; allowed: a checkout of framemix")
+        shown = " ".join(command[:3]) if command[0] == "git" else "dvc exp show"
+        raise ExperimentsError(f"{shown}: {reason[0]}; allowed: a checkout of framemix")
     return done.stdout
 
 

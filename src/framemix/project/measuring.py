@@ -18,7 +18,7 @@ from framemix.datasets.layouts.drivers import find_drivers
 from framemix.datasets.layouts.layout import Found
 from framemix.datasets.sample import Task, action_tasks, face_tasks
 from framemix.errors import DatasetError
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.amounts import (
     Count,
     Places,
@@ -45,7 +45,7 @@ from framemix.video.reading import video_files
 
 Item = TypeVar("Item")
 TRIED = 4  # videos of each of two datasets, at least; more where workers would be idle
-# Threads that DVC hashes with, where core.checksum_jobs does not say otherwise.
+# Threads that DVC hashes with, where core.checksum_jobs is not set.
 HASHING = max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
@@ -121,7 +121,7 @@ def measure(params: Params, places: Places, folder: Path) -> Measured:
 
     Raises DatasetError where no tried video of a dataset can be used, and the errors of training.
     """
-    say("trying the networks, then the disk and a few videos", error=True)
+    print_text("trying the networks, then the disk and a few videos", error=True)
     actions, drivers = count_videos(params, places), count_clips(params, places)
     sides = training_clips(params, actions, drivers)
     # Before the videos, whose workers leave OMP_NUM_THREADS = 1 to what is started after them.

@@ -17,10 +17,10 @@ from framemix.jobs.atomic import disk_errors
 from framemix.jobs.lifeline import stop_with_dvc
 from framemix.jobs.progress import end_bars
 from framemix.jobs.scratch import copied_from
-from framemix.jobs.terminal import leave_line, say, say_error
+from framemix.jobs.terminal import leave_line, print_error, print_text
 
 RESOURCE_TRACKER = multiprocessing.resource_tracker.__name__
-# What an error says, and `framemix doctor`, where data.rldd has no videos.
+# The text of an error, and of `framemix doctor`, where data.rldd has no videos.
 WITHOUT_DRIVERS = "without drivers: dvc repro report_pretraining"
 
 
@@ -64,7 +64,7 @@ def require_data(root: Path, key: str) -> None:
 
 
 def _end_with(error: str) -> None:
-    say_error(error)
+    print_error(error)
     sys.exit(1)
 
 
@@ -73,21 +73,21 @@ def arguments(*allowed: Collection[str]) -> list[str]:
 
     Raises FramemixError unless there is one of each of `allowed`.
     """
-    said = sys.argv[1:]
-    fits = len(said) == len(allowed) and all(map(contains, allowed, said))
+    given = sys.argv[1:]
+    fits = len(given) == len(allowed) and all(map(contains, allowed, given))
     if not fits:
         raise FramemixError(
-            f"{Path(sys.argv[0]).stem} {' '.join(said) or 'without an argument'}: "
+            f"{Path(sys.argv[0]).stem} {' '.join(given) or 'without an argument'}: "
             f"allowed: one of {', and one of '.join(map(', '.join, allowed))}"
         )
-    return said
+    return given
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
     end_bars()
     if signum == signal.SIGINT:
         leave_line(sys.stderr)
-    say(
+    print_text(
         f"stopped by {signal.Signals(signum).name}: finished work is kept, run again to resume",
         error=True,
     )

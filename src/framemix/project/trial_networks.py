@@ -83,8 +83,8 @@ def try_networks(
         check=False,
     )
     if not (folder / ANSWER).is_file():
-        said = done.stderr.strip().splitlines() or ["no message"]
-        raise FramemixError(f"trying the networks ended early ({done.returncode}): {said[-1]}")
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise FramemixError(f"trying the networks ended early ({done.returncode}): {lines[-1]}")
     answer: Networks | FramemixError = pickle.loads((folder / ANSWER).read_bytes())
     if isinstance(answer, FramemixError):
         raise answer

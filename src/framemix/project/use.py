@@ -14,7 +14,7 @@ from framemix.datasets.named_groups import looks_like_parts, with_groups
 from framemix.datasets.origin import origin_of
 from framemix.errors import DatasetError
 from framemix.jobs.execution import Execution
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.project.params import PARAMS, Params, RuntimeSettings
 from framemix.project.pipelines import activate
 from framemix.project.profiles import apply_values
@@ -49,7 +49,7 @@ def look(path: Path, params: Params, *, decode: bool) -> Survey:
             f"allowed: two classes or more"
         )
     mix = yours.mix.model_copy(update={"segments": seen.segments})
-    say(described(seen, mix, decode=decode))
+    print_text(described(seen, mix, decode=decode))
     return seen
 
 

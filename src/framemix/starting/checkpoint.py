@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 class Preparation(BaseModel):
-    """What a preprocessor's file says of pixels; None: what is usual in the family."""
+    """A preprocessor's settings for pixels; None: the family's usual value."""
 
     do_rescale: bool | None = None
     rescale_factor: Positive | None = None
@@ -112,7 +112,7 @@ def _weights(folder: Path, config: TransformersConfig) -> dict[str, Tensor]:
     if missing := {name for name in expected if name.startswith("trunk.")} - found.keys() - waves:
         raise ModelError(f"{WEIGHTS}: lacks {some_of(missing)}")
     if other := [name for name, weight in found.items() if weight.shape != expected[name].shape]:
-        raise ModelError(f"{WEIGHTS}: of another shape than {CONFIG} says: {some_of(other)}")
+        raise ModelError(f"{WEIGHTS}: of another shape than in {CONFIG}: {some_of(other)}")
     if broken := [name for name, weight in found.items() if not weight.sum().isfinite()]:
         raise ModelError(f"{WEIGHTS}: not finite: {some_of(broken)}")
     return found
@@ -158,19 +158,19 @@ def _normalisation(folder: Path, family: Family) -> Normalisation:
     if not files:
         raise ModelError(f"no {PREPARATIONS[0]}; allowed: a folder with it")
     try:
-        said = Preparation.model_validate(_json(folder / files[0]))
+        settings = Preparation.model_validate(_json(folder / files[0]))
     except ValidationError as error:
         raise ModelError(f"{files[0]}: {describe_error(error, Preparation)}") from None
     factor, less = 1.0, 0.0
-    if said.do_rescale is not False:
-        factor = said.rescale_factor or family.rescale
-        less = float(family.offset if said.offset is None else said.offset)
+    if settings.do_rescale is not False:
+        factor = settings.rescale_factor or family.rescale
+        less = float(family.offset if settings.offset is None else settings.offset)
     mean: Colour = (0.0, 0.0, 0.0)
     deviation: Colour = (1.0, 1.0, 1.0)
-    if family.normalises if said.do_normalize is None else said.do_normalize:
-        if said.image_mean is None or said.image_std is None:
+    if family.normalises if settings.do_normalize is None else settings.do_normalize:
+        if settings.image_mean is None or settings.image_std is None:
             raise ModelError(f"{files[0]}: no image_mean or image_std; allowed: with both")
-        mean, deviation = _colour(said.image_mean), _colour(said.image_std)
+        mean, deviation = _colour(settings.image_mean), _colour(settings.image_std)
     scale = 255 * factor  # pixels are 255 times RGB in [0, 1]
     r, g, b = ((less + value) / scale for value in mean)
     dr, dg, db = (value / scale for value in deviation)

@@ -58,7 +58,7 @@ class Start:
 
     @property
     def published(self) -> bool:
-        """Whether others have trained it, on what their page says."""
+        """Whether others have trained it, on data that their page names."""
         return self.path.is_dir()
 
     def fitted(self, store: MixedStore, positions: Positions) -> "Start":

@@ -14,7 +14,7 @@ Step = tuple[tuple[str, ...], Callable[[Tensor], Tensor]]
 
 @runtime_checkable
 class Stepwise(Protocol):
-    """A network that says what it does to stored clips in turn."""
+    """A network that lists its steps on stored clips, in order."""
 
     def steps(self, normalisation: Normalisation) -> list[Step]:
         """Return what is done in turn, each with the parts whose weights it takes."""

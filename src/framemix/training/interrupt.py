@@ -8,7 +8,7 @@ from types import FrameType
 from lightning.pytorch.strategies import Strategy
 
 from framemix.jobs.lifeline import handled
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.training.processes import process_rank
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)  # of schedulers and spot machines; of Ctrl-C
@@ -54,7 +54,7 @@ class Interrupt:
         if process_rank():
             return SystemExit(0)  # Lightning kills the first process when another one fails
         number = signal.Signals(self.number or signal.SIGTERM)
-        say(f"stopped by {number.name}: saved, run again to resume", error=True)
+        print_text(f"stopped by {number.name}: saved, run again to resume", error=True)
         return SystemExit(128 + number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -73,7 +73,7 @@ class Logs:
         module, kind, options = known[name]
         try:
             logger: Logger = getattr(import_module(module), kind)(**options)
-        except ModuleNotFoundError:  # Lightning's text is of many lines, and says no more
+        except ModuleNotFoundError:  # Lightning's text has many lines and no more facts
             raise ParamsError(
                 f"loggers: {name}: its package is not installed; "
                 f"allowed: pip install {name}, or loggers without it"

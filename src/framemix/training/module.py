@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from framemix.errors import TrainingError
 from framemix.jobs.progress import clock
-from framemix.jobs.terminal import say
+from framemix.jobs.terminal import print_text
 from framemix.models.clips import logits_of
 from framemix.models.input import IMAGENET, Normalisation, to_rgb
 from framemix.training.augment import jitter_colour, mixup_cutmix, shift_and_flip
@@ -152,7 +152,7 @@ class TrainingModule(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(row, step=self.global_step)
         if self.trainer.is_global_zero:
-            say(
+            print_text(
                 f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
                 f"loss {row['train_loss']:.3f} (val {row['val_loss']:.3f}), "
                 f"val top-1 {row['val_top1']:.1%}, "
@@ -162,7 +162,7 @@ class TrainingModule(pl.LightningModule):
         self._batches_done = 0
 
     def _time_left(self) -> str:
-        """Return what an epoch's line says of the time left; the first, of the whole run too."""
+        """Return an epoch's time left; the first line has the whole run's time too."""
         if (left := self.settings.epochs - len(self.history)) <= 0:
             return ""
         one = statistics.median(self.epoch_seconds)

@@ -10,7 +10,7 @@ from torch import Tensor
 from framemix.metrics.accuracy import class_measures
 from framemix.metrics.intervals import ClipMetrics
 from framemix.models import TrainedModel
-from framemix.models.checks import check_answers
+from framemix.models.checks import check_outputs
 from framemix.training.data import ClipDataset, Example, labels_of, ordered_loader
 
 
@@ -33,7 +33,7 @@ def predict(
     probabilities = [torch.zeros(0, len(model.classes), dtype=torch.float64)]
     for clips, _ in ordered_loader(ClipDataset(examples, views), batch_size, workers=0):
         logits = model.logits(clips.to(device)).cpu()
-        check_answers(logits)
+        check_outputs(logits)
         # In fp32, all probabilities beyond 17 logits would be 1, and tie where they are ranked.
         probabilities.append(F.softmax(logits.double(), dim=1))
     return reduce(torch.cat(probabilities), "(n views) k -> n k", "mean", views=views)

@@ -15,7 +15,7 @@ from framemix.models.trained_on import TrainedOn
 class Part:
     """The clips of one dataset, of which a run uses those in train and val.
 
-    `scope` says whether a group belongs to one class or to all.
+    `scope` states whether a group belongs to one class or to all.
     """
 
     origin: Origin

@@ -54,7 +54,7 @@ HISTORY = "history.csv"
 OUTPUTS = (MODEL, HISTORY, "timing.json")
 LAST_MODEL = "last.safetensors"
 STATE = "last.ckpt"
-LOG_NAME = 8  # letters of a run's fingerprint that tell its logs from those of other settings
+LOG_NAME = 8  # letters of a run's fingerprint that separate its logs from those of other settings
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def train(run: Run, machine: Machine, live: Path | None = None) -> Path:
 
     Where several processes train together, only the first writes, and the others must not use the
     folder. Raises DatasetError without clips to train or validate on, ParamsError where processes
-    were not started as `machine` says, and TrainingError as `TrainingModule` does.
+    were not started as `machine` requires, and TrainingError as `TrainingModule` does.
     """
     for name, examples in (("train", run.train), ("val", run.val)):
         if not examples:

@@ -69,7 +69,7 @@ def _even(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _planes(frame: VideoFrame, size: tuple[int, int], convert: VideoReformatter) -> Planes:
-    """Return Y, U and V of a frame, turned as its metadata says and scaled to `size`."""
+    """Return Y, U and V of a frame, turned as its metadata states and scaled to `size`."""
     height, width = size if frame.rotation % 180 == 0 else size[::-1]
     if not _is_canonical(frame) or (frame.height, frame.width) != (height, width):
         frame = convert.reformat(

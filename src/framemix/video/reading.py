@@ -268,8 +268,8 @@ def _decords_frames(path: Path, size: tuple[int, int], fit: Fit) -> Iterator[NDA
     except StopIteration:
         return
     except (RuntimeError, decord.DECORDError) as error:
-        said = DECORDS.sub("", one_line(error))
-        raise VideoError(path, f"cannot be decoded: {said}") from None
+        reason = DECORDS.sub("", one_line(error))
+        raise VideoError(path, f"cannot be decoded: {reason}") from None
 
 
 def _displayed_size(path: Path) -> tuple[int, int]:

@@ -81,7 +81,7 @@ def cut_clip(
 ) -> None:
     """Write `frames` frames of `source` from `start` seconds on as H.264 of the given size.
 
-    Stream number `stream` of the source is read. The picture is rotated as its metadata says and
+    Stream number `stream` of the source is read. The picture is rotated as its metadata states and
     squeezed to `width` x `height` (bilinear). Decoding begins at the key frame before `start`. The
     clip has fewer frames when the source ends early. Damage within the stretch goes unnoticed:
     ffmpeg repeats the frame before. Raises VideoError when ffmpeg fails, DatasetError when the disk
@@ -151,9 +151,9 @@ def _check(returncode: int, path: Path, log: IO[bytes]) -> None:
 def _check_disk(log: IO[bytes]) -> None:
     """Raise OSError where ffmpeg reports a full disk, for which no video must be rejected."""
     log.seek(0)
-    said = log.read()
+    message = log.read()
     for number in FULL:
-        if os.strerror(number).encode() in said:
+        if os.strerror(number).encode() in message:
             raise OSError(number, os.strerror(number))
 
 

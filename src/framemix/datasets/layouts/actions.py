@@ -12,7 +12,7 @@ def find_actions(root: Path, key: str) -> FoundVideos:
     """Return the videos in `root`, the value of `key`.
 
     Where one is named as UCF101's, the others are rows with a reason: their groups would be
-    unknown. A notice says which sides of the dataset's own are not used. Raises DatasetError as
+    unknown. A notice names which sides of the dataset's own are not used. Raises DatasetError as
     `find_videos`, and for videos of one class.
     """
     found = find_videos((OF_UCF101, *LABELLED), root, key)

@@ -41,7 +41,7 @@ def find_drivers(root: Path, key: str) -> FoundVideos:
     """Return the videos of drivers in `root`, the value of `key`.
 
     One of another label has a reason. A video without a subject is a group of its own: a notice
-    says so, and which sides of the dataset's own are not used. Raises NoVideosError as
+    reports that, and which sides of the dataset's own are not used. Raises NoVideosError as
     `find_videos`.
     """
     found = find_videos(LAYOUTS, root, key)

@@ -30,7 +30,7 @@ def notices(root: Path, found: Sequence[Found]) -> Iterator[str]:
     """Yield the lists that could be used instead, and the classes that VideoFolder would see."""
     for path in sorted(root.glob("*.[ct]sv")):
         if has_columns(path, COLUMNS, "path", "label"):
-            yield f"{path.name} lists videos and is not read: give {path} to use what it says"
+            yield f"{path.name} lists videos and is not read: give {path} to use it"
     usable = [one for one in found if not one.reason]
     last = {Path(one.video).parent.name for one in usable}
     if any(Path(one.video).parent.name != one.label for one in usable):
@@ -56,7 +56,7 @@ def _side(folder: str) -> str:
 
 
 def _why_no_video(path: str) -> str:
-    """Return why a file is not tried; where its name does not say, its content decides."""
+    """Return why a file is not tried; where its name is not enough, its content decides."""
     if is_video_name(path) or not Path(path).suffix:
         return ""
     return f"its name does not end like a video's ({', '.join(SUFFIXES)})"

@@ -21,7 +21,7 @@ SUBSETS = {
 
 @dataclass(frozen=True)
 class Found:
-    """A file in a dataset or in its lists; `reason` says why it is none of the dataset's videos.
+    """A file in a dataset or in its lists; `reason` states why it is none of the dataset's videos.
 
     `video` is the POSIX path, below the dataset's folder, of the file or of a folder of jpg files;
     where a list names another place, it is absolute. `group` and `subset` are those of a Clip. A
@@ -82,7 +82,7 @@ def find_videos(layouts: Sequence[Layout], root: Path, key: str) -> FoundVideos:
 
 
 def allowed(layouts: Sequence[Layout]) -> str:
-    """Return what an error says of how a dataset may lie."""
+    """Return the words of an error for the allowed layouts of a dataset."""
     return f"allowed: {', or '.join(dict.fromkeys(layout.looks for layout in layouts))}"
 
 

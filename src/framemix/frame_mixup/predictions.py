@@ -1,4 +1,4 @@
-"""The answers that a network gave, one row per video."""
+"""The table of a network's predictions, one row per video."""
 
 from typing import Annotated
 
@@ -7,11 +7,11 @@ from pydantic import BeforeValidator, Field
 from framemix.tables import Row
 
 Right = Annotated[int, Field(ge=0, le=1)]
-# An empty cell of the table is no answer.
+# An empty cell of the table is no prediction.
 MaybeRight = Annotated[Right | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
-class Answer(Row):
+class VideoPrediction(Row):
     """Whether a network was right about a video (1) or not (0).
 
     `top1` and `top5` are of the video played forward; `top5` is None with at most five classes.
