@@ -1,4 +1,4 @@
-"""`framemix bench live`: a row a model, and what its metrics mean."""
+"""`framemix bench live`: one row per model, and what its metrics mean."""
 
 from pathlib import Path
 

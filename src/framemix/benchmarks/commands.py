@@ -112,7 +112,7 @@ def measure_live(
         typer.Argument(help="Model files; without any, paper A's ViViT with random weights."),
     ] = None,
 ) -> None:
-    """Measure how many windows a second a model predicts, and its latency, on this CPU."""
+    """Measure how many windows per second a model predicts, and its latency, on this CPU."""
     from framemix.benchmarks.live import bench_live, paper_vivit, table
     from framemix.inference.loading import load_classifier
 

@@ -140,7 +140,7 @@ def train_to_end(run: Run, device: torch.device, folder: Path) -> Seconds:
 
     The network in memory is the last epoch's then; the best epoch's was in a file.
     """
-    # What is printed, a line an epoch, would hide the tables.
+    # What is printed, one line per epoch, would hide the tables.
     quiet = io.StringIO()
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,

@@ -29,7 +29,7 @@ MOST_COUNTED_CLASSES = 20  # with more, a cell has no room for its count
 
 @styled
 def loss_curves(histories: Mapping[str, History], path: Path) -> None:
-    """Draw train and val loss by epoch, a panel a model (paper A, figure 3)."""
+    """Draw train and val loss by epoch, one panel per model (paper A, figure 3)."""
     figure = Figure(figsize=(3.6 * len(histories), 3.0), layout="constrained")
     for axes, (name, history) in zip(
         _panels(figure, len(histories)), histories.items(), strict=True
