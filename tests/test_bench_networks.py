@@ -20,7 +20,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from framemix.benchmarks import candidates, networks, runs
-from framemix.benchmarks.candidates import mix_candidates, network_candidates
+from framemix.benchmarks.candidates import (
+    TABLES,
+    init_candidates,
+    mix_candidates,
+    network_candidates,
+)
+from framemix.benchmarks.commands import NetworksTable
 from framemix.benchmarks.networks import bench_networks, fold_splits, hits_of
 from framemix.benchmarks.runs import CALIBRATION_EPOCHS, Job, Outcome, epochs_in, run_job
 from framemix.cli import app
@@ -38,7 +44,9 @@ from tests.tiny_model import write_video
 ROOT = Path(__file__).resolve().parents[1]
 CPU = torch.device("cpu")
 CLASSES = ("Hop", "Spin")
-OPTIONS = networks.Options(folds=2, seconds=0.1, seeds=1, processes=1, device=CPU)
+OPTIONS = networks.Options(
+    tables=tuple(TABLES), folds=2, seconds=0.1, seeds=1, processes=1, device=CPU
+)
 
 
 def make_params(folder: Path) -> Params:
@@ -106,10 +114,11 @@ def check_row(row: str) -> None:
 def test_the_command_prints_two_tables_and_a_line_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for maker, name in ((network_candidates, "TSN"), (mix_candidates, "linear, 8 segments")):
-        one = partial(lambda maker, name, *of: {name: maker(*of)[name]}, maker, name)
-        monkeypatch.setattr(networks, maker.__name__, one)
-    (tsn,), (mixed,), lines = tables_of(tmp_path, monkeypatch, "--seeds", "1")
+    for table, name in (("networks", "TSN"), ("mixes", "linear, 8 segments")):
+        one = partial(lambda make, name, *of: {name: make(*of)[name]}, TABLES[table], name)
+        monkeypatch.setitem(TABLES, table, one)
+    chosen = ("--table", "networks", "--table", "mixes")
+    (tsn,), (mixed,), lines = tables_of(tmp_path, monkeypatch, "--seeds", "1", *chosen)
     assert (cells(tsn)[0], cells(mixed)[0]) == ("TSN", "linear, 8 segments")
     for row in (tsn, mixed):
         check_row(row)
@@ -145,7 +154,7 @@ def test_every_network_and_every_mix_is_in_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("--seeds", "1", "--processes", "2")
-    of_networks, of_mixes, lines = tables_of(tmp_path, monkeypatch, *options)
+    of_networks, of_mixes, of_inits, lines = tables_of(tmp_path, monkeypatch, *options)
     assert len(of_networks) == 9
     assert [cells(row)[0] for row in of_mixes] == [
         "linear, 8 segments",
@@ -153,9 +162,10 @@ def test_every_network_and_every_mix_is_in_the_tables(
         "linear, 30 segments",
         "150 plain frames",
     ]
-    for row in (*of_networks, *of_mixes):
+    assert len(of_inits) == 2 * 5
+    for row in (*of_networks, *of_mixes, *of_inits):
         check_row(row)
-    assert len(lines) == 13 * 2
+    assert len(lines) == (13 + 5) * 2
 
 
 @given(st.data())
@@ -302,6 +312,22 @@ def test_what_stands_in_both_tables_is_trained_once() -> None:
     of_networks = network_candidates(pretrain, mix)
     first = next(name for name in of_networks if name.endswith("factorised encoder"))
     assert of_networks[first] == mix_candidates(pretrain, mix)["linear, 8 segments"]
+
+
+def test_every_table_can_be_chosen() -> None:
+    assert [*NetworksTable] == [*TABLES]
+
+
+def test_each_vivit_is_compared_with_each_init_and_nothing_else_changed(tmp_path: Path) -> None:
+    params = make_params(tmp_path)
+    of_inits = init_candidates(params.pretrain, params.mix)
+    assert len(of_inits) == 2 * 5
+    recipes = [candidate.recipe for candidate in of_inits.values()]
+    for one, other in zip(recipes[::2], recipes[1::2], strict=True):
+        assert (one.model.init, other.model.init) == ("xavier", "torch")
+        assert one.model == other.model.model_copy(update={"init": "xavier"})
+        assert one.model_copy(update={"model": None}) == other.model_copy(update={"model": None})
+    assert set(network_candidates(params.pretrain, params.mix).values()) & set(of_inits.values())
 
 
 @pytest.mark.parametrize(

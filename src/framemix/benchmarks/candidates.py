@@ -1,10 +1,12 @@
-"""What `framemix bench networks` compares: networks on the same clips, and mixes for ViViT."""
+"""What `framemix bench networks` compares: networks on the same clips; mixes, inits for ViViT."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, get_args
 
 from framemix.mixing import MixSettings, Window
-from framemix.models.config import AttentionScheme, FrameNetSettings
+from framemix.models.config import AttentionScheme, FrameNetSettings, Init
 from framemix.pretraining.settings import PretrainModel, PretrainSettings
 
 ENCODERS: tuple[AttentionScheme, ...] = get_args(AttentionScheme)
@@ -27,12 +29,8 @@ def network_candidates(pretrain: PretrainSettings, mix: MixSettings) -> dict[str
 
     TSN, TSM and I3D have the Non-local network's recipe, depth and width.
     """
-    encoders = {_encoder_name(scheme): _vivit(pretrain, attention=scheme) for scheme in ENCODERS}
     recipes: dict[str, PretrainModel] = {
-        **encoders,
-        f"{_encoder_name('factorised_encoder')}, uniform frames": _vivit(
-            pretrain, tokeniser="uniform_frames"
-        ),
+        **_vivits(pretrain),
         "Non-local": pretrain.nonlocal_,
         **{name.upper(): _frame_net(pretrain, name) for name in ("tsn", "tsm", "i3d")},
     }
@@ -55,8 +53,26 @@ def mix_candidates(pretrain: PretrainSettings, mix: MixSettings) -> dict[str, Ca
     return candidates
 
 
-def _encoder_name(scheme: AttentionScheme) -> str:
-    return f"ViViT, {scheme.replace('_', ' ')}"
+def init_candidates(pretrain: PretrainSettings, mix: MixSettings) -> dict[str, Candidate]:
+    """Return each ViViT with each way to draw its first weights, all on the same clips."""
+    made = {init: _vivits(pretrain, init=init) for init in get_args(Init)}
+    names = next(iter(made.values()))
+    return {
+        f"{name}, {init}": Candidate(made[init][name], mix) for name, init in product(names, made)
+    }
+
+
+def _vivits(pretrain: PretrainSettings, **changes: Any) -> dict[str, PretrainModel]:
+    """Return ViViT with each encoder, and with uniform frames instead of tubelets."""
+    return {
+        **{
+            f"ViViT, {scheme.replace('_', ' ')}": _vivit(pretrain, attention=scheme, **changes)
+            for scheme in ENCODERS
+        },
+        "ViViT, factorised encoder, uniform frames": _vivit(
+            pretrain, tokeniser="uniform_frames", **changes
+        ),
+    }
 
 
 def _vivit(pretrain: PretrainSettings, **changes: Any) -> PretrainModel:
@@ -75,3 +91,11 @@ def _frame_net(pretrain: PretrainSettings, architecture: str) -> PretrainModel:
 def frames_needed(mix: MixSettings) -> int:
     """Return how many frames a video must have to be mixed so."""
     return mix.segments if mix.window == "all" else max(mix.segments, mix.window.frames)
+
+
+# The command's tables by name: what each compares.
+TABLES: Mapping[str, Callable[[PretrainSettings, MixSettings], dict[str, Candidate]]] = {
+    "networks": network_candidates,
+    "mixes": mix_candidates,
+    "inits": init_candidates,
+}

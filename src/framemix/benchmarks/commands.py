@@ -3,6 +3,7 @@
 The measured code is imported only when a command runs, so that other commands start fast.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ import typer
 from framemix.jobs.terminal import print_text
 
 bench = typer.Typer(no_args_is_help=True)
+
+
+class NetworksTable(StrEnum):
+    """What `bench networks` compares: networks, and mixes and first weights of ViViT."""
+
+    NETWORKS = "networks"
+    MIXES = "mixes"
+    INITS = "inits"
 
 
 @bench.callback()
@@ -68,11 +77,15 @@ def measure_networks(
     root: Annotated[Path, typer.Argument(help="Videos: `Class/v_Class_gNN_cNN.avi`.")],
     folds: Annotated[int, typer.Option(min=2, help="Parts that the groups gNN divide into.")] = 6,
     seconds: Annotated[float, typer.Option(min=0.1, help="Of training, for each run.")] = 20.0,
+    tables: Annotated[
+        list[NetworksTable] | None,
+        typer.Option("--table", help="One of the tables, instead of all three; may be repeated."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each network on each fold.")] = 3,
     processes: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
 ) -> None:
-    """Compare all networks after equal training time, and ViViT on mixed clips with plain frames.
+    """Compare networks after equal training time, and mixes and first weights of ViViT.
 
     Recipes, sizes and mix are those of params.yaml.
     """
@@ -81,7 +94,8 @@ def measure_networks(
     from framemix.project.params import load_params
 
     params, where = load_params(), resolve_device(device)
-    options = Options(folds, seconds, seeds, processes, where)
+    chosen = list(dict.fromkeys(tables or NetworksTable))
+    options = Options(chosen, folds, seconds, seeds, processes, where)
     print_text(bench_networks(root, params.pretrain, params.mix, options))
 
 

@@ -1,4 +1,4 @@
-"""How accurate each network is after equal training time, and what mixing does to ViViT.
+"""How accurate each network is after equal training time; what mixing and `init` do to ViViT.
 
 Clips are real ones, in UCF101's layout, and `gNN` is a person: folds divide the persons, so that
 each clip is evaluated once a seed, by a network that never saw its person. Every run trains for
@@ -24,12 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from framemix.benchmarks.candidates import (
-    Candidate,
-    frames_needed,
-    mix_candidates,
-    network_candidates,
-)
+from framemix.benchmarks.candidates import TABLES, Candidate, frames_needed
 from framemix.benchmarks.runs import Job, Outcome, process_pool, run_job
 from framemix.benchmarks.stores import write_store
 from framemix.datasets.clips import Clip
@@ -62,8 +57,9 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Options:
-    """How long each run trains (seconds), how many there are, and on what they compute."""
+    """Which tables, how long each run trains (seconds), how many there are, and on what device."""
 
+    tables: Sequence[str]  # names in TABLES
     folds: int
     seconds: float
     seeds: int
@@ -83,16 +79,16 @@ class Data:
 def bench_networks(
     root: Path, pretrain: PretrainSettings, mix: MixSettings, options: Options
 ) -> str:
-    """Train all candidates on the videos in `root`; return two tables: of networks and of mixes.
+    """Train all candidates on the videos in `root`; return the tables that `options` names.
 
-    Recipes and sizes are those of `pretrain`. Says on stderr when a run is done. Raises
+    Recipes and sizes are those of `pretrain`. Reports each run on stderr. Raises
     DatasetError where there is no video or are too few groups, VideoError for a video that is too
     short or cannot be decoded, ModelError for networks that do not fit the clips.
     """
-    tables = [network_candidates(pretrain, mix), mix_candidates(pretrain, mix)]
+    tables = [TABLES[name](pretrain, mix) for name in options.tables]
     names: dict[Candidate, str] = {}
     for name, candidate in chain.from_iterable(table.items() for table in tables):
-        names.setdefault(candidate, name)  # one that is in both tables is trained once
+        names.setdefault(candidate, name)  # one that is in two tables is trained once
     videos = counted_videos(root, max(frames_needed(candidate.mix) for candidate in names))
     splits = fold_splits(videos, options.folds)
     with tempfile.TemporaryDirectory() as folder, process_pool(options.processes) as pool:
