@@ -180,7 +180,7 @@ def test_a_stage_of_several_nodes_started_alone_says_how_to_start_it(folder: Pat
     code, said = finish(start(folder, "alone of two", 1, {}, num_nodes=2))
     assert code == 1
     assert said.startswith("error: runtime.num_nodes = 2: but neither torchrun nor an srun of 2 ")
-    assert said.endswith("docs/gpus.md says\n")
+    assert "docs/gpus.md" in said
     assert said.count("\n") == 1
 
 

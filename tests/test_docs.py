@@ -17,7 +17,11 @@ DOCUMENTS = [
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
 ]
 # What the documents show beside plain commands: a file to write, or changes to apply.
-BLOCK = re.compile(r"```(?P<kind>sh|diff|python (?P<file>\S+))\n(?P<text>.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"```(?P<kind>sh|console|diff|python (?P<file>\S+))\n(?P<text>.*?)```", re.DOTALL
+)
+# What differs from run to run: numbers, and which classes are likeliest.
+VARIES = re.compile(r"\d+(\.\d+)?|\b[A-Z][a-zA-Z]+\b(?= +\d)")
 # There is no camera here: a file stands in.
 CAMERA = re.compile(r"(?<=safetensors )(/dev/video0|0\b)")
 STAND_IN = "data/rldd/clips/01_10_0.mp4 --window 0.3 --as-fast-as-possible"
@@ -86,6 +90,19 @@ def apply_changes(folder: Path, diff: str) -> None:
         path.write_text(text)
 
 
+def assert_prints(project: Project, shown: str) -> None:
+    """Run the commands after `$`, and compare what they print with the lines below them."""
+    for command, _, printed in (
+        part.partition("\n") for part in re.split(r"^\$ ", shown, flags=re.M)[1:]
+    ):
+        assert likened(project.run(f"{command} 2> /dev/null")) == likened(printed), command
+
+
+def likened(text: str) -> list[str]:
+    """Return the lines of an output, without what varies and without spaces that align columns."""
+    return [" ".join(VARIES.sub("-", line).split()) for line in text.strip().splitlines()]
+
+
 def run_shown(project: Project, command: str) -> None:
     """Run a command of a document, or what stands in for it here."""
     if command.startswith(("make ", "source ")):
@@ -114,6 +131,8 @@ def test_what_the_documents_show_works(document: str, tmp_path: Path) -> None:
             (project.folder / block["file"]).write_text(block["text"])
         elif block["kind"] == "diff":
             apply_changes(project.folder, block["text"])
+        elif block["kind"] == "console":
+            assert_prints(project, block["text"])
         else:
             for command in block["text"].splitlines():
                 run_shown(project, command)

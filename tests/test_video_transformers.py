@@ -224,7 +224,7 @@ def saying(name: str, **changes: Any) -> Callable[[Path], None]:
         (saying("config.json", hidden_act="none such"), "VideoMAE: 'none such'"),
         (saying("config.json", num_hidden_layers=10**6), "allowed: at most 256"),
         (saying("config.json", num_hidden_layers=3), "model.safetensors: lacks trunk.encoder."),
-        (saying("config.json", intermediate_size=8), "of another shape than config.json says: "),
+        (saying("config.json", intermediate_size=8), "of another shape than in config.json: "),
         (lambda folder: without(folder, "model.safetensors"), "no model.safetensors; allowed: "),
         (lambda folder: (folder / "model.safetensors").write_text("x"), "not a readable safetens"),
         (

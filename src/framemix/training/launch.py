@@ -47,5 +47,5 @@ def check_launched(strategy: Strategy, *, num_nodes: int, processes: int) -> Non
     if isinstance(strategy.cluster_environment, LightningEnvironment):
         raise ParamsError(
             f"runtime.num_nodes = {num_nodes}: but neither torchrun nor an srun of "
-            f"{processes} tasks started this; allowed: start the stage as in docs/gpus.md"
+            f"{processes} tasks started this; allowed: start the stage as docs/gpus.md shows"
         )
