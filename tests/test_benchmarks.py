@@ -132,10 +132,18 @@ def numbers(report: str) -> dict[str, list[float]]:
     return {name: [float(cell) for cell in found] for name, found in cells.items() if found}
 
 
-def test_training_is_measured_beside_vit_pytorch_and_a_matrix_product(peer: Path):
-    found = numbers(train.bench_train(peer, CPU, TINY))
+@pytest.mark.parametrize(
+    ("capability", "kinds"), [("AVX2", ["fp32"]), ("AVX512", ["fp32", "bf16"])]
+)
+def test_training_is_measured_beside_vit_pytorch_and_a_matrix_product_in_what_the_cpu_computes_in(
+    peer: Path, monkeypatch: pytest.MonkeyPatch, capability: str, kinds: list[str]
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    report = train.bench_train(peer, CPU, TINY)
+    assert ("bf16" in report) == ("bf16" in kinds)
+    found = numbers(report)
     passes = ["forward", "forward and backward"]
-    for name in [f"{what}, {kind}" for what in passes for kind in ("fp32", "bf16")]:
+    for name in [f"{what}, {kind}" for what in passes for kind in kinds]:
         for maker in ("framemix", "vit-pytorch"):
             assert len(found[f"{maker}, {name}"]) == 3  # clips/s, TFLOP/s, share of the peak
             assert found[f"{maker}, {name}"][0] > 0

@@ -179,12 +179,12 @@ def _beside_peer(peer: Path, device: torch.device, sizes: Sizes) -> str:
         for what, work in WORK.items():
             with FlopCounterMode(display=False) as counter:
                 work(network, clips, "fp32")
-            for precision in DTYPES:
+            for precision in _precisions(device):
                 name = _name(maker, what, precision)
                 tasks[name] = _task(partial(work, network, clips, precision), device, sizes.clips)
                 flops[name] = counter.get_total_flops() / sizes.clips
-    for precision, dtype in DTYPES.items():
-        factor = torch.randn(sizes.product, sizes.product, device=device).to(dtype)
+    for precision in _precisions(device):
+        factor = torch.randn(sizes.product, sizes.product, device=device).to(DTYPES[precision])
         tasks[_peak(precision)] = _task(partial(torch.mm, factor, factor), device)
         flops[_peak(precision)] = 2 * sizes.product**3
     costs = take_turns(tasks, sizes.turns + WARMUPS, WARMUPS)
@@ -283,7 +283,16 @@ def _comparisons(device: torch.device) -> list[Comparison]:
             cpu=target if device.type == "cpu" else None,
         )
         for (what, precision), target in TARGETS[device.type].items()
+        if precision in _precisions(device)
     ]
+
+
+def _precisions(device: torch.device) -> Sequence[Precision]:
+    """Return what the device computes in; a CPU without AVX-512 emulates bf16, far slower."""
+    emulated = device.type == "cpu" and not torch.backends.cpu.get_cpu_capability().startswith(
+        "AVX512"
+    )
+    return ("fp32",) if emulated else ("fp32", "bf16")
 
 
 def _name(maker: str, what: str, precision: Precision) -> str:
