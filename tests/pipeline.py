@@ -135,7 +135,7 @@ class Project:
             time.sleep(0.1)
         lock = self.folder / "dvc.lock"
         if lock.exists() and "schema:" not in lock.read_text():  # killed as DVC wrote it
-            lock.unlink()  # as README says
+            lock.unlink()  # as in docs/troubleshooting.md
 
     def await_queue(self) -> None:
         """Wait until all queued experiments have succeeded."""
