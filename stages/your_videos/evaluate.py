@@ -13,7 +13,7 @@ def main() -> None:
     params = load_params()
     # Imported here, because it takes seconds: a wrong setting is reported before.
     from framemix.devices import resolve_device
-    from framemix.evaluation.tables import METRICS, interval, shown
+    from framemix.evaluation.tables import METRICS, in_words, shown
     from framemix.your_videos.report import write_report
 
     metrics = write_report(
@@ -29,7 +29,7 @@ def main() -> None:
         if row.clips is not None:
             name, _, unit = METRICS[row.metric].partition(",")
             value = f"{shown(row.metric, row.value)}{unit}"
-            print_text(f"{name}: {value} of {row.clips} clips (95 % interval {interval(row)})")
+            print_text(f"{name}: {value} of {row.clips} clips ({in_words(row)})")
     print_text(f"all tables and pictures: {YOUR_REPORTS}/index.html")
 
 

@@ -181,13 +181,10 @@ def summary(rows: Sequence[MetricRow]) -> str:
 def result(metrics: MetricRows, subset: str = "val") -> str:
     """Return a model's result on the clips of `subset` in a few words, with its intervals."""
     top1, auroc = metrics["top1"], metrics.get("drowsy_vs_alert_auroc")
-    words = (
-        f"top-1 {percent(top1.value)} % of {top1.clips} {subset} clips "
-        f"(95 % interval {interval(top1)})"
-    )
+    words = f"top-1 {percent(top1.value)} % of {top1.clips} {subset} clips ({in_words(top1)})"
     if auroc is None:
         return words
-    return f"{words}; AUROC of drowsy against alert {auroc.value:.3f} ({interval(auroc)})"
+    return f"{words}; AUROC of drowsy against alert {auroc.value:.3f} ({in_words(auroc)})"
 
 
 def table1_note(rows: Mapping[str, TrainedRow], lead: Estimate | None) -> str:
@@ -302,6 +299,11 @@ def interval(estimate: Estimate | MetricRow) -> str:
     """Return an estimate's interval in the unit of its metric."""
     scale = 100 if METRICS[estimate.metric].endswith("%") else 1
     return limits(estimate.low, estimate.high, scale)
+
+
+def in_words(estimate: Estimate | MetricRow) -> str:
+    """Return an estimate's interval as it stands in a sentence."""
+    return "no interval" if estimate.low is None else f"95 % interval {interval(estimate)}"
 
 
 def limits(low: float | None, high: float | None, scale: int) -> str:
