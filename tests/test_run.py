@@ -28,6 +28,7 @@ from framemix.training.batches import Resident, ResidentClips
 from framemix.training.callbacks import AtomicCheckpointIO
 from framemix.training.data import Batch, labels_of
 from framemix.training.frozen import split_frozen
+from framemix.training.module import time_left
 from framemix.training.parts import freeze_for
 from framemix.training.prediction import predict
 from framemix.training.run import Run
@@ -327,6 +328,19 @@ def test_each_epoch_says_how_long_the_rest_takes_and_the_first_how_long_all(
     assert re.search(r"\d:\d\d left of \d:\d\d$", first)
     assert all(re.search(r"\d:\d\d left$", line) for line in others)
     assert last.endswith(" s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ([60.0], ", 19:00 left of 20:00"),
+        ([60.0, 2.0], ", 9:18 left"),
+        ([60.0] * 10 + [2.0] * 5, ", 0:10 left"),
+        ([2.0] * 20, ""),
+    ],
+)
+def test_the_time_left_follows_the_last_epochs(seconds: list[float], words: str) -> None:
+    assert time_left(seconds, 20) == words
 
 
 def test_ctrl_c_saves_and_ends_with_130_without_a_traceback(trainer: Trainer) -> None:

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -26,6 +27,8 @@ from framemix.training.optimizer import build_optimizer
 from framemix.training.settings import TrainingSettings
 
 # Shapes: B clips, S segments, H height, W width.
+
+RECENT = 5  # epochs, whose times predict the time left
 
 
 class TrainingModule(pl.LightningModule):
@@ -152,22 +155,15 @@ class TrainingModule(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(row, step=self.global_step)
         if self.trainer.is_global_zero:
+            left = time_left(self.epoch_seconds, self.settings.epochs)
             print_text(
                 f"epoch {self.current_epoch + 1}/{self.settings.epochs}: "
                 f"loss {row['train_loss']:.3f} (val {row['val_loss']:.3f}), "
                 f"val top-1 {row['val_top1']:.1%}, "
-                f"{self.epoch_seconds[-1]:.1f} s{self._time_left()}"
+                f"{self.epoch_seconds[-1]:.1f} s{left}"
             )
         self._sums = _no_sums()
         self._batches_done = 0
-
-    def _time_left(self) -> str:
-        """Return an epoch's time left; the first line has the whole run's time too."""
-        if (left := self.settings.epochs - len(self.history)) <= 0:
-            return ""
-        one = statistics.median(self.epoch_seconds)
-        whole = f" of {clock(self.settings.epochs * one)}" if len(self.history) == 1 else ""
-        return f", {clock(left * one)} left{whole}"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the sums of the epoch so far."""
@@ -213,6 +209,19 @@ class TrainingModule(pl.LightningModule):
         sums = torch.tensor(self._sums[subset], dtype=torch.float64, device=self.device)
         total: list[float] = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
         return total
+
+
+def time_left(epoch_seconds: Sequence[float], epochs: int) -> str:
+    """Return the end of an epoch's line: the time left, and after the first epoch the whole run's.
+
+    It follows the last epochs, because the machine may get other work, or lose it.
+    """
+    left = epochs - len(epoch_seconds)
+    if left <= 0:
+        return ""
+    one = statistics.median(epoch_seconds[-RECENT:])
+    whole = f" of {clock(epochs * one)}" if len(epoch_seconds) == 1 else ""
+    return f", {clock(left * one)} left{whole}"
 
 
 def _no_sums() -> dict[str, list[float]]:
