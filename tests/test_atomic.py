@@ -15,7 +15,7 @@ import framemix
 from framemix.errors import DatasetError
 from framemix.evaluation.figures import reliability_plot
 from framemix.frame_mixup.figures import direction_plot
-from framemix.inference.prediction import Prediction
+from framemix.inference.prediction import ClipPrediction
 from framemix.inference.timeline import draw_timeline
 from framemix.jobs.atomic import disk_errors, replacing, write_text
 from framemix.jobs.scratch import link
@@ -72,7 +72,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.mp4": lambda path: write_frames(path, "h264"),
     "turned.mp4": lambda path: write_frames(path, "h264", rotation=90),
     "cut.mp4": cut,
-    "a.png": lambda path: save_picture(draw_timeline([Prediction(0, 1, np.ones(1))], ["a"]), path),
+    "a.png": lambda path: save_picture(
+        draw_timeline([ClipPrediction(0, 1, np.ones(1))], ["a"]), path
+    ),
     "b.png": lambda path: reliability_plot([], path),
     "c.png": lambda path: direction_plot([], path),
 }

@@ -34,7 +34,7 @@ from framemix.inference.analyser import Analyser
 from framemix.inference.clips import Sliding, clips_of
 from framemix.inference.film import write_film
 from framemix.inference.overlay import annotate
-from framemix.inference.prediction import Prediction
+from framemix.inference.prediction import ClipPrediction
 from framemix.inference.videos import search_videos
 from framemix.jobs.isolation import Limits
 from framemix.mixing.files import mix_video
@@ -276,7 +276,7 @@ def test_films_have_the_shape_and_length_that_a_player_shows(
     odd: Path, tmp_path: Path, name: str
 ) -> None:
     video = examine(odd / name)
-    said = Prediction(0.0, 1.0, np.ones(1, np.float32))
+    said = ClipPrediction(0.0, 1.0, np.ones(1, np.float32))
     annotate(odd / name, tmp_path / "annotated.mp4", [said], ["a"], 1)
     annotated = examine(tmp_path / "annotated.mp4")
     assert (annotated.info.width, annotated.info.height) == ODD[name].size
@@ -497,7 +497,7 @@ def test_films_of_a_file_that_crashes_the_decoder_end_in_one_line(
     (tmp_path / "sitecustomize.py").write_text(CRASHES)
     monkeypatch.syspath_prepend(tmp_path)
     limits = Limits(seconds=30, memory_mb=1024)  # none that a subprocess has which is there already
-    said = Prediction(0.0, 1.0, np.ones(1, np.float32))
+    said = ClipPrediction(0.0, 1.0, np.ones(1, np.float32))
     mix = mix_settings(method="average")
     clip = np.zeros((mix.segments, *mix.frame_shape), np.uint8)
     cold = Explanation(clip, "a", 0.5, "made up", torch.zeros(2, 1, 1), None)

@@ -20,7 +20,7 @@ from framemix.evaluation.figures import confusion_matrix, mixed_frames
 from framemix.explain.explanation import Explanation
 from framemix.explain.pictures import draw_explanation
 from framemix.inference.overlay import write_lines
-from framemix.inference.prediction import Prediction
+from framemix.inference.prediction import ClipPrediction
 from framemix.inference.timeline import MOST_LINES, draw_timeline
 from framemix.pictures.lettering import legible, save_picture
 
@@ -40,7 +40,7 @@ def no_warnings() -> Iterator[None]:
 
 
 def timeline(names: tuple[str, ...]) -> Figure:
-    return draw_timeline([Prediction(0.0, 1.0, np.full(len(names), 0.5, np.float32))], names)
+    return draw_timeline([ClipPrediction(0.0, 1.0, np.full(len(names), 0.5, np.float32))], names)
 
 
 def explained(name: str) -> Figure:

@@ -37,7 +37,7 @@ from framemix.inference.clips import (
 from framemix.inference.loading import load_classifier
 from framemix.inference.output import as_csv, as_json, as_text
 from framemix.inference.overlay import annotate, write_lines
-from framemix.inference.prediction import Prediction, Result, predict_videos
+from framemix.inference.prediction import ClipPrediction, Result, predict_videos
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.videos import require_videos, search_videos
 from framemix.jobs import isolation
@@ -293,7 +293,7 @@ def test_json_and_csv_hold_the_same(here: Path) -> None:
 
 
 def test_text_json_and_csv_have_times_and_classes() -> None:
-    said = Prediction(1.0, 3.5, np.array([0.25, 0.75], np.float32))
+    said = ClipPrediction(1.0, 3.5, np.array([0.25, 0.75], np.float32))
     given: Any = ([Result(Path("a.avi"), [said])], ["alert", "drowsy"], 2)
     assert as_text(*given) == "a.avi\n     1.0 -   3.5 s  drowsy 75.0%  alert 25.0%"
     window = {"start_seconds": 1.0, "end_seconds": 3.5, "classes": {"drowsy": 0.75, "alert": 0.25}}
@@ -305,7 +305,7 @@ def test_text_json_and_csv_have_times_and_classes() -> None:
 def test_the_timeline_has_the_classes_that_are_likeliest_at_some_time() -> None:
     chances = ([0, 0.9, 0, 0.02, 0.03, 0.04, 0.01], [0, 0, 0.8, 0.05, 0.06, 0.09, 0])
     windows = [
-        Prediction(start, start + 2.0, np.array(probabilities, np.float32))
+        ClipPrediction(start, start + 2.0, np.array(probabilities, np.float32))
         for start, probabilities in zip((0.0, 1.0), chances, strict=True)
     ]
     (axes,) = draw_timeline(windows, list("abcdefg")).axes
@@ -390,7 +390,7 @@ def test_each_frame_is_annotated_by_the_window_whose_middle_is_nearest(tmp_path:
         for _ in range(40):
             write(np.full((240, 320, 3), 200, np.uint8))
     said = [
-        Prediction(start, start + 2.0, np.array([1.0], np.float32) * share)
+        ClipPrediction(start, start + 2.0, np.array([1.0], np.float32) * share)
         for start, share in ((0.0, 0.0), (1.0, 1.0), (2.0, 0.0))
     ]
     annotate(video, out, said, ["a"], 1)
@@ -407,7 +407,7 @@ def test_a_video_of_odd_sides_is_annotated_with_as_many_classes_as_asked_for(
     grey = np.full((241, 321, 3), 200, np.uint8)
     with video_writer(video, width=321, height=241, fps=10, codec="ffv1") as write:
         write(grey)
-    said = Prediction(0.0, 0.1, np.array([0.2, 0.7, 0.1], np.float32))
+    said = ClipPrediction(0.0, 0.1, np.array([0.2, 0.7, 0.1], np.float32))
     annotate(video, out, [said], ["alert", "drowsy", "other"], 2)
     expected = write_lines(grey[:-1, :-1], [" 70%  drowsy", " 20%  alert"])
     (frame,) = stream_frames(out, size=(240, 320), fit="squeeze")
@@ -428,7 +428,9 @@ def test_a_large_video_is_decoded_no_further_than_it_is_annotated(
         return frame
 
     monkeypatch.setattr(overlay, "write_lines", write_slowly)
-    annotate(video, tmp_path / "out.mp4", [Prediction(0.0, 4.8, np.ones(1, np.float32))], ["a"], 1)
+    annotate(
+        video, tmp_path / "out.mp4", [ClipPrediction(0.0, 4.8, np.ones(1, np.float32))], ["a"], 1
+    )
     assert len(held) == 120
     assert max(held) - held[0] < 100e6  # all 120 are 332 MB
 

@@ -15,7 +15,7 @@ from framemix.datasets.layouts.registry import LABELLED
 from framemix.errors import DatasetError, some_of
 from framemix.inference.classifier import Classifier
 from framemix.inference.clips import USUAL_LIMITS, Sliding
-from framemix.inference.prediction import Prediction, Result, predict_videos
+from framemix.inference.prediction import ClipPrediction, Result, predict_videos
 from framemix.jobs.terminal import print_text
 from framemix.metrics.measures import Floats
 
@@ -89,7 +89,7 @@ def _clip(found: Found, result: Result) -> LabelledClip | None:
     )
 
 
-def _is_within(prediction: Prediction, found: Found) -> bool:
+def _is_within(prediction: ClipPrediction, found: Found) -> bool:
     start, end = found.start or 0.0, inf if found.end is None else found.end
     return prediction.start >= start - ROUNDED and prediction.end <= end + ROUNDED
 

@@ -61,10 +61,7 @@ class CellPredictions:
     by_seed: Mapping[int, Sequence[VideoPrediction]]
 
     def __post_init__(self) -> None:
-        if (
-            len({tuple(prediction.video for prediction in rows) for rows in self.by_seed.values()})
-            != 1
-        ):
+        if len({tuple(row.video for row in rows) for rows in self.by_seed.values()}) != 1:
             raise DatasetError(
                 f"frame_mixup.cells: the seeds of {self.name} predicted different videos; "
                 f"allowed: seeds of one table of videos"

@@ -19,7 +19,7 @@ from framemix.inference.classifier import Probabilities
 from framemix.inference.clips import MixedClip, isolated_clips
 from framemix.inference.loading import live_sliding, say_caveat
 from framemix.inference.overlay import annotate
-from framemix.inference.prediction import Prediction, predict_clips
+from framemix.inference.prediction import ClipPrediction, predict_clips
 from framemix.inference.timeline import draw_timeline
 from framemix.inference.torch_classifier import classifier_of
 from framemix.jobs.isolation import Limits, isolated
@@ -93,7 +93,7 @@ class Analyser:
         is_own = path is not None and path.resolve().is_relative_to(self.films.resolve())
         yield from self.predictions(path if is_own else None)
 
-    def _film(self, path: Path, predictions: Sequence[Prediction]) -> str:
+    def _film(self, path: Path, predictions: Sequence[ClipPrediction]) -> str:
         film = Path(tempfile.mkdtemp(dir=self.films), f"{path.stem}.mp4")
         classes = self.classifier.classes
         annotate(path, film, predictions, classes, TOP, LIMITS, most_rows=PLAYER_ROWS)
@@ -101,12 +101,12 @@ class Analyser:
 
     def _predict(
         self, path: Path
-    ) -> tuple[str, dict[str, float], list[Prediction], tuple[Any, Any, Any]]:
+    ) -> tuple[str, dict[str, float], list[ClipPrediction], tuple[Any, Any, Any]]:
         seconds = isolated(describe, path, LIMITS).seconds
         if seconds > LONGEST_VIDEO:
             raise VideoError(path, f"{seconds:.0f} s long; allowed: at most {LONGEST_VIDEO:g} s")
         clips = isolated_clips(path, self.classifier.mix, self.sliding, LIMITS)
-        predictions: list[Prediction] = []
+        predictions: list[ClipPrediction] = []
         most = None  # the clip with the highest probability, which alone is kept
         for clip, prediction in predict_clips(self.classifier, clips):
             predictions.append(prediction)
@@ -123,7 +123,7 @@ class Analyser:
         return classes.index("drowsy") if "drowsy" in classes else int(probabilities.argmax())
 
     def _shown(
-        self, path: Path, predictions: list[Prediction], likely: MixedClip
+        self, path: Path, predictions: list[ClipPrediction], likely: MixedClip
     ) -> tuple[str, dict[str, float], tuple[Any, Any, Any]]:
         classes = self.classifier.classes
         mean = np.stack([each.probabilities for each in predictions]).mean(axis=0)  # (K,)

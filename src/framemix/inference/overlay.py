@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from framemix.inference.clips import FRAMES, USUAL_LIMITS, frame_rate
 from framemix.inference.output import best
-from framemix.inference.prediction import Prediction
+from framemix.inference.prediction import ClipPrediction
 from framemix.jobs.isolation import Limits, isolated, isolated_items
 from framemix.mixing import Pixels
 from framemix.pictures.lettering import lettered
@@ -26,7 +26,7 @@ SMALLEST_LETTERS = 12  # pixels
 def annotate(
     path: Path,
     target: Path,
-    predictions: Sequence[Prediction],
+    predictions: Sequence[ClipPrediction],
     classes: Sequence[str],
     top: int,
     limits: Limits = USUAL_LIMITS,

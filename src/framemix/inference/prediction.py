@@ -17,7 +17,7 @@ from framemix.jobs.progress import track
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ClipPrediction:
     """A model's probabilities (K,) for the stretch from `start` to `end` seconds."""
 
     start: float
@@ -30,7 +30,7 @@ class Result:
     """The predictions for a video, or the error that prevented them."""
 
     video: Path
-    predictions: Sequence[Prediction] = ()
+    predictions: Sequence[ClipPrediction] = ()
     error: str | None = None
 
 
@@ -50,13 +50,13 @@ def predict_videos(
 
 def predict_clips(
     classifier: Classifier, clips: Iterable[MixedClip]
-) -> Iterator[tuple[MixedClip, Prediction]]:
+) -> Iterator[tuple[MixedClip, ClipPrediction]]:
     """Yield each clip with its prediction, computed batch by batch."""
     remaining = iter(clips)
     while batch := list(islice(remaining, BATCH)):
         outputs = classifier.probabilities(np.stack([clip.mixed for clip in batch]))
         for clip, probabilities in zip(batch, outputs, strict=True):
-            yield clip, Prediction(clip.start, clip.end, probabilities)
+            yield clip, ClipPrediction(clip.start, clip.end, probabilities)
 
 
 def likeliest(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from framemix.inference.prediction import Prediction
+from framemix.inference.prediction import ClipPrediction
 from framemix.pictures.lettering import legible
 
 MOST_LINES = 5  # more lines are hard to distinguish
 
 
-def draw_timeline(predictions: Sequence[Prediction], classes: Sequence[str]) -> Figure:
+def draw_timeline(predictions: Sequence[ClipPrediction], classes: Sequence[str]) -> Figure:
     """Return a figure of the classes' probabilities, drawn at the middles of the windows.
 
     Of many classes, it has those with the highest peaks.
