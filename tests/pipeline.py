@@ -4,6 +4,7 @@ import fcntl
 import os
 import pickle
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from framemix.project.profiles import apply_profile
+from tests import warm
 from tests.terminal import Shown, on_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +31,8 @@ ENVIRONMENT = {
     "GIT_COMMITTER_NAME": "test",
     "GIT_COMMITTER_EMAIL": "test@example.org",
 }
+FRAMEMIX = ["-c", "from framemix.cli import main; main()"]
+SHELL = frozenset("&|;<>$*")  # a command without these needs no shell
 
 
 class EndedEarlyError(AssertionError):
@@ -67,16 +71,23 @@ class Project:
         return Project(folder)
 
     def run(self, command: str, *, fails: bool = False) -> str:
-        """Run a shell command in the project and return what it printed."""
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            shell=True,
-            env=ENVIRONMENT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        """Run a shell command in the project and return what it printed.
+
+        framemix itself is started warm.
+        """
+        program, *arguments = shlex.split(command)
+        if program == "framemix" and SHELL.isdisjoint(command):
+            done = warm.run([*FRAMEMIX, *arguments], cwd=self.folder, env=ENVIRONMENT, joined=True)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                shell=True,
+                env=ENVIRONMENT,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
         assert (done.returncode != 0) == fails, f"{command}: {done.returncode}\n{done.stdout}"
         return done.stdout
 

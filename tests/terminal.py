@@ -6,6 +6,7 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 from select import select
 
 import pyte
+
+from tests.warm import WarmProcess, start_on
 
 CTRL_C = b"\x03"
 # Wider than anything that is printed: a line that a terminal would break stays one line here.
@@ -49,16 +52,12 @@ def on_terminal(
 ) -> Shown:
     """Run a command on a terminal of that width; press Ctrl-C once it has written that pattern.
 
-    It fails where the command takes `longest` seconds.
+    It fails where the command takes `longest` seconds. A Python program is started warm.
     """
     main, side = os.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    running = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={k: v for k, v in {**os.environ, **TERMINAL, **(env or {})}.items() if k not in SIZES},
-        preexec_fn=lambda: _log_in(side),
-    )
+    known = {**os.environ, **TERMINAL, **(env or {})}
+    running = _start(command, folder, {k: v for k, v in known.items() if k not in SIZES}, side)
     os.close(side)
     written, pressed = b"", ctrl_c_after is None
     deadline = time.monotonic() + longest
@@ -81,6 +80,15 @@ def on_terminal(
     while lines and not lines[-1]:
         lines.pop()
     return Shown(lines, code, not screen.cursor.hidden, written)
+
+
+def _start(
+    command: list[str], folder: Path, env: Mapping[str, str], side: int
+) -> subprocess.Popen[bytes] | WarmProcess:
+    program, *arguments = command
+    if program == sys.executable:
+        return start_on(side, arguments, folder, env)
+    return subprocess.Popen(command, cwd=folder, env=env, preexec_fn=lambda: _log_in(side))
 
 
 def _log_in(side: int) -> None:

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
+
 ROOT = Path(__file__).resolve().parents[1]
-RUN = [sys.executable, "-c", "from framemix.cli import main; main()"]
+RUN = ["-c", "from framemix.cli import main; main()"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_disk_that_is_full_is_one_line_where_output_is_kept_in_a_file():
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*RUN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, *RUN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
     assert done.returncode == 1
     assert done.stderr == "error: No space left on device\n"
 
@@ -23,14 +27,14 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path):
     (tmp_path / "params.yaml").write_bytes(before)
     (tmp_path / ".params.yaml.partial").mkdir()  # in the way of what is written
     command = [*RUN, "profile", str(ROOT / "profiles/paper.yaml")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = warm.run(command, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "error: .params.yaml.partial: Is a directory\n")
     assert (tmp_path / "params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize("command", [["profile", "paper"], ["doctor"]])
 def test_outside_of_the_project_a_command_that_needs_it_says_where_to_run(tmp_path, command):
-    done = subprocess.run([*RUN, *command], cwd=tmp_path, capture_output=True, text=True)
+    done = warm.run([*RUN, *command], cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: p")
     assert done.stderr.endswith("; run this in the project's folder\n")
@@ -38,9 +42,7 @@ def test_outside_of_the_project_a_command_that_needs_it_says_where_to_run(tmp_pa
 
 def end_of_a_command_that_raises(error: str) -> tuple[int, str]:
     command = f"import torch, framemix.cli as cli\ndef app(): raise torch.{error}\ncli.app = app"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{command}\ncli.main()"], capture_output=True, text=True
-    )
+    done = warm.run(["-c", f"{command}\ncli.main()"])
     return done.returncode, done.stderr
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests import warm
 from tests.tiny_store import NO_AUGMENT, VARIANTS, make_store
+from tests.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 # Each of the two processes runs all of it, as each runs a stage.
@@ -67,6 +69,7 @@ def main():
 run_stage(main)
 """
 SLURM = {"SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
+Training = WarmProcess | subprocess.Popen[str]
 NODES = [{"SLURM_PROCID": str(node), "SLURM_NODEID": str(node)} for node in (0, 1)]
 
 
@@ -91,9 +94,7 @@ def run(folder: Path, name: str, devices: int = 2, *, slurm_tasks: int = 0, **jo
     return finish(start(folder, name, devices, variables, **job))[0]
 
 
-def start(
-    folder: Path, name: str, devices: int, variables: dict[str, str], **job: Any
-) -> subprocess.Popen[str]:
+def start(folder: Path, name: str, devices: int, variables: dict[str, str], **job: Any) -> Training:
     """Start a training into `folder`/`name`."""
     chosen = {
         "store": str(folder / "store"),
@@ -108,23 +109,23 @@ def start(
         **job,
     }
     here = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1", **variables}
-    return subprocess.Popen(
-        [sys.executable, str(folder / "training.py"), json.dumps(chosen)],
-        env={**os.environ, **here},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    arguments = [str(folder / "training.py"), json.dumps(chosen)]
+    environment = {**os.environ, **here}
+    if not variables:
+        return warm.start(arguments, env=environment)
+    return subprocess.Popen(  # Lightning reads its rank as it is imported
+        [sys.executable, *arguments], env=environment, stderr=subprocess.PIPE, text=True
     )
 
 
-def finish(training: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str]:
+def finish(training: Training, timeout: float = 120) -> tuple[int, str]:
     """Return the exit code and what was said on standard error."""
     try:
         _, said = training.communicate(timeout=timeout)
     finally:
-        training.kill()
+        training.send_signal(signal.SIGKILL)
     assert "Traceback" not in said, said
-    return training.returncode, said
+    return training.wait(), said
 
 
 def two_nodes(port: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ import pytest
 
 from framemix.errors import DatasetError
 from framemix.project.stage import require_data
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[1]
 # A data stage whose units take a minute each.
@@ -137,13 +138,7 @@ def test_a_small_gpu_and_a_file_that_cannot_be_written_are_one_line(tmp_path, wo
     stage = (
         f"from framemix.project.stage import run_stage\ndef main():\n    {work}\nrun_stage(main)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", stage],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-    )
+    done = warm.run(["-c", stage], cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
 
 

@@ -1,0 +1,236 @@
+"""Python processes that need not import torch first: each is forked from one that has.
+
+They are processes of their own, with their own arguments, folder, environment, terminal, signals.
+Tests of how a process starts, or of what it imports, or that it is like any other, use subprocess.
+"""
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import ModuleType
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PATHS = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+IMPORTS = ("framemix.cli", "framemix.training.run")
+LONGEST_JOB = 2**17  # bytes of one packet
+
+
+class WarmProcess:
+    """Such a process, with the methods of subprocess.Popen that tests need."""
+
+    def __init__(self, connection: socket.socket, printed: tuple[IO[str], ...]) -> None:
+        self._connection = connection
+        self._printed = printed
+        self.pid = int(connection.recv(32))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the process runs."""
+        return self._ended_within(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code once the process has ended; raise TimeoutExpired."""
+        code = self._ended_within(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait, and return what it wrote to standard output and error."""
+        self.wait(timeout)
+        out, errors = self._printed
+        with out, errors:
+            out.seek(0)
+            errors.seek(0)
+            return out.read(), errors.read()
+
+    def send_signal(self, number: int) -> None:
+        """Send the process a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def _ended_within(self, seconds: float | None) -> int | None:
+        if self.returncode is None and select.select([self._connection], [], [], seconds)[0]:
+            self.returncode = int(self._connection.recv(32))
+            self._connection.close()
+        return self.returncode
+
+
+def start(
+    arguments: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    joined: bool = False,
+) -> WarmProcess:
+    """Start `python` with these arguments: -c and code, -m and a module, or a script.
+
+    It has nothing to read. With `joined`, what it writes to standard error is among the output.
+    """
+    # The process closes them.
+    out, errors = TemporaryFile("w+"), TemporaryFile("w+")  # noqa: SIM115
+    with Path(os.devnull).open() as nothing:
+        files = [nothing.fileno(), out.fileno(), (out if joined else errors).fileno()]
+        return WarmProcess(_fork(arguments, cwd, env, files, on_terminal=False), (out, errors))
+
+
+def start_on(
+    terminal: int, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]
+) -> WarmProcess:
+    """Start `python` with these arguments as the process to which that terminal belongs."""
+    return WarmProcess(_fork(arguments, cwd, env, [terminal] * 3, on_terminal=True), ())
+
+
+def run(
+    arguments: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    joined: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Start `python` so, and wait for its end."""
+    process = start(arguments, cwd=cwd, env=env, joined=joined)
+    out, errors = process.communicate()
+    return subprocess.CompletedProcess(list(arguments), process.wait(), out, errors)
+
+
+def _fork(
+    arguments: Sequence[str | Path],
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    files: list[int],
+    *,
+    on_terminal: bool,
+) -> socket.socket:
+    """Ask for a process with these standard files; return what reports its number and its end."""
+    job = {
+        "arguments": [str(argument) for argument in arguments],
+        "cwd": str(cwd or Path.cwd()),
+        "env": dict(os.environ if env is None else env),
+        "on_terminal": on_terminal,
+    }
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        socket.send_fds(_server(), [json.dumps(job).encode()], [theirs.fileno(), *files])
+    return ours
+
+
+@cache
+def _server() -> socket.socket:
+    """Start what forks the processes; it ends when this process does."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        subprocess.Popen(
+            [sys.executable, "-c", "from tests.warm import serve; serve()"],
+            stdin=theirs,
+            env={**os.environ, "PYTHONPATH": PATHS},
+        )
+    return ours
+
+
+def serve() -> None:
+    """Fork a process for each job that comes through standard input, until that is closed."""
+    for name in IMPORTS:
+        import_module(name)
+    gc.freeze()
+    channel = socket.socket(fileno=0)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, files, *_ = socket.recv_fds(channel, LONGEST_JOB, 4)
+        if not message or os.fork() == 0:
+            break
+        for file in files:
+            os.close(file)
+    if message:
+        channel.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _attend(socket.socket(fileno=files[0]), json.loads(message), files[1:])
+
+
+def _attend(connection: socket.socket, job: dict[str, Any], files: list[int]) -> None:
+    """Fork the process itself; report its number, and its exit code once it has ended."""
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        _prepare(files, **job)
+        os._exit(_exit_code_of(job["arguments"]))
+    for file in files:
+        os.close(file)
+    connection.send(str(pid).encode())
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    connection.send(str(code).encode())
+    os._exit(0)
+
+
+def _prepare(
+    files: list[int], arguments: list[str], cwd: str, env: dict[str, str], on_terminal: bool
+) -> None:
+    """Make this process what Python makes of a new one."""
+    if on_terminal:
+        os.login_tty(os.dup(files[0]))
+    else:
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+    for file in files:
+        if file > 2:
+            os.close(file)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    encoding = env.get("PYTHONIOENCODING")
+    sys.stdin = os.fdopen(0, encoding=encoding)
+    sys.stdout = os.fdopen(1, "w", encoding=encoding)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding=encoding, errors="backslashreplace")
+
+
+def _exit_code_of(arguments: list[str]) -> int:
+    """Execute such a program; return early of Python, which would take torch apart first."""
+    code: object = None
+    try:
+        _execute(arguments)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return int(code or 0)  # type: ignore[call-overload]
+
+
+def _execute(arguments: list[str]) -> None:
+    """Do what `python` does with such arguments."""
+    option, *others = arguments
+    sys.path[:1] = [str(Path.cwd())]
+    if option == "-m":
+        sys.argv[:] = others
+        runpy.run_module(others[0], run_name="__main__", alter_sys=True)
+    elif option == "-c":
+        sys.argv[:] = ["-c", *others[1:]]
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(others[0], "<string>", "exec"), main.__dict__)
+    else:
+        sys.argv[:] = arguments
+        sys.path[:1] = [str(Path(option).resolve().parent)]
+        runpy.run_path(option, run_name="__main__")
