@@ -76,29 +76,37 @@ def package_fingerprint() -> str:
 
 
 def _imports(file: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        yield from (path for name in names for path in _files_of(name))
-
-
-def _files_of(module: str) -> Iterator[Path]:
-    """Yield the files that importing `framemix.a.b` runs; b may be a name in the module a."""
-    parts = module.split(".")
-    if parts[0] != "framemix":
-        return
-    for depth in range(1, len(parts) + 1):
-        base = PACKAGE.joinpath(*parts[1:depth])
-        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-            if candidate not in EXEMPT and candidate.is_file() and _has_code(candidate):
-                yield candidate
+    for name in _read(file)[0]:
+        yield from _files_of(name)
 
 
 @cache
-def _has_code(file: Path) -> bool:
-    body = ast.parse(file.read_text(encoding="utf-8")).body
-    return any(not isinstance(node, ast.Expr) for node in body)
+def _files_of(module: str) -> tuple[Path, ...]:
+    """Return the files that importing `framemix.a.b` runs; b may be a name in the module a."""
+    package, *parts = module.split(".")
+    if package != "framemix":
+        return ()
+    bases = [PACKAGE.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
+    files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
+    return tuple(file for file in files if file not in EXEMPT and file.is_file() and _read(file)[1])
+
+
+@cache
+def _read(file: Path) -> tuple[list[str], bool]:
+    """Return the names that a file imports, and whether it has code besides a docstring."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names: list[str] = []
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names, any(not isinstance(node, ast.Expr) for node in tree.body)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield all statements below a node; expressions, which hold none, are most of a tree."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield child
+            yield from _statements(child)
