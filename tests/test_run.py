@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 import re
 import shutil
@@ -10,9 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from framemix.training.parts import freeze_for
 from framemix.training.prediction import predict
 from framemix.training.run import Run
 from framemix.training.settings import AugmentSettings
+from tests import warm
 from tests.tiny_store import (
     ACTIONS,
     AUGMENT,
@@ -48,19 +47,15 @@ from tests.tiny_store import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-# Forks a process for each training that it is told to run: importing torch takes longer than one.
-TRAINER = """
-import json, os, signal, sys, time, traceback
+TRAINING = """
+import json, os, sys
 from pathlib import Path
 import torch
 from framemix.models import build_model
 from framemix.training.parts import freeze_for
 from framemix.store import MixedStore
 from framemix.training.module import TrainingModule
-from framemix.training.callbacks import AtomicCheckpointIO
-from framemix.training.frozen import split_frozen
 from framemix.training.run import Run
-from framemix.training.settings import AugmentSettings
 from tests import tiny_store as tiny
 
 def announce(moment, number):
@@ -92,31 +87,7 @@ def run(folder, network, store, moment, number, settings):
         tiny.machine(folder / "scratch"),
     )
 
-def child(folder, log, after, **job):
-    file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    code = 1
-    try:
-        run(Path(folder), **job)
-        code = 0
-    except SystemExit as stop:
-        code = stop.code
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-for line in sys.stdin:
-    job = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
-        child(**job)
-    if job["after"] is not None:
-        time.sleep(job["after"])
-        os.kill(pid, job["number"])
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+run(Path(sys.argv[1]), **json.loads(sys.argv[2]))
 """
 
 
@@ -141,15 +112,6 @@ class Trainer:
         self.root = root
         make_store(root / "store")
         make_store(root / "variants", **VARIANTS)
-        paths = [str(ROOT), str(ROOT / "src")]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-        self.server = subprocess.Popen(
-            [sys.executable, "-c", TRAINER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
 
     def run(
         self,
@@ -164,20 +126,19 @@ class Trainer:
     ) -> int:
         """Return the exit code; the signal is sent at the `moment` or `after` so many seconds."""
         job = {
-            "folder": str(self.root / name),
-            "log": str(self.root / f"{name}.log"),
             "network": network,
             "store": store,
             "moment": moment,
             "number": number,
-            "after": after,
             "settings": settings,
         }
-        assert self.server.stdin
-        assert self.server.stdout
-        self.server.stdin.write(json.dumps(job) + "\n")
-        self.server.stdin.flush()
-        return int(self.server.stdout.readline())
+        training = warm.start(["-c", TRAINING, self.root / name, json.dumps(job)], joined=True)
+        if after is not None:
+            time.sleep(after)
+            training.send_signal(number)
+        printed, _ = training.communicate()
+        (self.root / f"{name}.log").write_text(printed)
+        return training.wait()
 
     def moments(self, name: str) -> list[str]:
         """What the last run of that name went through."""
@@ -195,14 +156,11 @@ class Trainer:
 
 
 @pytest.fixture(scope="module")
-def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     trainer = Trainer(tmp_path_factory.mktemp("run"))
     for network in ("vivit", "nonlocal"):
         assert trainer.run(network, network) == 0, "\n".join(trainer.moments(network))
-    yield trainer
-    assert trainer.server.stdin
-    trainer.server.stdin.close()
-    trainer.server.wait()
+    return trainer
 
 
 @pytest.mark.parametrize(
@@ -210,8 +168,8 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     [
         ("vivit", "training_step 0 1"),  # before the first checkpoint
         ("vivit", "validation_step 0 1"),
-        ("vivit", "training_step 1 1"),
-        ("vivit", "on_train_epoch_start 2"),
+        pytest.param("vivit", "training_step 1 1", marks=pytest.mark.slow),
+        pytest.param("vivit", "on_train_epoch_start 2", marks=pytest.mark.slow),
         ("vivit", "on_train_epoch_end 2"),
         ("nonlocal", "training_step 2 1"),
     ],
@@ -355,11 +313,16 @@ def test_ctrl_c_saves_and_ends_with_130_without_a_traceback(trainer: Trainer) ->
     ("network", "moment", "saved", "goes_on_at"),
     [
         ("vivit", "training_step 0 0", (0, 1), "training_step 0 1"),
-        ("vivit", "training_step 1 1", (1, 2), "training_step 1 2"),
+        pytest.param(
+            *("vivit", "training_step 1 1", (1, 2), "training_step 1 2"), marks=pytest.mark.slow
+        ),
         ("nonlocal", "training_step 1 0", (1, 1), "training_step 1 1"),
         ("vivit", "training_step 1 2", (1, 3), "validation_step 1 0"),  # the epoch's last batch
         ("vivit", "validation_step 0 1", (0, 3), "validation_step 0 0"),
-        ("nonlocal", "validation_step 2 0", (2, 3), "validation_step 2 0"),
+        pytest.param(
+            *("nonlocal", "validation_step 2 0", (2, 3), "validation_step 2 0"),
+            marks=pytest.mark.slow,
+        ),
         ("vivit", "on_train_epoch_end 0", (1, 0), "on_train_epoch_start 1"),
     ],
 )
@@ -573,9 +536,20 @@ def test_average_weights_are_what_is_validated_and_kept(store: MixedStore, tmp_p
     assert not any(torch.equal(plain[name], averaged[name]) for name in plain)
 
 
-@pytest.mark.parametrize("mode", ["spatial_temporal_fc", "temporal_fc", "fc"])
 @pytest.mark.parametrize(
-    ("ema_decay", "kind", "read"), [(None, "store", 1), (0.5, "store", 1), (None, "variants", 3)]
+    ("mode", "ema_decay", "kind", "read"),
+    [
+        ("fc", None, "store", 1),
+        ("spatial_temporal_fc", 0.5, "store", 1),
+        ("temporal_fc", None, "variants", 3),
+        *(
+            pytest.param(mode, *how, marks=pytest.mark.slow)
+            for mode, how in product(
+                ["spatial_temporal_fc", "temporal_fc", "fc"],
+                [(None, "store", 1), (0.5, "store", 1), (None, "variants", 3)],
+            )
+        ),
+    ],
 )
 def test_what_frozen_layers_give_is_computed_once_and_changes_nothing(
     request: pytest.FixtureRequest,

@@ -26,7 +26,8 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-IMPORTS = ("framemix.cli", "framemix.training.run")
+# Lightning imports omegaconf where there is one, as each training begins.
+IMPORTS = ("framemix.cli", "framemix.training.run", "omegaconf")
 LONGEST_JOB = 2**17  # bytes of one packet
 
 
