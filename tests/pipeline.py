@@ -67,7 +67,7 @@ class Project:
 
     def copy(self, folder: Path) -> "Project":
         """Return another project with the same files, outputs and cache."""
-        shutil.copytree(self.folder, folder, symlinks=True)
+        subprocess.run(["cp", "-a", self.folder, folder], check=True)
         return Project(folder)
 
     def run(self, command: str, *, fails: bool = False) -> str:
@@ -92,8 +92,11 @@ class Project:
         return done.stdout
 
     def show(self, command: str, **how: Any) -> Shown:
-        """Run a command in the project on a terminal of 80 columns."""
-        return on_terminal(["sh", "-c", command], self.folder, env=ENVIRONMENT, **how)
+        """Run a command in the project on a terminal of 80 columns; framemix is started warm."""
+        program, *arguments = shlex.split(command)
+        warm = [sys.executable, *FRAMEMIX, *arguments]
+        started = warm if program == "framemix" else ["sh", "-c", command]
+        return on_terminal(started, self.folder, env=ENVIRONMENT, **how)
 
     def run_until(self, command: str, text: str) -> None:
         """Run a command that does not end by itself, until it has printed a line with `text`."""
@@ -176,14 +179,6 @@ class Project:
         }
 
 
-def fresh_pipeline(folder: Path, **settings: object) -> Project:
-    """Return a project whose trainings are long enough to be killed, to run with `dvc repro`."""
-    project = Project.fresh(folder)
-    project.set(pretrain__vivit__epochs=40, finetune__epochs=40, **settings)
-    project.run("git commit -qam longer")
-    return project
-
-
 def finished_pipeline(temporary: pytest.TempPathFactory) -> Project:
     """Return the pipeline after one `dvc repro`, which all test processes of a session share.
 
@@ -205,7 +200,7 @@ def _first_run(temporary: pytest.TempPathFactory) -> tuple[Project, Shown]:
     with (folder / "finished_pipeline.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not note.exists():
-            project = fresh_pipeline(temporary.mktemp("finished"))
+            project = Project.fresh(temporary.mktemp("finished"))
             shown = project.show("dvc repro")
             assert shown.code == 0, shown.text
             note.write_bytes(pickle.dumps((project, shown)))

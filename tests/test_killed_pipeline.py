@@ -40,9 +40,10 @@ def forget(project: Project, *stages: str) -> None:
 def test_nothing_but_times_differs_when_one_of_two_runs_is_killed_again_and_again(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    finished = finished_pipeline(tmp_path_factory)
+    finished = finished_pipeline(tmp_path_factory).copy(tmp_path / "finished")
+    finished.set(pretrain__vivit__epochs=40, finetune__epochs=40)  # long enough to be killed
+    finished.run("git commit -qam longer && dvc repro")
     project = finished.copy(tmp_path / "again")
-    project.set(runtime__workers=1)
     forget(project, *KILLED)
     for group, begun, output in KILLS:
         project.kill_repro(lambda begun=begun: any(project.folder.glob(begun)), group=group)

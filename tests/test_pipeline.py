@@ -39,9 +39,9 @@ def test_every_stage_is_readable_on_a_terminal(tmp_path_factory: pytest.TempPath
         assert re.search(rf"{work} ━+ (\d+)/\1 \S+/s, took 0:", shown.text), shown.text
     # One line for each epoch; the bar below shows more, and goes with the training.
     left = r", \d+:\d\d left of \d+:\d\d"  # and how long all epochs take
-    for epoch, epochs, trainings in ((1, 40, 2), (40, 40, 2), (1, 2, 1), (2, 2, 1)):
-        line = rf"^epoch {epoch}/{epochs}: loss .* s{left if epoch == 1 else ''}$"
-        assert len(re.findall(line, shown.text, re.M)) == trainings
+    for epoch in (1, 2):
+        line = rf"^epoch {epoch}/2: loss .* s{left if epoch == 1 else ''}$"
+        assert len(re.findall(line, shown.text, re.M)) == 3
     assert re.search(rb"epoch \d+/\d+, step \d+/\d+, loss \d", shown.written)
     assert not re.search("^epoch .* step", shown.text, re.M)
     assert "reports/index.html" in shown.text
@@ -136,7 +136,7 @@ def test_another_size_mixes_again(finished: Project, tmp_path: Path) -> None:
 
 def test_runtime_settings_rerun_nothing(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
-    project.set(runtime__workers=1)
+    project.set(runtime__workers=2)
     assert stages_run(project.run("dvc repro --dry")) == []
 
 
