@@ -6,11 +6,13 @@ A picture comes at the end of hours of training.
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
@@ -91,6 +93,22 @@ def test_a_letter_that_no_font_has_is_its_code_point(kind: str, tmp_path: Path) 
     # With another letter beyond ASCII, for which the caption takes the same font.
     letter, code = (drawn(kind, f"ß{n}", tmp_path) for n in (NOWHERE, r"\U0010fffd"))
     assert np.array_equal(letter, code)
+
+
+def test_a_figure_with_a_layout_is_drawn_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn_axes: list[Axes] = []
+    draw = Axes.draw
+
+    def counted(axes: Axes, *with_what: Any) -> None:
+        drawn_axes.append(axes)
+        draw(axes, *with_what)
+
+    monkeypatch.setattr(Axes, "draw", counted)
+    figure = timeline(("a", "b"))
+    save_picture(figure, tmp_path / "picture.png")
+    assert drawn_axes == figure.axes
 
 
 def test_a_timeline_names_each_line_that_it_draws() -> None:

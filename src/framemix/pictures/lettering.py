@@ -19,6 +19,7 @@ from framemix.jobs.atomic import replacing
 from framemix.text.names import code_point, printable
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+DPI = 120
 WEIGHTS = range(300, 501)  # of upright letters that are neither thin nor bold
 
 
@@ -36,9 +37,18 @@ def save_picture(figure: Figure, target: Path | BinaryIO) -> None:
         fonts = {font for letter in text.get_text() if (font := _font_of(letter))}
         more = [_installed()[font] for font in sorted(fonts - {_usual()})]
         text.set_fontfamily([*text.get_fontfamily(), *more])
+    _lay_out(figure)
     with replacing(target) if isinstance(target, Path) else nullcontext(target) as partial:
         # Otherwise matplotlib would write its version into the file.
-        figure.savefig(partial, dpi=120, format="png", metadata={"Software": None})
+        figure.savefig(partial, dpi=DPI, format="png", metadata={"Software": None})
+
+
+def _lay_out(figure: Figure) -> None:
+    """Fix where the axes are; otherwise matplotlib would draw all twice, once for the layout."""
+    if layout := figure.get_layout_engine():
+        figure.set_dpi(DPI)
+        layout.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def lettered(lines: Sequence[str], size: int) -> tuple[str, Font]:
