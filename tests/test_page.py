@@ -14,17 +14,8 @@ from framemix.evaluation.page import Table1, settings_of, write_card, write_page
 from framemix.evaluation.tables import MetricRow, Table
 from framemix.finetuning.data import FinetuneData
 from framemix.tables import read_table
-from tests.test_report import (
-    FINETUNED,
-    JUDGE,
-    MODELS,
-    PRETRAINED,
-    ROOT,
-    data,
-    evaluated,
-    models,
-    reports,
-)
+from tests.test_report import JUDGE, ROOT, data, evaluated, models, reports
+from tests.tiny_report import FINETUNED, MODELS, PRETRAINED
 
 __all__ = ["data", "models", "reports"]  # fixtures
 

@@ -46,8 +46,8 @@ def timeline(names: tuple[str, ...]) -> Figure:
 
 
 def explained(name: str) -> Figure:
-    clip = np.zeros((2, 8, 8, 3), np.uint8)
-    return draw_explanation(Explanation(clip, name, 0.5, "Grad-CAM", torch.ones(2, 2, 2), None))
+    clip = np.zeros((1, 8, 8, 3), np.uint8)
+    return draw_explanation(Explanation(clip, name, 0.5, "Grad-CAM", torch.ones(1, 2, 2), None))
 
 
 PICTURES: dict[str, Callable[[str, Path], None]] = {
@@ -55,7 +55,7 @@ PICTURES: dict[str, Callable[[str, Path], None]] = {
         np.ones((2, 2), np.int64), [name, "b"], "title", path
     ),
     "mixed frames": lambda name, path: mixed_frames(
-        {name: np.zeros((2, 8, 8, 3), np.uint8)}, "how", path
+        {name: np.zeros((1, 8, 8, 3), np.uint8)}, "how", path
     ),
     "explanation": lambda name, path: save_picture(explained(name), path),
     "timeline": lambda name, path: save_picture(timeline((name, "b")), path),

@@ -14,8 +14,6 @@ import torch
 import yaml
 
 from framemix.datasets.clips import Clip, clip_name
-from framemix.datasets.origin import Origin
-from framemix.datasets.splits import SplitSettings
 from framemix.errors import DatasetError
 from framemix.evaluation.evaluator import Evaluation, Evaluator
 from framemix.evaluation.figures import (
@@ -27,14 +25,7 @@ from framemix.evaluation.figures import (
     wrong_predictions,
 )
 from framemix.evaluation.findings import Findings, Pretraining
-from framemix.evaluation.page import Circumstances
-from framemix.evaluation.report import (
-    picture_clips,
-    report_pretraining,
-    table1_of,
-    write_report,
-)
-from framemix.evaluation.settings import EvaluateSettings
+from framemix.evaluation.report import picture_clips, table1_of
 from framemix.evaluation.tables import (
     NAMES,
     ClassRow,
@@ -49,43 +40,29 @@ from framemix.evaluation.tables import (
     table1_note,
 )
 from framemix.finetuning.data import FinetuneData
-from framemix.finetuning.finetune import finetune
-from framemix.finetuning.settings import FinetuneSettings
 from framemix.metrics.drowsiness import Bin, DriverPrediction, SubjectRow, reliability
 from framemix.metrics.intervals import Estimate, wilson
 from framemix.metrics.seeds import seed_metrics
-from framemix.pretraining.pretrain import pretrain
-from framemix.pretraining.settings import PretrainNonLocal, PretrainViViT
 from framemix.tables import read_table, write_table
 from framemix.training.prediction import predict
+from tests.tiny_report import (
+    CPU,
+    MODELS,
+    VIEWS,
+    Copies,
+    reported,
+    write_evaluation,
+    write_pretraining,
+)
 from tests.tiny_store import (
-    FINETUNING,
-    NONLOCAL,
-    TRAINING,
     VARIANTS,
-    VIVIT,
     driver_split,
     finetune_data,
-    machine,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-CPU = torch.device("cpu")
-VIEWS = 2
 JUDGE = Evaluator("class", 4, CPU, VIEWS)
-MODELS = ("vivit", "nonlocal")
 VAL_CLIPS = {"vivit": 6, "nonlocal": 6, "finetuned": 8}
-PRETRAINED = Circumstances(
-    SplitSettings(strategy="random", group_scope="class", folds=3, fold=0, seed=0, rldd="random")
-)
-FINETUNED = replace(PRETRAINED, mode="temporal_fc")
-SETTINGS = EvaluateSettings(
-    batch_size=4,
-    views=VIEWS,
-    pictured_clips=2,
-    reversed_classes=[("Archery", "YoYo"), ("Grow", "Shrink")],
-)
-ORIGINS = (Origin(name="UCF-101", drawn=False), Origin(name="UTA-RLDD", drawn=False))
 PNGS = [
     "loss_curves.png",
     "mixed_frames.png",
@@ -97,77 +74,29 @@ PNGS = [
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> FinetuneData:
-    return finetune_data(tmp_path_factory.mktemp("report"), **VARIANTS)
+    return reported(tmp_path_factory).data
 
 
 @pytest.fixture(scope="module")
-def models(data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like models/: two pretrained networks and a fine-tuned one."""
-    folder = tmp_path_factory.mktemp("report")
-    here = machine(folder / "scratch")
-    for settings, name in (
-        (PretrainViViT.model_validate({**TRAINING, "model": VIVIT}), "vivit"),
-        (PretrainNonLocal.model_validate({**TRAINING, "model": NONLOCAL}), "nonlocal"),
-    ):
-        pretrain(
-            data.ucf101,
-            data.ucf101_split,
-            settings,
-            seeds=[0],
-            target=folder / name,
-            machine=here,
-            views=VIEWS,
-            origin=ORIGINS[0],
-            scope="class",
-        )
-    start = {"start": str(folder / "vivit/model.safetensors")}
-    tuning = {**TRAINING, **FINETUNING, **start, "mode": "temporal_fc"}
-    finetune(
-        data,
-        FinetuneSettings.model_validate(tuning),
-        seeds=[0],
-        target=folder / "finetuned",
-        machine=here,
-        views=VIEWS,
-        origins=ORIGINS,
-        scope="class",
-    )
-    return folder
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reported(tmp_path_factory).models
 
 
 @pytest.fixture(scope="module")
-def reports(models: Path, data: FinetuneData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("report") / "reports"
-    write(models, data, target)
-    return target
+def pretraining(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reported(tmp_path_factory).pretraining
 
 
-def write(models: Path, data: FinetuneData, target: Path) -> list[MetricRow]:
-    write_pretraining(models, data, target)
-    return write_evaluation(models, data, target)
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reported(tmp_path_factory).reports
 
 
-def write_pretraining(models: Path, data: FinetuneData, target: Path) -> list[MetricRow]:
-    return report_pretraining(
-        {name: models / name for name in MODELS},
-        data.ucf101,
-        data.ucf101_split,
-        PRETRAINED,
-        SETTINGS,
-        device=CPU,
-        target=target,
-    )
-
-
-def write_evaluation(models: Path, data: FinetuneData, target: Path) -> list[MetricRow]:
-    return write_report(
-        {name: models / name for name in MODELS},
-        models / "finetuned",
-        data,
-        FINETUNED,
-        SETTINGS,
-        device=CPU,
-        target=target,
+@pytest.fixture
+def copies(models: Path, pretraining: Path, tmp_path: Path) -> Copies:
+    return Copies(
+        models=Path(shutil.copytree(models, tmp_path / "models")),
+        target=Path(shutil.copytree(pretraining, tmp_path / "reports")),
     )
 
 
@@ -250,7 +179,7 @@ def test_what_is_said_of_drivers_is_not_rounded_to_ties(reports: Path) -> None:
 
 
 def test_leak_shares_are_of_groups_and_subjects_on_both_sides(
-    data: FinetuneData, models: Path, reports: Path, tmp_path: Path
+    data: FinetuneData, models: Path, reports: Path
 ) -> None:
     """In the tiny store all clips are of one group a class and of one subject."""
     leaking = json.loads((reports / "metrics.json").read_text())
@@ -259,21 +188,19 @@ def test_leak_shares_are_of_groups_and_subjects_on_both_sides(
     videos = [video.model_copy(update={"group": video.subset}) for video in data.ucf101_split]
     clips = [clip.model_copy(update={"group": clip.subset}) for clip in data.rldd_split]
     clean = replace(data, ucf101_split=videos, rldd_split=clips)
-    rows = write(models, clean, tmp_path)
+    vivit, finetuned = (evaluated(models, clean, name) for name in ("vivit", "finetuned"))
+    rows = [*vivit.metrics("vivit"), *finetuned.metrics("finetuned")]
     assert by_metric(rows, "vivit")["leak_share"].value == 0
     assert by_metric(rows, "finetuned")["leak_share"].value == 0
     assert by_metric(rows, "finetuned")["drivers_leak_share"].value == 0
-    write(models, data, tmp_path)  # the cards are the models' own again
 
 
 def test_pretrained_models_are_evaluated_once_and_reported_again_from_what_was_found(
-    reports: Path, models: Path, data: FinetuneData, tmp_path: Path
+    reports: Path, copies: Copies, data: FinetuneData
 ) -> None:
-    there = Path(shutil.copytree(models, tmp_path / "models"))
-    target = Path(shutil.copytree(reports, tmp_path / "reports"))
     for name in MODELS:
-        (there / name / "model.safetensors").unlink()
-    write_evaluation(there, data, target)
+        (copies.models / name / "model.safetensors").unlink()
+    target = copies.evaluated(data)
     for file in reports.iterdir():
         assert (target / file.name).read_bytes() == file.read_bytes(), file.name
 
@@ -312,32 +239,29 @@ def test_pictures_show_something(reports: Path, name: str) -> None:
 
 
 def test_a_second_report_is_the_same_bytes(
-    reports: Path, models: Path, data: FinetuneData, tmp_path: Path
+    pretraining: Path, copies: Copies, data: FinetuneData, tmp_path: Path
 ) -> None:
-    write(models, data, tmp_path)
-    for file in reports.iterdir():
-        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+    """That of pretraining; above, that of all models is written a second time."""
+    write_pretraining(copies.models, data, tmp_path / "second")
+    for file in pretraining.iterdir():
+        assert (tmp_path / "second" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
-def test_planes_are_pictured_as_pixels_are(models: Path, reports: Path, tmp_path: Path) -> None:
-    write(models, finetune_data(tmp_path, pixel_format="yuv420p", **VARIANTS), tmp_path)
+def test_planes_are_pictured_as_pixels_are(copies: Copies, reports: Path, tmp_path: Path) -> None:
+    target = copies.evaluated(finetune_data(tmp_path, pixel_format="yuv420p", **VARIANTS))
     picture, expected = (
-        matplotlib.image.imread(folder / "mixed_frames.png") for folder in (tmp_path, reports)
+        matplotlib.image.imread(folder / "mixed_frames.png") for folder in (target, reports)
     )
     # The clips are noise: of each pixel's own colour, planes keep the brightness.
     assert 0 < np.abs(picture - expected).mean() < 0.05
 
 
 def test_pictures_do_not_depend_on_where_their_clips_lie_in_the_index(
-    data: FinetuneData, models: Path, reports: Path, tmp_path: Path
+    data: FinetuneData, copies: Copies, reports: Path
 ) -> None:
-    turned = replace(data, rldd_split=driver_split(data.rldd)[::-1])
-    write(models, turned, tmp_path)
-    assert (tmp_path / "mixed_frames.png").read_bytes() == (
-        reports / "mixed_frames.png"
-    ).read_bytes()
-    name = "confusion_finetuned.png"
-    assert (tmp_path / name).read_bytes() == (reports / name).read_bytes()
+    target = copies.evaluated(replace(data, rldd_split=driver_split(data.rldd)[::-1]))
+    for name in ("mixed_frames.png", "confusion_finetuned.png"):
+        assert (target / name).read_bytes() == (reports / name).read_bytes()
 
 
 def evaluated(models: Path, data: FinetuneData, name: str) -> Evaluation:
@@ -619,7 +543,7 @@ def test_mixed_frames_shows_at_most_eight_segments_of_any_number(tmp_path: Path)
     widths = []
     for segments in (1, 8, 150):
         clip = np.random.default_rng(0).integers(0, 255, (segments, 60, 80, 3)).astype(np.uint8)
-        mixed_frames({"a": clip, "b": clip}, "how", tmp_path / f"{segments}.png")
+        mixed_frames({"a": clip}, "how", tmp_path / f"{segments}.png")
         widths.append(matplotlib.image.imread(tmp_path / f"{segments}.png").shape[1])
     assert widths[0] < widths[1] == widths[2]
 
