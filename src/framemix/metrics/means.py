@@ -7,8 +7,10 @@ of the seeds' differences that is due to the clips counts twice, which makes int
 one seed there is no estimate of how seeds differ, and the interval is over clips alone.
 """
 
+import copy
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +37,8 @@ def mean_of(values: Floats, level: float = 0.95) -> Mean:
 
     Where all are 0, or all 1, resamples do not differ; the interval is then Clopper and Pearson's.
     """
-    rng = np.random.default_rng(0)
     value, clips = float(values.mean()), values.shape[1]
-    low, high = _limits(_resampled(values, _drawn(rng, clips), rng), level)
+    low, high = _limits(_resampled(values, *_drawn(clips)), level)
     if value in (0, 1):
         edge = ((1 - level) / 2) ** (1 / clips)
         low, high = (edge, 1.0) if value else (0.0, 1 - edge)
@@ -49,15 +50,24 @@ def difference_of(values: Floats, base: Floats, level: float = 0.95) -> Mean:
 
     Both are resampled with the same clips, so that the difficulty of a clip cancels out.
     """
-    rng = np.random.default_rng(0)
-    clips = _drawn(rng, values.shape[1])
+    clips, rng = _drawn(values.shape[1])
     low, high = _limits(_resampled(values, clips, rng) - _resampled(base, clips, rng), level)
     return _mean(float(values.mean() - base.mean()), max(low, -1.0), min(high, 1.0), level)
 
 
-def _drawn(rng: np.random.Generator, count: int) -> Floats:
-    """Return how often each of `count` clips is drawn, as shares (R, count)."""
-    return rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+def _drawn(count: int) -> tuple[Floats, np.random.Generator]:
+    """Return how often each of `count` clips is drawn, as shares (R, count), and what draws on."""
+    counts, rng = _counts(count)
+    return counts / count, copy.deepcopy(rng)
+
+
+# The numbers are the same each time, and drawing them takes most of the time. A report has many
+# means of all videos, and of those with a direction.
+@lru_cache(maxsize=2)
+def _counts(count: int) -> tuple[NDArray[np.int32], np.random.Generator]:
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return counts.astype(np.int32), rng  # half as large
 
 
 def _resampled(values: Floats, clips: Floats, rng: np.random.Generator) -> Floats:
