@@ -192,7 +192,7 @@ def files_in(folder: Path) -> set[Path]:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """What the command shows where drivers' videos are missing and no stage has run."""
     project = Project.fresh(tmp_path_factory.mktemp("plan") / "project")
-    project.set(data__rldd="data/raw/rldd", runtime__workers=1)
+    project.set(data__rldd="data/raw/rldd")
     before = files_in(project.folder)
     shown = project.show("framemix plan", columns=140)
     assert files_in(project.folder) == before
