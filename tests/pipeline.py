@@ -1,8 +1,6 @@
 """A copy of the project in a folder of its own, where tests run the real pipeline."""
 
-import fcntl
 import os
-import pickle
 import re
 import shlex
 import shutil
@@ -19,6 +17,7 @@ import yaml
 
 from framemix.project.profiles import apply_profile
 from tests import warm
+from tests.once import once
 from tests.terminal import Shown, on_terminal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,28 +183,19 @@ def finished_pipeline(temporary: pytest.TempPathFactory) -> Project:
 
     Tests that change something copy it.
     """
-    return _first_run(temporary)[0]
+    return once(temporary, _first_run)[0]
 
 
 def shown_pipeline(temporary: pytest.TempPathFactory) -> Shown:
     """Return what that run showed on a terminal."""
-    return _first_run(temporary)[1]
+    return once(temporary, _first_run)[1]
 
 
 def _first_run(temporary: pytest.TempPathFactory) -> tuple[Project, Shown]:
-    folder = temporary.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # of all test processes
-    note = folder / "finished_pipeline"
-    with (folder / "finished_pipeline.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not note.exists():
-            project = Project.fresh(temporary.mktemp("finished"))
-            shown = project.show("dvc repro")
-            assert shown.code == 0, shown.text
-            note.write_bytes(pickle.dumps((project, shown)))
-    first: tuple[Project, Shown] = pickle.loads(note.read_bytes())
-    return first
+    project = Project.fresh(temporary.mktemp("finished"))
+    shown = project.show("dvc repro")
+    assert shown.code == 0, shown.text
+    return project, shown
 
 
 def stages_run(output: str) -> list[str]:
