@@ -9,6 +9,7 @@ import pytest
 from tests.pipeline import Project, stages_run
 
 REPRO = "dvc repro frame_mixup/dvc.yaml"
+VIDEOS = "PYTHONPATH=src python -m stages.frame_mixup.videos"
 REPORTS = ("reports/table_b.md", "reports/direction.png", "reports/frame_mixup.json")
 
 
@@ -75,23 +76,25 @@ def test_other_short_videos_leave_the_long_ones_alone(finished: Project, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "command", "words"),
     [
-        ({"cells": ["linaer-all"]}, ["frame_mixup.cells", "linaer-all", "allowed"]),
+        ({"cells": ["linaer-all"]}, REPRO, ["frame_mixup.cells", "linaer-all", "allowed"]),
+        ({"data__short": "/nowhere/videos"}, REPRO, ["/nowhere/videos"]),
         (
             {"reversed_classes": [["Grow", "Shrnk"]]},
+            REPRO,
             ["frame_mixup.reversed_classes", "Shrnk", "frame_mixup.data.", "allowed: Shrink, "],
         ),
-        ({"data__short": "/nowhere/videos"}, ["/nowhere/videos"]),
-        ({"data__short": "data/raw/ucf101"}, ["data/raw/ucf101", "no video"]),
+        # DVC passes a stage's line on, as the one above shows; here the stage runs directly.
+        ({"data__short": "data/raw/ucf101"}, VIDEOS, ["data/raw/ucf101", "no video"]),
     ],
 )
 def test_bad_input_is_one_clear_line(
-    change: dict[str, object], words: list[str], finished: Project, tmp_path: Path
+    change: dict[str, object], command: str, words: list[str], finished: Project, tmp_path: Path
 ) -> None:
     project = finished.copy(tmp_path / "project")
     project.set(**{f"frame_mixup__{key}": value for key, value in change.items()})
-    output = project.run(REPRO, fails=True)
+    output = project.run(command, fails=True)
     line = next(line for line in output.splitlines() if line.lower().startswith("error"))
     assert all(word in line for word in words), output
     assert "Traceback" not in output
@@ -103,7 +106,7 @@ def test_videos_that_all_train_are_refused_before_they_are_mixed(
     project = finished.copy(tmp_path / "project")
     project.run("mkdir data/one_side && cp -r data/sample/arrow/short/train data/one_side")
     project.set(frame_mixup__data__short="data/one_side")
-    output = project.run("PYTHONPATH=src python -m stages.frame_mixup.videos", fails=True)
+    output = project.run(VIDEOS, fails=True)
     line = output.splitlines()[-1]
     assert line.startswith("error: frame_mixup.data.short = data/one_side: none of ")
     assert " is in val; allowed: " in line
