@@ -2,6 +2,7 @@
 
 import gc
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest first: no process shall be left alone with one."""
     items.sort(key=lambda item: next((i for i, n in enumerate(LONG) if n in item.path.name), 99))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared_workers_end_with_the_file() -> Iterator[None]:
+    """Dask costs CPU as long as it runs, and other files look at which processes there are."""
+    yield
+    if "tests.listing" in sys.modules:
+        sys.modules["tests.listing"].end_workers()
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def mixed(rows: list[Clip], root: Path, folder: Path, pixel_format: str) -> dict
         sources_of(rows, root, class_labels(rows)),
         folder / "store",
         settings,
-        execution(folder / "s", 2),
+        execution(folder / "s"),
     )
     store = MixedStore(folder / "store")
     return {row.clip: store.read([row]) for row in store.index}
@@ -117,9 +117,9 @@ def test_drivers_videos_are_cut_and_mixed_whatever_lies_beside_them(bad, clean, 
     for folder in (good, root):
         work = tmp_path / f"work-{folder.name}"
         found = find_videos([RLDD], folder, "data.rldd")
-        clips = cut_clips(found, folder, work / "clips", settings, execution(work / "s", 2))
+        clips = cut_clips(found, folder, work / "clips", settings, execution(work / "s"))
         sources = sources_of(clips, work / "clips", {"drowsy": 2})
-        build_store(sources, work / "store", mix_settings(), execution(work / "m", 2))
+        build_store(sources, work / "store", mix_settings(), execution(work / "m"))
         store = MixedStore(work / "store")
         results.append((clips, {row.clip: store.read([row]).tobytes() for row in store.index}))
     (few, alone), (many, among) = results

@@ -142,7 +142,7 @@ def test_classes_of_many_videos_are_listed_in_parts_so_that_little_is_decoded_ag
     scratch = tmp_path / "list"
 
     def units() -> set[Path]:
-        listed(tmp_path / "videos", scratch, FOLDERS, min_frames=8, workers=1)
+        listed(tmp_path / "videos", scratch, FOLDERS, min_frames=8)
         return {path for path in scratch.iterdir() if path.is_dir()}
 
     before = units()

@@ -63,7 +63,7 @@ def build(root: Path, folder: Path, counts: dict[str, int] = COUNTS, **changes: 
     shutil.rmtree(folder / "store", ignore_errors=True)
     rows = rows_of(counts)
     sources = sources_of(rows, root, class_labels(rows))
-    how = execution(folder / "scratch", changes.pop("workers", 1))
+    how = execution(folder / "scratch", changes.pop("workers", None))
     build_store(sources, folder / "store", settings_with(**changes), how)
     return MixedStore(folder / "store")
 
@@ -266,7 +266,7 @@ def test_a_stretch_of_a_drivers_video_is_mixed_from_the_clip_that_was_cut_out():
 
 @pytest.fixture(scope="module")
 def store(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> MixedStore:
-    return build(videos, tmp_path_factory.mktemp("mixed"), workers=2)
+    return build(videos, tmp_path_factory.mktemp("mixed"))
 
 
 def test_every_kept_video_is_in_the_store_as_it_mixes_alone(store, videos):
@@ -294,7 +294,7 @@ def test_the_store_is_in_the_order_of_labels_and_clips_a_shard_a_class(store):
 
 def test_the_store_is_the_same_bytes_whatever_the_order_and_the_workers(store, videos, tmp_path):
     shuffled = dict(sorted(COUNTS.items(), key=lambda item: item[1]))
-    again = build(videos, tmp_path, shuffled)
+    again = build(videos, tmp_path, shuffled, workers=1)
     for file in store.folder.iterdir():
         assert file.read_bytes() == (again.folder / file.name).read_bytes(), file.name
 

@@ -302,7 +302,7 @@ def kept(odd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, lis
     (root / "Odd").mkdir()
     for number, name in enumerate(ODD):
         (root / f"Odd/v_Odd_g{number:02}_c01.avi").hardlink_to(odd / name)
-    rows = listed(root, tmp_path_factory.mktemp("scratch"), min_frames=12, workers=1)
+    rows = listed(root, tmp_path_factory.mktemp("scratch"), min_frames=12)
     return root, rows
 
 
@@ -337,7 +337,7 @@ def settings_with(**changes: Any) -> ResizeSettings:
 def cut(root: Path, folder: Path, settings: ResizeSettings) -> dict[str, list[Any]]:
     """The rows of each source, after clips were cut into `folder`/clips."""
     found = find_videos([RLDD], root, "data.rldd")
-    rows = cut_clips(found, root, folder / "clips", settings, execution(folder / "s", 2))
+    rows = cut_clips(found, root, folder / "clips", settings, execution(folder / "s"))
     return {video: [r for r in rows if r.video == video] for video in {r.video for r in rows}}
 
 
@@ -432,7 +432,7 @@ def test_where_no_file_can_be_read_the_commonest_reason_is_reported(tmp_path: Pa
         (root / f"A/v_A_g01_c{number:02}.avi").touch()
     (root / "A/v_A_g02_c01.avi").write_text("no video\n" * 99)
     with pytest.raises(DatasetError) as caught:
-        listed(root, tmp_path / "s", min_frames=12, workers=1)
+        listed(root, tmp_path / "s", min_frames=12)
     assert str(caught.value) == f"data.ucf101 = {root}: no video can be used: is empty (3 of 4)"
 
 

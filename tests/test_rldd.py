@@ -78,7 +78,9 @@ def write_video(path: Path, size: tuple[int, int], count: int, rotation: int = 0
     return path
 
 
-def cut(root: Path, folder: Path, workers: int = 1, **changes: Any) -> tuple[list[Clip], Path]:
+def cut(
+    root: Path, folder: Path, workers: int | None = None, **changes: Any
+) -> tuple[list[Clip], Path]:
     target = folder / "clips"
     clips = cut_clips(
         find_videos([RLDD], root, "data.rldd"),
@@ -107,7 +109,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def resized(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Clip], Path]:
-    return cut(root, tmp_path_factory.mktemp("resized"), workers=2)
+    return cut(root, tmp_path_factory.mktemp("resized"))
 
 
 @pytest.fixture(scope="session")
@@ -239,7 +241,7 @@ def test_only_the_states_asked_for_are_cut(root, states, found):
 
 def test_clips_are_the_same_bytes_in_another_run(root, resized, tmp_path):
     clips, target = resized
-    again, other = cut(root, tmp_path)
+    again, other = cut(root, tmp_path, workers=1)
     assert again == clips
     for file in target.iterdir():
         assert file.read_bytes() == (other / file.name).read_bytes(), file.name
@@ -490,7 +492,6 @@ def test_real_videos_of_any_orientation_and_rate_become_exact_clips(drivers, tmp
     clips, target = cut(
         drivers,
         tmp_path,
-        workers=2,
         states=[0, 5, 10],
         orientation="any",
         frames=30,

@@ -66,7 +66,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rows(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Clip]:
-    return {row.video: row for row in run(root, tmp_path_factory.mktemp("scratch"), workers=2)}
+    return {row.video: row for row in run(root, tmp_path_factory.mktemp("scratch"))}
 
 
 def test_every_file_is_a_row_in_the_order_of_paths(root, rows):
@@ -131,7 +131,7 @@ def test_a_video_of_exactly_the_least_frames_is_kept(root, tmp_path, least, kept
 def test_the_result_depends_on_neither_workers_nor_earlier_work(root, rows, tmp_path):
     first = run(root, tmp_path, workers=1)
     assert first == list(rows.values())
-    assert run(root, tmp_path, workers=2) == first
+    assert run(root, tmp_path) == first
 
 
 def test_a_finished_class_is_not_decoded_again(root, tmp_path):
@@ -207,7 +207,7 @@ def test_filter_settings_refuse_less_than_a_frame():
 def test_real_videos_have_the_frames_that_the_full_datasets_list_says(shared, tmp_path):
     with (shared / "data/ucf101_frame_counts.csv").open(newline="") as file:
         listed = {row["video"]: int(row["decoded_est"]) for row in csv.DictReader(file)}
-    videos = run(shared / "data/UCF-101", tmp_path, min_frames=150, workers=2)
+    videos = run(shared / "data/UCF-101", tmp_path, min_frames=150)
     assert len(videos) == len(list((shared / "data/UCF-101").rglob("*.avi"))) > 20
     for video in videos:
         assert video.frames == listed[Path(video.video).stem], video.video
