@@ -1,15 +1,12 @@
 """What users may rely on when decoders misbehave: a reason for that file, nothing for others."""
 
-import ctypes
 import os
 import re
-import resource
 import select
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -24,6 +21,17 @@ from framemix.jobs.isolation import Limits, _Child, _receive, _send, isolated
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
 from tests.listing import count_frames, listed
+from tests.misbehaviour import (
+    break_after,
+    core_size,
+    dawdle,
+    identity,
+    misbehave,
+    print_much,
+    refuse,
+    square,
+    start_sleep,
+)
 
 LIMITS = Limits(seconds=1.5, memory_mb=256)
 REASONS = {
@@ -36,7 +44,7 @@ REASONS = {
 # Loaded by every Python process: PyAV opens files named after a misbehaviour by misbehaving.
 SITECUSTOMIZE = """
 import av
-from test_isolation import misbehave
+from tests.misbehaviour import misbehave
 
 def open_(file, *args, open=av.open, **kwargs):
     misbehave(file)
@@ -44,65 +52,6 @@ def open_(file, *args, open=av.open, **kwargs):
 
 av.open = open_
 """
-
-
-def misbehave(path: object) -> str:
-    """Do what the file's name says; return it when it says nothing bad."""
-    name = Path(str(path)).name
-    if "hang" in name:
-        ctypes.PyDLL(None).pause()  # holding Python's global lock, as a C library may
-    if "segfault" in name:
-        ctypes.string_at(0)
-    if "abort" in name:
-        os.abort()
-    if "exit" in name:
-        os._exit(3)
-    if "hoard" in name:
-        hoard = []
-        while True:
-            hoard.append(bytes(2**24))
-    return name
-
-
-def identity(path: Path) -> tuple[str, int]:
-    return path.name, os.getpid()
-
-
-def print_much(path: Path) -> str:
-    subprocess.run(["echo", "noise from below"], check=True)
-    print("noise" * 9999, flush=True)
-    return path.name
-
-
-def square(path: Path) -> np.ndarray:
-    return np.full((3, int(path.name)), 7, np.uint16)
-
-
-def refuse(path: Path) -> None:
-    raise VideoError(path, "cannot be decoded: because")
-
-
-def break_after(path: Path) -> str:
-    """Damage the process so that whatever comes next crashes it."""
-    if path.name == "damage":
-        threading.Timer(0.2, os.abort).start()
-    else:
-        time.sleep(0.5)
-    return path.name
-
-
-def core_size(path: Path) -> int:
-    return resource.getrlimit(resource.RLIMIT_CORE)[1]
-
-
-def dawdle(path: Path) -> str:
-    time.sleep(1)
-    return path.name
-
-
-def start_sleep(path: Path) -> None:
-    path.write_text(str(subprocess.Popen(["sleep", "60"]).pid))
-    misbehave("hang")
 
 
 @pytest.mark.parametrize("what", REASONS)
@@ -129,7 +78,7 @@ CONFINED = """
 from pathlib import Path
 from framemix.errors import FramemixError, VideoError
 from framemix.jobs.isolation import Limits, isolated
-from test_isolation import misbehave
+from tests.misbehaviour import misbehave
 
 for name in ("good", "hoard", "abort"):
     try:
@@ -142,8 +91,7 @@ for name in ("good", "hoard", "abort"):
 def confined(kilobytes: int) -> subprocess.CompletedProcess[str]:
     """Run what isolates in a shell that allows each process so much memory."""
     command = f"ulimit -v {kilobytes}; exec {sys.executable} -c '{CONFINED}'"
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    env = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True)
 
 
@@ -238,12 +186,12 @@ def test_what_a_hanging_decoder_started_ends_with_it(tmp_path):
 def test_a_hanging_decoder_dies_with_the_worker_that_is_killed(tmp_path):
     code = (
         "from pathlib import Path\n"
-        "from framemix.jobs.isolation import *; import test_isolation as t\n"
+        "from framemix.jobs.isolation import *; import tests.misbehaviour as t\n"
         "isolated(t.misbehave, Path('hang'), Limits(60, 256))"
     )
     worker = subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     deadline = time.monotonic() + 30
     while not (children := psutil.Process(worker.pid).children()):
@@ -291,8 +239,8 @@ def write_videos(root: Path, good: int, bad: list[str]) -> None:
         (root / f"{frames}.avi").unlink()
 
 
-def run(root: Path, scratch: Path) -> dict[str, Clip]:
-    rows = listed(root, scratch, min_frames=7, limits=LIMITS)
+def run(root: Path, scratch: Path, workers: int | None = None) -> dict[str, Clip]:
+    rows = listed(root, scratch, min_frames=7, workers=workers, limits=LIMITS)
     return {row.video: row for row in rows}
 
 
@@ -311,7 +259,8 @@ def test_bad_files_are_rows_with_their_reason_and_good_rows_as_without_them(
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
     monkeypatch.syspath_prepend(tmp_path)
     start = time.monotonic()
-    rows = run(tmp_path / "mixed", tmp_path / "scratch2")
+    # New workers: the shared ones started before there was a sitecustomize.
+    rows = run(tmp_path / "mixed", tmp_path / "scratch2", workers=2)
     assert time.monotonic() - start < 20 + 5 * len(bad)
 
     assert {name: row for name, row in rows.items() if "Good" in name} == expected
