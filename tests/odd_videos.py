@@ -199,6 +199,25 @@ ODD = {
 }
 
 
+DRIVERS: dict[str, Callable[[Path], object]] = {
+    "Fold1_part1/01/0.mp4": lambda path: write(path, *H264, "-g", "25", "-bf", "2"),
+    "Fold2_part1/01/10.mp4": lambda path: with_sound(path, seconds=9),
+    "Fold3_part1/02/10.mp4": lambda path: with_sound(path, seconds=5, late=2.0),
+    "Fold4_part1/03/10.mkv": lambda path: piped(path, "matroska", *H264, "-live", "1"),
+    "Fold5_part1/04/10.mp4": lambda path: again(path, "-aspect", "80:120"),
+    "Fold1_part1/05/10.mp4": lambda path: again(path, "-t", "1.2", before=["-ss", "0.9"]),
+    "Fold2_part1/06/10.mkv": lambda path: again(path, "-output_ts_offset", "3600"),
+    "Fold3_part1/07/10.mp4": lambda path: write(path, *H264, "-vf", "setsar=3", size=(120, 160)),
+}
+
+
+def write_drivers(root: Path) -> None:
+    """Write UTA-RLDD's layout with drivers that are odd in one way each; number 5 is trimmed."""
+    for name, make in DRIVERS.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        make(root / name)
+
+
 def programs_frames(path: Path, height: int, width: int) -> np.ndarray:
     """What the ffmpeg program shows, uint8 (F, height, width, 3), of a file stored in that size."""
     how = "-map 0:v:0 -fps_mode passthrough -vf scale=flags=bilinear -f rawvideo -pix_fmt rgb24"
