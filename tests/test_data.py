@@ -115,7 +115,7 @@ def test_a_dataset_that_was_read_can_be_read_by_processes_started_either_way(
     loader = DataLoader(
         dataset,
         batch_sampler=[[3, 0], [0]],
-        num_workers=2,
+        num_workers=1,
         multiprocessing_context=start,
         collate_fn=tuple,
     )

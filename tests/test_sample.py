@@ -14,6 +14,7 @@ from framemix.datasets.sample import SampleSettings, render_sample
 from framemix.datasets.sample.actions import ACTIONS, HEIGHT, ActionVideo, draw_look, track
 from framemix.datasets.sample.behaviour import Behaviour, draw_behaviour
 from framemix.jobs.cluster import Cluster
+from tests.listing import shared_workers
 
 PAIRS = [
     ("SlideLeft", "SlideRight"),
@@ -29,14 +30,14 @@ TINY = SMALL.model_copy(update={"groups": 1, "subjects": 1})
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sample")
-    render_sample(root, SMALL, Cluster(2))
+    render_sample(root, SMALL, shared_workers())
     return root
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tiny")
-    render_sample(root, TINY, Cluster(2))
+    render_sample(root, TINY, shared_workers())
     return root
 
 
@@ -156,7 +157,7 @@ def test_the_number_of_workers_does_not_change_a_byte(tiny: Path, tmp_path: Path
 
 
 def test_another_seed_gives_other_videos_under_the_same_names(tiny: Path, tmp_path: Path) -> None:
-    render_sample(tmp_path, TINY.model_copy(update={"seed": 4}), Cluster(2))
+    render_sample(tmp_path, TINY.model_copy(update={"seed": 4}), shared_workers())
     one, other = contents(tiny), contents(tmp_path)
     assert one.keys() == other.keys()
     videos = [name for name in one if not name.endswith(DRAWN)]

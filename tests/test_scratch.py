@@ -40,7 +40,7 @@ from framemix.jobs.execution import finished
 from tests.listing import execution
 from tests.test_scratch import a_unit, write_one
 unit = a_unit(make=partial(write_one, "other"), settings={"size": 4})
-with finished([unit], execution(Path(sys.argv[1])), label="other"):
+with finished([unit], execution(Path(sys.argv[1]), workers=1), label="other"):
     pass
 """
 
@@ -284,7 +284,7 @@ def test_a_file_that_never_stops_changing_is_an_error_that_names_it(tmp_path):
 def test_units_come_back_in_order_and_those_no_longer_asked_for_are_deleted(tmp_path):
     folder = tmp_path / "stage"
     units = [a_unit(partial(write_one, str(i)), settings={"number": i}) for i in range(4)]
-    with finished(units, execution(folder, 2), label="test") as first:
+    with finished(units, execution(folder), label="test") as first:
         assert [names(done) for done in first] == [["0"], ["1"], ["2"], ["3"]]
         inode = first[2].stat().st_ino
 
