@@ -4,14 +4,16 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.warm import WarmProcess, start
 
 # Reports every address that the server connects to or looks up.
 WATCHED = """
@@ -53,31 +55,35 @@ def served(folder: Path, model: Path, *arguments: object, **env: str) -> Iterato
     """
     (folder / "tmp").mkdir(exist_ok=True)
     code = WATCHED.format(log=str(folder / "connections.txt"))
-    server = subprocess.Popen(
-        [sys.executable, "-c", code, "demo", str(model), "--port", "0", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        text=True,
+    server = start(
+        ["-c", code, "demo", str(model), "--port", "0", *map(str, arguments)],
         env={**os.environ, "TMPDIR": str(folder / "tmp"), **env},
     )
     try:
-        assert server.stdout is not None
-        found = re.search(r"at (http://\S+);", server.stdout.readline())
-        assert found
-        yield found.group(1)
+        yield _address_of(server)
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGTERM)
         try:
-            code = server.wait(timeout=60)
+            ended = server.wait(timeout=60)
         finally:
-            server.kill()
-    assert code == 128 + signal.SIGTERM
+            server.send_signal(signal.SIGKILL)
+    assert ended == 128 + signal.SIGTERM
+
+
+def _address_of(server: WarmProcess) -> str:
+    """Wait until the server says where it serves."""
+    while not (found := re.search(r"at (http://\S+);", server.written())):
+        assert server.poll() is None, server.communicate()
+        time.sleep(0.05)
+    return found.group(1)
 
 
 class Visit:
     """A page of the demo, with the addresses that it asked for and what it complained of."""
 
-    def __init__(self, browser: Any, address: str, width: int = 1200) -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": 1000})
+    def __init__(self, context: Any, address: str, width: int = 1200) -> None:
+        self.page = context.new_page()
+        self.page.set_viewport_size({"width": width, "height": 1000})
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from framemix.datasets.sample.faces import FaceVideo
 from framemix.errors import FramemixError, ModelError
 from framemix.inference.analyser import Analyser, Shown
 from framemix.inference.clips import USUAL_LIMITS, Sliding
@@ -85,9 +86,38 @@ def address(folder: Path, elsewhere: Elsewhere) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def context(address: str) -> Iterator[Any]:
+    """What pages of one person share: each asks for the page's files, the first one gets them."""
     with launched(*CAMERA) as browser:
-        yield browser
+        yield browser.new_context()
+
+
+@pytest.fixture(scope="module")
+def visit(context: Any, address: str) -> Visit:
+    """A page for tests that wait for what only they make it say."""
+    return Visit(context, address)
+
+
+@pytest.fixture(scope="module")
+def dropped(context: Any, address: str, folder: Path) -> Visit:
+    """A page on a phone, on which a video was dropped."""
+    visit = Visit(context, address, width=420)
+    visit.drop(folder / "long.mp4")
+    return visit
+
+
+@pytest.fixture(scope="module")
+def clicked(context: Any, address: str, folder: Path) -> tuple[Visit, int]:
+    """A page on which a clip was clicked, and how many connections the server had made before."""
+    visit = Visit(context, address)
+    before = len(connections(folder))
+    visit.page.get_by_role("button", name="offered.mp4").click()
+    visit.says("offered.mp4")
+    return visit, before
+
+
+def connections(folder: Path) -> list[str]:
+    return (folder / "connections.txt").read_text().splitlines()
 
 
 def answered(model: Path, video: Path, window: float = 4.0) -> Shown:
@@ -97,20 +127,12 @@ def answered(model: Path, video: Path, window: float = 4.0) -> Shown:
         return last
 
 
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    visit = Visit(browser, address)
-    yield visit
-    visit.page.close()
-
-
-def test_a_dropped_video_is_shown_with_classes_and_pictures(visit: Visit, folder: Path) -> None:
-    visit.drop(folder / "long.mp4")
-    visit.says("long.mp4")
-    visit.says("5 windows")
-    shown = visit.page.locator("#classes").inner_text()
+def test_a_dropped_video_is_shown_with_classes_and_pictures(dropped: Visit) -> None:
+    dropped.says("long.mp4")
+    dropped.says("5 windows")
+    shown = dropped.page.locator("#classes").inner_text()
     assert all(name in shown for name in CLASSES)
-    assert len(set(visit.pictures())) == 3
+    assert len(set(dropped.pictures())) == 3
 
 
 def test_the_page_names_the_model_its_classes_and_what_it_was_trained_on(visit: Visit) -> None:
@@ -119,28 +141,22 @@ def test_the_page_names_the_model_its_classes_and_what_it_was_trained_on(visit: 
         assert words in text
 
 
-def test_the_video_plays_with_its_classes_on_it(visit: Visit, folder: Path) -> None:
-    visit.drop(folder / "long.mp4")
-    player = visit.page.locator("#player video")
+def test_the_video_plays_with_its_classes_on_it(dropped: Visit) -> None:
+    player = dropped.page.locator("#player video")
     player.wait_for(timeout=60_000)
-    visit.page.wait_for_function(
+    dropped.page.wait_for_function(
         "() => document.querySelector('#player video').duration > 1", timeout=30_000
     )
 
 
-def test_on_a_phone_the_page_fits_and_wide_pictures_scroll(
-    browser: Any, address: str, folder: Path
-) -> None:
-    visit = Visit(browser, address, width=420)
-    visit.drop(folder / "long.mp4")
-    visit.pictures()
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 420
+def test_on_a_phone_the_page_fits_and_wide_pictures_scroll(dropped: Visit) -> None:
+    dropped.pictures()
+    assert dropped.page.evaluate("document.documentElement.scrollWidth") <= 420
     for name in ("timeline", "attention"):
-        seen, inside = visit.page.locator(f"#{name} .image-frame").evaluate(
+        seen, inside = dropped.page.locator(f"#{name} .image-frame").evaluate(
             "box => [box.clientWidth, box.scrollWidth]"
         )
         assert inside > seen
-    visit.page.close()
 
 
 def test_a_recording_that_was_not_uploaded_is_not_read(folder: Path, tmp_path: Path) -> None:
@@ -164,6 +180,7 @@ def test_a_video_of_the_webcam_is_predicted(visit: Visit) -> None:
 def test_a_broken_file_gets_a_message_and_the_next_one_a_prediction(
     visit: Visit, folder: Path
 ) -> None:
+    visit.page.get_by_role("tab", name="File").click()
     visit.drop(folder / "broken.mp4")
     visit.says("This video cannot be used")
     message = visit.page.locator("#message").inner_text()
@@ -176,17 +193,15 @@ def test_a_broken_file_gets_a_message_and_the_next_one_a_prediction(
     visit.says("5 windows")
 
 
-def test_a_clip_can_be_clicked(visit: Visit) -> None:
-    visit.page.get_by_role("button", name="offered.mp4").click()
-    visit.says("offered.mp4")
+def test_a_clip_can_be_clicked(clicked: tuple[Visit, int]) -> None:
+    visit, _ = clicked
     assert len(visit.pictures()) == 3
 
 
 def test_neither_page_nor_server_asks_anything_of_another_place(
-    visit: Visit, address: str, folder: Path, elsewhere: Elsewhere
+    clicked: tuple[Visit, int], address: str, folder: Path, elsewhere: Elsewhere
 ) -> None:
-    before = len((folder / "connections.txt").read_text().splitlines())
-    visit.page.get_by_role("button", name="offered.mp4").click()
+    visit, before = clicked
     visit.pictures()
     time.sleep(2)  # for what is fetched late
     outside = [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
@@ -194,12 +209,13 @@ def test_neither_page_nor_server_asks_anything_of_another_place(
     policy = visit.page.request.get(address).headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert not [text for text in visit.complaints if "Content Security Policy" in text]
-    lines = (folder / "connections.txt").read_text().splitlines()[before:]
+    lines = connections(folder)[before:]
     assert not [line for line in lines if not re.search("127.0.0.1|localhost|::1|0.0.0.0", line)]
     assert elsewhere.visits == 0
 
 
-def test_another_kind_of_file_is_refused(visit: Visit, folder: Path) -> None:
+def test_another_kind_of_file_is_refused(clicked: tuple[Visit, int], folder: Path) -> None:
+    visit, _ = clicked
     visit.drop(folder / "notes.txt")
     visit.page.get_by_text(re.compile("invalid file type", re.IGNORECASE)).first.wait_for(
         timeout=30_000
@@ -404,8 +420,10 @@ def test_a_video_that_is_too_long_is_reported(
     assert "8 s long; allowed: at most 5 s" in message
 
 
-def test_a_port_that_is_taken_is_reported(folder: Path) -> None:
+def test_a_port_that_is_taken_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gradio", reason="the extra `demo` is not installed")
+    shorter = "framemix.inference.demo.FaceVideo"  # drivers are rendered, as no clip is given
+    monkeypatch.setattr(shorter, lambda **how: FaceVideo(**how | {"seconds": 1.0}))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(FramemixError, match=f"--port {port}: the page cannot be served there"):

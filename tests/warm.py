@@ -14,13 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryFile
 from types import ModuleType
 from typing import IO, Any
 
@@ -60,6 +60,12 @@ class WarmProcess:
             errors.seek(0)
             return out.read(), errors.read()
 
+    def written(self) -> str:
+        """Return what it has written to standard output so far."""
+        file = self._printed[0].fileno()
+        # Not read as a file: the process writes where the file, which it shares, was left.
+        return os.pread(file, os.fstat(file).st_size, 0).decode()
+
     def send_signal(self, number: int) -> None:
         """Send the process a signal, unless it has ended."""
         if self.poll() is None:
@@ -84,7 +90,7 @@ def start(
     It has nothing to read. With `joined`, what it writes to standard error is among the output.
     """
     # The process closes them.
-    out, errors = TemporaryFile("w+"), TemporaryFile("w+")  # noqa: SIM115
+    out, errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
     with Path(os.devnull).open() as nothing:
         files = [nothing.fileno(), out.fileno(), (out if joined else errors).fileno()]
         return WarmProcess(_fork(arguments, cwd, env, files, on_terminal=False), (out, errors))
@@ -194,6 +200,7 @@ def _prepare(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # that of this environment is looked for
     encoding = env.get("PYTHONIOENCODING")
     sys.stdin = os.fdopen(0, encoding=encoding)
     sys.stdout = os.fdopen(1, "w", encoding=encoding)
