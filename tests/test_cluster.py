@@ -23,8 +23,10 @@ from framemix.mixing import MixSettings
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.video.writing import video_writer
+from tests.cluster_tasks import end_worker, leave_a_trace, pause, refuse_two, square_slowly
 
-SRC = Path(__file__).resolve().parents[1] / "src"
+ROOT = Path(__file__).resolve().parents[1]
+SRC = ROOT / "src"
 
 # Says how many threads a large product of matrices starts in a worker.
 THREADS = """
@@ -47,45 +49,13 @@ if __name__ == "__main__":
 RUN = """
 import sys
 from pathlib import Path
-from test_cluster import write_id_and_sleep
+from tests.cluster_tasks import write_id_and_sleep
 from framemix.jobs.cluster import Cluster, map_tasks
 
 if __name__ == "__main__":
     tasks = [Path(sys.argv[1]) / str(i) for i in range(4)]
     list(map_tasks(write_id_and_sleep, tasks, cluster=Cluster(2), label="sleep"))
 """
-
-
-def end_worker(path: Path) -> str:
-    """End the worker: always, or the first time only."""
-    if path.name == "always" or (path.name == "once" and not path.exists()):
-        path.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return path.name
-
-
-def square_slowly(number: int) -> tuple[int, int]:
-    time.sleep(0.02 * (5 - number))  # the first task is the last to end
-    return number**2, os.getpid()
-
-
-def refuse_two(number: int) -> int:
-    if number == 2:
-        raise VideoError("a.avi", "cannot be decoded")
-    return number
-
-
-def leave_a_trace(path: Path) -> None:
-    time.sleep(0.05)
-    path.touch()
-    if path.name == "0":
-        raise VideoError("first", "refused")
-
-
-def write_id_and_sleep(path: Path) -> None:
-    path.with_suffix(".tmp").write_text(str(os.getpid()))
-    path.with_suffix(".tmp").rename(path)
-    time.sleep(60)
 
 
 def test_results_come_in_the_order_of_the_tasks_from_other_processes():
@@ -125,7 +95,7 @@ def test_workers_end_when_their_run_is_killed(tmp_path):
     (tmp_path / "run.py").write_text(RUN)
     run = subprocess.Popen(
         [sys.executable, tmp_path / "run.py", tmp_path],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         stderr=subprocess.DEVNULL,
     )
     wait_for(lambda: (tmp_path / "0").exists() and (tmp_path / "1").exists(), seconds=60)
@@ -174,7 +144,8 @@ class DaskCluster:
         self.address = log.read_text().split("Scheduler at:")[1].split()[0]
 
     def start_worker(self, source: Path = SRC) -> subprocess.Popen:
-        return self._start("worker", f"{self.address} --nthreads 1 --no-nanny", source)
+        options = "--nthreads 1 --no-nanny --no-dashboard"  # a dashboard takes as long to load
+        return self._start("worker", f"{self.address} {options}", source)
 
     def _start(self, what: str, options: str, source: Path) -> subprocess.Popen:
         cwd = self.folder / f"cwd{len(self.processes)}"
@@ -183,10 +154,7 @@ class DaskCluster:
             process = subprocess.Popen(
                 [Path(sys.executable).parent / "dask", what, *options.split()],
                 cwd=cwd,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join([str(source), str(Path(__file__).parent)]),
-                },
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), str(ROOT)])},
                 stdout=log,
                 stderr=log,
             )
@@ -239,7 +207,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_stages_outputs(
     for i in range(1, 40):
         shutil.copy(root / "000.avi", root / f"{i:03}.avi")
     (tmp_path / "local").mkdir()
-    expected = build(root, tmp_path / "local", Cluster(2))
+    expected = build(root, tmp_path / "local", Cluster(1))
 
     victim, _ = dask_cluster.start_worker(), dask_cluster.start_worker()
     folder, finished = Path("cluster"), []
@@ -283,11 +251,6 @@ def test_a_worker_of_other_code_or_libraries_is_refused_even_when_it_joins_later
     assert f" has {what} " in message
     assert "allowed: the code and libraries of the client" in message
     assert "\n" not in message
-
-
-def pause(number: int) -> int:
-    time.sleep(0.2)
-    return number
 
 
 def test_a_scheduler_that_is_lost_is_one_line(dask_cluster):
