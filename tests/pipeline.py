@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "GIT_COMMITTER_EMAIL": "test@example.org",
 }
 FRAMEMIX = ["-c", "from framemix.cli import main; main()"]
+WARM = {"dvc": (["-m", "dvc"], warm.DVC), "framemix": (FRAMEMIX, warm.FRAMEMIX)}
 SHELL = frozenset("&|;<>$*")  # a command without these needs no shell
 
 
@@ -72,11 +73,13 @@ class Project:
     def run(self, command: str, *, fails: bool = False) -> str:
         """Run a shell command in the project and return what it printed.
 
-        framemix itself is started warm.
+        DVC and framemix are started warm; the stages that DVC starts are not.
         """
         program, *arguments = shlex.split(command)
-        if program == "framemix" and SHELL.isdisjoint(command):
-            done = warm.run([*FRAMEMIX, *arguments], cwd=self.folder, env=ENVIRONMENT, joined=True)
+        if program in WARM and SHELL.isdisjoint(command):
+            python, imports = WARM[program]
+            how: dict[str, Any] = {"cwd": self.folder, "env": ENVIRONMENT, "joined": True}
+            done = warm.run([*python, *arguments], imports=imports, **how)
         else:
             done = subprocess.run(
                 command,
@@ -93,9 +96,9 @@ class Project:
     def show(self, command: str, **how: Any) -> Shown:
         """Run a command in the project on a terminal of 80 columns; framemix is started warm."""
         program, *arguments = shlex.split(command)
-        warm = [sys.executable, *FRAMEMIX, *arguments]
-        started = warm if program == "framemix" else ["sh", "-c", command]
-        return on_terminal(started, self.folder, env=ENVIRONMENT, **how)
+        ours = [sys.executable, *FRAMEMIX, *arguments]
+        words = ours if program == "framemix" else ["sh", "-c", command]
+        return on_terminal(words, self.folder, env=ENVIRONMENT, **how)
 
     def run_until(self, command: str, text: str) -> None:
         """Run a command that does not end by itself, until it has printed a line with `text`."""

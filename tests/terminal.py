@@ -76,6 +76,7 @@ def on_terminal(
     assert pressed, f"never written:\n{written[-2000:]!r}"
     screen = pyte.Screen(UNBROKEN, LINES)
     pyte.ByteStream(screen).feed(written)
+    screen.lines = 1 + max(screen.buffer, default=-1)  # those below hold nothing, and take long
     lines = [line.rstrip() for line in screen.display]
     while lines and not lines[-1]:
         lines.pop()

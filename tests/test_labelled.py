@@ -72,9 +72,7 @@ def test_folders_of_classes_enter_with_the_names_and_formats_that_people_have(
     (root / "cats/broken.mp4").write_bytes(clip.read_bytes()[:200])
     (root / "cats/labels.txt").write_text("about")
     (root / "cats/short.mp4").hardlink_to(write_video(tmp_path / "short.mp4", 3))
-    rows = {
-        row.video: row for row in listed(root, tmp_path / "s", *LABELLED, min_frames=8, workers=1)
-    }
+    rows = {row.video: row for row in listed(root, tmp_path / "s", *LABELLED, min_frames=8)}
     kept = {name: (row.class_name, row.frames) for name, row in rows.items() if row.kept}
     assert kept == {
         "cats/IMG_0011.MOV": ("cats", 10),
@@ -216,7 +214,7 @@ def test_paths_may_be_absolute_or_lead_out_of_the_folder(clip: Path, tmp_path: P
     table.write_text("path,label\n" + "".join(f"{path},walk\n" for path in paths))
     found = find(table)
     assert [*usable(found)] == ["../videos/a.mp4", f"{tmp_path}/else/c.mp4", "b.mp4"]
-    rows = listed(table, tmp_path / "s", *LABELLED, min_frames=8, workers=1)
+    rows = listed(table, tmp_path / "s", *LABELLED, min_frames=8)
     assert [row.frames for row in rows if row.kept] == [SECOND] * 3
 
 

@@ -63,7 +63,7 @@ def write_webm(path: Path, count: int) -> Path:
 
 
 def table(root: Path, scratch: Path, folds: int = 5) -> dict[str, Clip]:
-    rows = listed(root, scratch / "scratch", *LABELLED, min_frames=8, workers=1)
+    rows = listed(root, scratch / "scratch", *LABELLED, min_frames=8)
     return {row.video: row for row in split_the_rest(rows, folds)}
 
 

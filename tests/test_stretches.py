@@ -54,7 +54,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def rows(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
     where = tmp_path_factory.mktemp("list")
-    return listed(root / "labels.csv", where, *LABELLED, min_frames=8, workers=1)
+    return listed(root / "labels.csv", where, *LABELLED, min_frames=8)
 
 
 def test_each_stretch_is_a_row_of_its_own_frames_or_a_reason(rows: list[Clip]) -> None:
@@ -127,7 +127,7 @@ def test_long_videos_are_cut_into_stretches_of_one_length(tmp_path: Path) -> Non
         (tmp_path / "videos/Up").mkdir(parents=True, exist_ok=True)
         write(tmp_path / f"videos/Up/{name}.mp4", *H264, frames=frames)
     where = tmp_path / "videos"
-    rows = listed(where, tmp_path / "s", *LABELLED, min_frames=8, workers=1, clip_seconds=1.0)
+    rows = listed(where, tmp_path / "s", *LABELLED, min_frames=8, clip_seconds=1.0)
     assert {clip_name(row): (row.frames, row.reason) for row in rows} == {
         "Up/a.mp4@0-1": (25, ""),
         "Up/a.mp4@1-2": (25, ""),
@@ -142,7 +142,7 @@ def test_long_videos_are_cut_into_stretches_of_one_length(tmp_path: Path) -> Non
 
 def test_only_videos_without_stretches_of_their_own_are_cut(root: Path, tmp_path: Path) -> None:
     where = root / "labels.csv"
-    rows = listed(where, tmp_path, *LABELLED, min_frames=8, workers=1, clip_seconds=0.4)
+    rows = listed(where, tmp_path, *LABELLED, min_frames=8, clip_seconds=0.4)
     names = [clip_name(row) for row in rows if row.kept]
     assert names == [*STRETCHES, "whole.mp4@0-0.4"]
 

@@ -26,8 +26,9 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+DVC = ("dvc.cli", "dvc.repo")  # for DVC alone: it takes hold of a process's terminal
 # Lightning imports omegaconf where there is one, as each training begins.
-IMPORTS = ("framemix.cli", "framemix.training.run", "omegaconf")
+FRAMEMIX = ("framemix.cli", "framemix.training.run", "omegaconf")
 LONGEST_JOB = 2**17  # bytes of one packet
 
 
@@ -84,23 +85,27 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     joined: bool = False,
+    imports: tuple[str, ...] = FRAMEMIX,
 ) -> WarmProcess:
     """Start `python` with these arguments: -c and code, -m and a module, or a script.
 
     It has nothing to read. With `joined`, what it writes to standard error is among the output.
+    `imports` are the modules that it need not import.
     """
     # The process closes them.
     out, errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
     with Path(os.devnull).open() as nothing:
         files = [nothing.fileno(), out.fileno(), (out if joined else errors).fileno()]
-        return WarmProcess(_fork(arguments, cwd, env, files, on_terminal=False), (out, errors))
+        ours = _fork(_server(imports), arguments, cwd, env, files, on_terminal=False)
+        return WarmProcess(ours, (out, errors))
 
 
 def start_on(
     terminal: int, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]
 ) -> WarmProcess:
     """Start `python` with these arguments as the process to which that terminal belongs."""
-    return WarmProcess(_fork(arguments, cwd, env, [terminal] * 3, on_terminal=True), ())
+    files = [terminal] * 3
+    return WarmProcess(_fork(_server(FRAMEMIX), arguments, cwd, env, files, on_terminal=True), ())
 
 
 def run(
@@ -109,14 +114,16 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     joined: bool = False,
+    imports: tuple[str, ...] = FRAMEMIX,
 ) -> subprocess.CompletedProcess[str]:
     """Start `python` so, and wait for its end."""
-    process = start(arguments, cwd=cwd, env=env, joined=joined)
+    process = start(arguments, cwd=cwd, env=env, joined=joined, imports=imports)
     out, errors = process.communicate()
     return subprocess.CompletedProcess(list(arguments), process.wait(), out, errors)
 
 
 def _fork(
+    server: socket.socket,
     arguments: Sequence[str | Path],
     cwd: Path | None,
     env: Mapping[str, str] | None,
@@ -133,17 +140,17 @@ def _fork(
     }
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        socket.send_fds(_server(), [json.dumps(job).encode()], [theirs.fileno(), *files])
+        socket.send_fds(server, [json.dumps(job).encode()], [theirs.fileno(), *files])
     return ours
 
 
 @cache
-def _server() -> socket.socket:
-    """Start what forks the processes; it ends when this process does."""
+def _server(imports: tuple[str, ...]) -> socket.socket:
+    """Start what forks the processes that need these imports; it ends when this process does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         subprocess.Popen(
-            [sys.executable, "-c", "from tests.warm import serve; serve()"],
+            [sys.executable, "-c", "from tests.warm import serve; serve()", *imports],
             stdin=theirs,
             env={**os.environ, "PYTHONPATH": PATHS},
         )
@@ -152,7 +159,7 @@ def _server() -> socket.socket:
 
 def serve() -> None:
     """Fork a process for each job that comes through standard input, until that is closed."""
-    for name in IMPORTS:
+    for name in sys.argv[1:]:
         import_module(name)
     gc.freeze()
     channel = socket.socket(fileno=0)
