@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESOLUTION.oldest := lowest-direct
 RESOLUTION.newest := highest
-# Three processes for two cores: tests wait for processes that they start and end.
-TEST := OMP_NUM_THREADS=1 pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
+# Three processes for two cores: tests wait for processes that they start and end. These load what was
+# compiled before, even where the variable says not to keep it.
+TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
 # Only measured beside, never imported by framemix.
 PEER := $(VENV)/peer/vit_pytorch/vivit.py
 # Stages and tests find this environment's python, dvc and framemix first.

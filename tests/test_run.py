@@ -201,6 +201,7 @@ def test_a_training_on_variants_resumes_after_any_end_as_if_uninterrupted(
     assert trainer.results(cut) == trainer.results(whole)
 
 
+@pytest.mark.slow  # below, one is killed at random moments again and again
 def test_a_training_killed_again_and_again_ends_as_if_unbroken(trainer: Trainer) -> None:
     assert trainer.run("never", epochs=20) == 0
     draw = random.Random(0)
@@ -408,7 +409,7 @@ def test_a_finished_run_whose_model_was_deleted_is_trained_again(trainer: Traine
     assert trainer.results("deleted") == trainer.results("vivit")
 
 
-@pytest.mark.parametrize("left", [0, 1000, -100])
+@pytest.mark.parametrize("left", [0, pytest.param(1000, marks=pytest.mark.slow), -100])
 def test_a_damaged_checkpoint_is_one_line_that_says_what_to_delete(
     trainer: Trainer, left: int
 ) -> None:
