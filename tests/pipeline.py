@@ -170,9 +170,9 @@ class Project:
 
         return [process for process in psutil.process_iter() if here(process)]
 
-    def outputs(self) -> dict[str, str]:
+    def outputs(self, lock_file: str = "dvc.lock") -> dict[str, str]:
         """Return the hash of every output by its path, without those that hold times."""
-        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())
+        lock = yaml.safe_load((self.folder / lock_file).read_text())
         return {
             out["path"]: out["md5"]
             for stage in lock["stages"].values()
