@@ -149,12 +149,19 @@ def _server(imports: tuple[str, ...]) -> socket.socket:
     """Start what forks the processes that need these imports; it ends when this process does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        subprocess.Popen(
+        server = subprocess.Popen(
             [sys.executable, "-c", "from tests.warm import serve; serve()", *imports],
             stdin=theirs,
             env={**os.environ, "PYTHONPATH": PATHS},
         )
+    atexit.register(_end, server, ours)
     return ours
+
+
+def _end(server: subprocess.Popen[bytes], channel: socket.socket) -> None:
+    channel.close()
+    server.terminate()
+    server.wait()
 
 
 def serve() -> None:

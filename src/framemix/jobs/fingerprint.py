@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -76,7 +77,7 @@ def package_fingerprint() -> str:
 
 
 def _imports(file: Path) -> Iterator[Path]:
-    for name in _read(file)[0]:
+    for name in _read(file).imported:
         yield from _files_of(name)
 
 
@@ -88,12 +89,20 @@ def _files_of(module: str) -> tuple[Path, ...]:
         return ()
     bases = [PACKAGE.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
     files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
-    return tuple(file for file in files if file not in EXEMPT and file.is_file() and _read(file)[1])
+    return tuple(
+        file for file in files if file not in EXEMPT and file.is_file() and _read(file).has_code
+    )
+
+
+class _Source(NamedTuple):
+    """The names that a file imports, and whether it has code besides a docstring."""
+
+    imported: list[str]
+    has_code: bool
 
 
 @cache
-def _read(file: Path) -> tuple[list[str], bool]:
-    """Return the names that a file imports, and whether it has code besides a docstring."""
+def _read(file: Path) -> _Source:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     names: list[str] = []
     for node in _statements(tree):
@@ -101,7 +110,7 @@ def _read(file: Path) -> tuple[list[str], bool]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names, any(not isinstance(node, ast.Expr) for node in tree.body)
+    return _Source(names, any(not isinstance(node, ast.Expr) for node in tree.body))
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
