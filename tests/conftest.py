@@ -1,6 +1,7 @@
 """What several test files need: the shared reference data where it is at hand, a small disk."""
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,11 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
+
 ROOT = Path(__file__).resolve().parents[1]
 
 LONG = ("pipeline", "odd_videos", "terminal", "run", "distributed", "export", "demo", "cluster")
 
 gc.set_threshold(20_000)  # as stages do
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the processes that run the tests know the one that started them."""
+    if not hasattr(config, "workerinput"):
+        os.environ[warm.SESSION] = str(os.getpid())
 
 
 def pytest_collection_finish() -> None:

@@ -30,6 +30,12 @@ ENVIRONMENT = {
     "GIT_COMMITTER_NAME": "test",
     "GIT_COMMITTER_EMAIL": "test@example.org",
 }
+# Stages that DVC starts with this one's `python` are warm.
+PROGRAMS = Path(__file__).with_name("programs")
+WARM_ENVIRONMENT = {
+    **ENVIRONMENT,
+    "PATH": os.pathsep.join([str(PROGRAMS), ENVIRONMENT["PATH"]]),
+}
 FRAMEMIX = ["-c", "from framemix.cli import main; main()"]
 WARM = {"dvc": (["-m", "dvc"], warm.DVC), "framemix": (FRAMEMIX, warm.FRAMEMIX)}
 SHELL = frozenset("&|;<>$*")  # a command without these needs no shell
@@ -73,19 +79,19 @@ class Project:
     def run(self, command: str, *, fails: bool = False) -> str:
         """Run a shell command in the project and return what it printed.
 
-        DVC and framemix are started warm; the stages that DVC starts are not.
+        DVC, framemix and the stages that DVC starts are started warm.
         """
         program, *arguments = shlex.split(command)
         if program in WARM and SHELL.isdisjoint(command):
             python, imports = WARM[program]
-            how: dict[str, Any] = {"cwd": self.folder, "env": ENVIRONMENT, "joined": True}
+            how: dict[str, Any] = {"cwd": self.folder, "env": WARM_ENVIRONMENT, "joined": True}
             done = warm.run([*python, *arguments], imports=imports, **how)
         else:
             done = subprocess.run(
                 command,
                 cwd=self.folder,
                 shell=True,
-                env=ENVIRONMENT,
+                env=WARM_ENVIRONMENT,
                 text=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dvc.cli import main as dvc
 
 from framemix.errors import ExperimentsError
 from framemix.project.outputs import examine_outputs
@@ -36,6 +35,13 @@ STUDY = """stages:
 CLIP = Path("store/one clip")
 
 
+def dvc(*arguments: str) -> None:
+    """Run DVC in this process; imported here, as every test process reads this file."""
+    from dvc.cli import main
+
+    assert main(list(arguments)) == 0
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two pipelines that ran once, its cache linked as the project's."""
@@ -54,7 +60,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "repro --quiet dvc.yaml",
             "repro --quiet study/dvc.yaml",
         ):
-            assert dvc(command.split()) == 0
+            dvc(*command.split())
     return folder
 
 
@@ -98,7 +104,7 @@ def test_a_flipped_bit_is_found_and_mended_where_dvc_sees_and_mends_nothing(proj
     whole = {path: path.read_bytes() for path in (CLIP, Path("report.md"))}
     for path in whole:
         flip_a_bit(path)
-        assert dvc(["checkout", "--quiet", "--force", str(path)]) == 0
+        dvc("checkout", "--quiet", "--force", str(path))
         assert path.read_bytes() != whole[path]
     found = wrong()
     # In this order: of a damaged clip the same damaged report would come.

@@ -5,6 +5,7 @@ Tests of how a process starts, or of what it imports, or that it is like any oth
 """
 
 import atexit
+import errno
 import gc
 import json
 import os
@@ -18,7 +19,6 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +30,7 @@ DVC = ("dvc.cli", "dvc.repo")  # for DVC alone: it takes hold of a process's ter
 # Lightning imports omegaconf where there is one, as each training begins.
 FRAMEMIX = ("framemix.cli", "framemix.training.run", "omegaconf")
 LONGEST_JOB = 2**17  # bytes of one packet
+SESSION = "FRAMEMIX_TESTS"  # the variable with the number of the process that ends last
 
 
 class WarmProcess:
@@ -96,7 +97,7 @@ def start(
     out, errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
     with Path(os.devnull).open() as nothing:
         files = [nothing.fileno(), out.fileno(), (out if joined else errors).fileno()]
-        ours = _fork(_server(imports), arguments, cwd, env, files, on_terminal=False)
+        ours = _fork(imports, arguments, cwd, env, files, on_terminal=False)
         return WarmProcess(ours, (out, errors))
 
 
@@ -105,7 +106,7 @@ def start_on(
 ) -> WarmProcess:
     """Start `python` with these arguments as the process to which that terminal belongs."""
     files = [terminal] * 3
-    return WarmProcess(_fork(_server(FRAMEMIX), arguments, cwd, env, files, on_terminal=True), ())
+    return WarmProcess(_fork(FRAMEMIX, arguments, cwd, env, files, on_terminal=True), ())
 
 
 def run(
@@ -122,8 +123,17 @@ def run(
     return subprocess.CompletedProcess(list(arguments), process.wait(), out, errors)
 
 
+def stand_in() -> None:
+    """Be the process that is asked for with this one's arguments, as to its output and its end."""
+    ours = _fork(FRAMEMIX, sys.argv[1:], None, None, [0, 1, 2], on_terminal=False)
+    code = WarmProcess(ours, ()).wait()
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
 def _fork(
-    server: socket.socket,
+    imports: tuple[str, ...],
     arguments: Sequence[str | Path],
     cwd: Path | None,
     env: Mapping[str, str] | None,
@@ -138,49 +148,64 @@ def _fork(
         "env": dict(os.environ if env is None else env),
         "on_terminal": on_terminal,
     }
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        socket.send_fds(server, [json.dumps(job).encode()], [theirs.fileno(), *files])
-    return ours
+    server = _server(imports)
+    socket.send_fds(server, [json.dumps(job).encode()], files)
+    return server
 
 
-@cache
 def _server(imports: tuple[str, ...]) -> socket.socket:
-    """Start what forks the processes that need these imports; it ends when this process does."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        server = subprocess.Popen(
+    """Return a connection to what forks the processes that need these imports."""
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            connection.connect(_address(imports))
+        except ConnectionRefusedError:
+            connection.close()
+            _start_server(imports)
+        else:
+            return connection
+
+
+def _address(imports: tuple[str, ...]) -> str:
+    """Return the name of a socket, in no folder, that all test processes of a session share."""
+    return f"\0framemix-tests-{os.environ[SESSION]}-{imports[0]}"
+
+
+def _start_server(imports: tuple[str, ...]) -> None:
+    """Start it, unless another test process just has. It ends with the session."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        try:
+            door.bind(_address(imports))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return
+        door.listen()
+        # Not a Popen, which this process, where it ends first, would have to wait for.
+        os.posix_spawn(
+            sys.executable,
             [sys.executable, "-c", "from tests.warm import serve; serve()", *imports],
-            stdin=theirs,
-            env={**os.environ, "PYTHONPATH": PATHS},
+            {**os.environ, "PYTHONPATH": PATHS},
+            file_actions=[(os.POSIX_SPAWN_DUP2, door.fileno(), 0)],
         )
-    atexit.register(_end, server, ours)
-    return ours
-
-
-def _end(server: subprocess.Popen[bytes], channel: socket.socket) -> None:
-    channel.close()
-    server.terminate()
-    server.wait()
 
 
 def serve() -> None:
-    """Fork a process for each job that comes through standard input, until that is closed."""
+    """Fork a process for each job that comes through the socket at standard input."""
     for name in sys.argv[1:]:
         import_module(name)
     gc.freeze()
-    channel = socket.socket(fileno=0)
+    door, end = socket.socket(fileno=0), os.pidfd_open(int(os.environ[SESSION]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while True:
-        message, files, *_ = socket.recv_fds(channel, LONGEST_JOB, 4)
-        if not message or os.fork() == 0:
-            break
-        for file in files:
-            os.close(file)
-    if message:
-        channel.close()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _attend(socket.socket(fileno=files[0]), json.loads(message), files[1:])
+    while end not in select.select([door, end], [], [])[0]:
+        connection, _ = door.accept()
+        if os.fork() == 0:
+            door.close()
+            os.close(end)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            message, files, *_ = socket.recv_fds(connection, LONGEST_JOB, 3)
+            _attend(connection, json.loads(message), files)
+        connection.close()
 
 
 def _attend(connection: socket.socket, job: dict[str, Any], files: list[int]) -> None:
