@@ -111,9 +111,10 @@ def start(folder: Path, name: str, devices: int, variables: dict[str, str], **jo
     here = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "OMP_NUM_THREADS": "1", **variables}
     arguments = [str(folder / "training.py"), json.dumps(chosen)]
     environment = {**os.environ, **here}
-    if not variables:
+    # Lightning reads its rank as it is imported; where it was imported before, that is 0.
+    if variables.get("SLURM_PROCID", "0") == "0":
         return warm.start(arguments, env=environment)
-    return subprocess.Popen(  # Lightning reads its rank as it is imported
+    return subprocess.Popen(
         [sys.executable, *arguments], env=environment, stderr=subprocess.PIPE, text=True
     )
 
