@@ -3,6 +3,7 @@
 import gc
 import wave
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -435,3 +436,31 @@ def test_no_playlist_behind_a_videos_first_bytes_reaches_decord(
         list(stream_frames(path, size=(8, 8), fit="squeeze", reader="decord"))
     with pytest.raises(VideoError, match=r"cannot be decoded|has no"):
         examine(path)
+
+
+def record(path: Path, milliseconds: list[int]) -> Path:
+    """Write frames at these times, and no rate, as browsers and webcams do."""
+    with av.open(path, "w") as file:
+        stream = file.add_stream("libvpx", rate=1000)
+        stream.width, stream.height = 64, 48
+        for time in milliseconds:
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "fps"),
+    [([33 * n + n % 3 for n in range(31)], 30.3), (list(range(50)), 1000)],
+    ids=["browser", "high-speed camera"],
+)
+def test_a_recording_that_states_no_rate_has_that_of_its_frames(
+    milliseconds: list[int], fps: float, tmp_path: Path
+) -> None:
+    path = record(tmp_path / "recorded.webm", milliseconds)
+    how: dict[str, Any] = {"size": (48, 64), "fit": "squeeze", "pixel_format": "rgb24"}
+    with opened_live(str(path), **how, paced=False) as live:
+        rates = [live.fps, describe(path).fps, examine(path).info.fps]
+    assert rates == pytest.approx([fps] * 3, rel=0.01)

@@ -31,6 +31,7 @@ from framemix.video.containers import ONLY_ITSELF, require_video_file
 Stretch = tuple[float, float]  # seconds of a video, from and to before
 
 # Tolerance for sums and differences of floats; no clock ticks as fast. Seconds.
+MATROSKA_CLOCK = 1000  # ticks of a second, in WebM too
 TICK = 1e-6
 # Seeking aims this much before a stretch: frames that are shown before a key frame, but decoded
 # after it, are then not in the stretch. Times are checked this far beyond its end. Seconds.
@@ -124,8 +125,13 @@ def decoded_within(
 
 
 def frame_rate(stream: VideoStream) -> float:
-    """Return the frame rate in the stream's header, 0 where it has none."""
-    return float(stream.average_rate or stream.guessed_rate or 0)
+    """Return the frame rate in the stream's header, 0 where it has none.
+
+    Browsers record without one. FFmpeg then takes the ticks of the file's clock for its frames.
+    """
+    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    are_ticks = rate == MATROSKA_CLOCK and rate * (stream.time_base or 0) == 1
+    return 0.0 if are_ticks else float(rate)
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:

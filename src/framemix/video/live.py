@@ -25,6 +25,7 @@ from framemix.video.containers import ONLY_ITSELF, require_video_file
 from framemix.video.decoding import decoded, frame_rate, pixel_aspect, video_stream
 from framemix.video.fitting import Fit, RgbFitter
 from framemix.video.planes import PlaneFitter
+from framemix.video.reading import describe
 
 Pixels = NDArray[np.uint8]
 
@@ -96,7 +97,7 @@ def opened_live(
         with _opened(f"file:{source}" if is_file else source, how) as container:
             stream = video_stream(container, source)
             stream.thread_count = 1  # more threads would delay frames
-            fps = frame_rate(stream) or USUAL_RATE
+            fps = frame_rate(stream) or (is_file and describe(Path(source)).fps) or USUAL_RATE
             fitter = PlaneFitter if pixel_format == "yuv420p" else RgbFitter
             frames = _clocked(source, container, stream, fitter(size, fit, pixel_aspect(stream)))
             # A file may show one picture for long; in a camera, a jump is an error of its clock.

@@ -101,8 +101,10 @@ def describe(path: Path) -> VideoInfo:
     with opened(path) as (container, stream):
         info = _first_shown(container, stream, _first_frame(container, stream, path))
         guessed = container.format.name == "mpeg"  # no header: ffmpeg guesses from some times
-    known = info.seconds and not guessed
-    return info if known else replace(info, seconds=_seconds_of_packets(path))
+    if info.fps and info.seconds and not guessed:
+        return info
+    seconds, fps = _measured_by_packets(path)
+    return replace(info, seconds=seconds, fps=info.fps or fps)
 
 
 def examine(path: Path) -> ExaminedVideo:
@@ -188,16 +190,22 @@ def _measured(info: VideoInfo, times: list[float], last: VideoFrame) -> VideoInf
     return replace(info, fps=fps, seconds=times[-1] + shown)
 
 
-def _seconds_of_packets(path: Path) -> float:
-    """Return the start and the end of a video in seconds, without decoding it."""
+def _measured_by_packets(path: Path) -> tuple[float, float]:
+    """Return a video's seconds and its frame rate without decoding it, 0 for what has no times."""
     with opened(path) as (container, stream):
-        spans = [
+        spans = sorted(
             (packet.pts, packet.pts + (packet.duration or 0))
             for packet in container.demux(stream)
             if packet.pts is not None and not packet.is_discard
-        ]
-        ticks = max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0
-        return float(ticks * (stream.time_base or 0))
+        )
+        tick = float(stream.time_base or 0)
+    if not spans:
+        return 0.0, 0.0
+    start, last = spans[0][0], spans[-1][0]
+    return (
+        (max(end for _, end in spans) - start) * tick,
+        (len(spans) - 1) / ((last - start) * tick or 1.0),
+    )
 
 
 class _Witnesses:
