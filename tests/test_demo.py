@@ -263,13 +263,19 @@ def test_a_form_of_another_site_is_refused(address: str) -> None:
 
 def answer_to(address: str, file: dict[str, Any]) -> str:
     """Return what the server says, as it says it, to a file that the page has uploaded."""
+    return answers_to(address, ("upload", [file]))
+
+
+def answers_to(address: str, *asked: tuple[str, list[Any]]) -> str:
+    """Return what the server says to a page's events, each with its data, of which none waits."""
     config = json.loads(ask(address, "GET", "/config")[1])
-    (upload,) = [one for one in config["dependencies"] if one["targets"][0][1] == "upload"]
+    ids = {one["targets"][0][1]: one["id"] for one in config["dependencies"]}
     session = token_hex(4)
-    call = {"data": [file], "fn_index": upload["id"], "session_hash": session}
     kind = {"Content_Type": "application/json"}
-    asked = ask(address, "POST", "/gradio_api/queue/join", json.dumps(call).encode(), **kind)
-    assert asked[0] == 200
+    for event, data in asked:
+        call = {"data": data, "fn_index": ids[event], "session_hash": session}
+        body = json.dumps(call).encode()
+        assert ask(address, "POST", "/gradio_api/queue/join", body, **kind)[0] == 200
     said = ask(address, "GET", f"/gradio_api/queue/data?session_hash={session}")[1]
     return re.sub(r'(":) ', r"\1", said)
 
@@ -295,6 +301,13 @@ def test_an_uploaded_video_is_shown_with_pictures_that_lie_beside_it(
     for picture in pictures:
         assert Path(picture).is_relative_to(path.parents[1])
         assert ask(address, "GET", f"/gradio_api/file={picture}")[0] == 200
+
+
+def test_the_answer_to_the_file_that_came_last_stays(address: str) -> None:
+    path = uploaded(address, b"no video at all")
+    file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    said = answers_to(address, ("click", []), ("upload", [file]))
+    assert said.rindex("offered.mp4") < said.index("This video cannot be used")
 
 
 @pytest.mark.parametrize("key", ["path", "url"])

@@ -30,6 +30,14 @@ from framemix.models.extras import load_extra
 from framemix.text.names import printable
 from framemix.video.containers import SUFFIXES
 
+# Otherwise an earlier video's film, once it is ready, would replace a later video's answer, and
+# Gradio would meanwhile ignore another event of the same kind. What it cancels, it shows as errors.
+ONE_BY_ONE: dict[str, Any] = {
+    "concurrency_id": "video",
+    "concurrency_limit": 1,
+    "trigger_mode": "always_last",
+    "api_visibility": "private",
+}
 SWEEP = 60  # seconds between two searches for old uploads
 INTRODUCTION = """# framemix
 Drop a video, record one, or click a clip below: the page shows what the model predicts, what it
@@ -142,14 +150,10 @@ def _page(gradio: Any, analyse: Analyser, clips: Sequence[Path]) -> Any:
                 )
             )
         outputs = [message, classes, player, *pictures]
-        video.upload(analyse.predictions, video, outputs, api_visibility="private")
-        camera.stop_recording(
-            analyse.recorded, camera, outputs, api_visibility="private", preprocess=False
-        )
+        video.upload(analyse.predictions, video, outputs, **ONE_BY_ONE)
+        camera.stop_recording(analyse.recorded, camera, outputs, **ONE_BY_ONE, preprocess=False)
         for clip, button in zip(clips, buttons, strict=True):
-            button.click(
-                partial(analyse.predictions, clip), None, outputs, api_visibility="private"
-            )
+            button.click(partial(analyse.predictions, clip), None, outputs, **ONE_BY_ONE)
     return page
 
 
