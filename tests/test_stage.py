@@ -43,8 +43,16 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("to_all", [True, False], ids=["terminal", "process"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# Ctrl-C comes from a terminal, SIGTERM from another process: slow are the two that are rare.
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        pytest.param(signal.SIGINT, True, id="2-terminal"),
+        pytest.param(signal.SIGTERM, False, id="15-process"),
+        pytest.param(signal.SIGINT, False, id="2-process", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, id="15-terminal", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_data_stage_ends_at_once_in_one_line(tmp_path, number, to_all):
     (tmp_path / "stage.py").write_text(STAGE)
     stage = subprocess.Popen(
@@ -93,7 +101,7 @@ def test_a_data_stage_where_paths_are_no_utf_8_is_one_line_and_waits_for_nothing
     [
         ("pretrain nope", "pretrain nope: allowed: one of vivit, nonlocal"),
         ("pretrain", "pretrain without an argument: allowed: one of vivit, nonlocal"),
-        ("mix nope", "mix nope: allowed: one of ucf101, rldd"),
+        pytest.param("mix nope", "mix nope: allowed: one of ucf101, rldd", marks=pytest.mark.slow),
         ("mix ucf101 rldd", "mix ucf101 rldd: allowed: one of ucf101, rldd"),
         (
             "frame_mixup.train short none 7",
