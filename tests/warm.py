@@ -26,7 +26,8 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PATHS = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-DVC = ("dvc.cli", "dvc.repo")  # for DVC alone: it takes hold of a process's terminal
+# For DVC alone: it takes hold of a process's terminal. Most of its commands import all of these.
+DVC = ("dvc.cli.parser", "dvc.repo", "dvc.dvcfile", "dvc.lock", "networkx", "scmrepo.git")
 # Lightning imports omegaconf where there is one, as each training begins.
 FRAMEMIX = ("framemix.cli", "framemix.training.run", "omegaconf")
 LONGEST_JOB = 2**17  # bytes of one packet
