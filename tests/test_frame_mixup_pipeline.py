@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests import warm
+from tests.listing import shared_workers
 from tests.pipeline import ENVIRONMENT, Project, stages_run
 
 REPRO = "dvc repro frame_mixup/dvc.yaml"
@@ -36,12 +37,15 @@ def study(folder: Path) -> Project:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The study after DVC's commands, started warm; `dvc commit` notes what `dvc repro` would."""
     project = study(tmp_path_factory.mktemp("study"))
+    # All stages share workers, which each would start: the section `runtime` decides no output.
+    project.set(runtime__scheduler=shared_workers().scheduler)
     where: dict[str, Any] = {"cwd": project.folder, "env": ENVIRONMENT}
     commands = warm.run(["-c", COMMANDS], imports=warm.DVC, **where).stdout.splitlines()
     assert len(commands) == len(set(commands)) >= 10
     for command in commands:
         done = warm.run(command.removeprefix(STAGE).split(), joined=True, **where)
         assert done.returncode == 0, done.stdout
+    project.set(runtime__scheduler=None)
     project.run("dvc commit --force frame_mixup/dvc.yaml")
     return project
 
@@ -137,7 +141,10 @@ def test_videos_that_all_train_are_refused_before_they_are_mixed(
 ) -> None:
     project = finished.copy(tmp_path / "project")
     project.run("mkdir data/one_side && cp -r data/sample/arrow/short/train data/one_side")
-    project.set(frame_mixup__data__short="data/one_side")
+    project.set(
+        frame_mixup__data__short="data/one_side",
+        runtime__scheduler=shared_workers().scheduler,
+    )
     output = project.run(VIDEOS, fails=True)
     line = output.splitlines()[-1]
     assert line.startswith("error: frame_mixup.data.short = data/one_side: none of ")
