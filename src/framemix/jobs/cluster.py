@@ -35,12 +35,15 @@ LIBRARIES = ("numpy", "av", "decord", "imageio-ffmpeg", "h5py")
 ON_ONE_MACHINE = {
     # One task at a time, so that a worker that dies loses one task, and no waiting one is blamed.
     "distributed.scheduler.worker-saturation": 1.0,
-    # Dask is imported once, not once per worker. The fork server has no threads and holds no locks.
+    # PRELOADED is imported once, not once per worker. The fork server has no threads and no locks.
     "distributed.worker.multiprocessing-method": "forkserver",
     # For the dashboard, which is not loaded, they would take 4% of a core in every process.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
 }
+# Most of what a worker imports, but for framemix: the fork server does not know the sys.path of this
+# process, where another framemix may come first.
+PRELOADED = ["distributed", "av", "decord", "h5py", "pydantic", "rich.progress"]
 # Dask sets these for its workers, but too late: forked workers have loaded numpy already.
 QUIET_TRACKER = "ignore:resource_tracker"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -133,8 +136,8 @@ def say_to_client(text: str) -> None:
 
 
 def _start_fork_server() -> None:
-    """Start the server that workers are forked from, with dask loaded and one thread for numpy."""
-    multiprocessing.forkserver.set_forkserver_preload(["distributed"])
+    """Start the server that workers are forked from, with one thread for numpy."""
+    multiprocessing.forkserver.set_forkserver_preload(PRELOADED)
     for name, value in ONE_THREAD.items():  # they stay, as those do that dask sets
         os.environ.setdefault(name, value)
     # Python's resource tracker would warn of each semaphore that it removes after a stopped run.

@@ -3,6 +3,7 @@
 Headers of files are fast to read; decoding gives exact lengths.
 """
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +108,8 @@ def survey(
 ) -> Survey:
     """Open each file, or with `decode` read it to its end; `yours` are the settings for them."""
     look = partial(_look, root=folder_of(root), decode=decode, limits=limits)
-    with ThreadPoolExecutor() as threads:
+    # A subprocess for each thread: more than there are cores would only have to start.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
         seen = list(track(threads.map(look, found), total=len(found), label="look at videos"))
     return Survey(root, seen, notices, yours.group_pattern, yours.clip_seconds)
 
