@@ -23,7 +23,9 @@ from framemix.mixing import MixSettings
 from framemix.store.build import build_store
 from framemix.store.sources import sources_of
 from framemix.video.writing import video_writer
+from tests import warm
 from tests.cluster_tasks import end_worker, leave_a_trace, pause, refuse_two, square_slowly
+from tests.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
@@ -49,6 +51,7 @@ if __name__ == "__main__":
 RUN = """
 import sys
 from pathlib import Path
+from tests import warm
 from tests.cluster_tasks import write_id_and_sleep
 from framemix.jobs.cluster import Cluster, map_tasks
 
@@ -133,31 +136,29 @@ def test_the_error_names_the_task_that_kills_every_worker_and_no_other(tmp_path)
 # Another cluster, by address
 
 
+# `dask`, with framemix from a folder that is named first.
+DASK = "import sys; sys.path.insert(0, sys.argv.pop(1)); from dask.__main__ import main; main()"
+DASK_IMPORTS = ("dask.cli", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
+
+
 class DaskCluster:
-    """A scheduler and workers on the loopback, started as users start them."""
+    """A scheduler and workers on the loopback, with the options of users."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.processes = folder, []
-        self._start("scheduler", "--host 127.0.0.1 --port 0 --no-dashboard", SRC)
-        log = folder / "scheduler.log"
-        wait_for(lambda: "Scheduler at:" in log.read_text(), seconds=60)
-        self.address = log.read_text().split("Scheduler at:")[1].split()[0]
+        scheduler = self._start("scheduler", "--host 127.0.0.1 --port 0 --no-dashboard", SRC)
+        wait_for(lambda: "Scheduler at:" in scheduler.written(), seconds=60)
+        self.address = scheduler.written().split("Scheduler at:")[1].split()[0]
 
-    def start_worker(self, source: Path = SRC) -> subprocess.Popen:
+    def start_worker(self, source: Path = SRC) -> WarmProcess:
         options = "--nthreads 1 --no-nanny --no-dashboard"  # a dashboard takes as long to load
         return self._start("worker", f"{self.address} {options}", source)
 
-    def _start(self, what: str, options: str, source: Path) -> subprocess.Popen:
+    def _start(self, what: str, options: str, source: Path) -> WarmProcess:
         cwd = self.folder / f"cwd{len(self.processes)}"
         cwd.mkdir()
-        with (self.folder / f"{what}.log").open("a") as log:
-            process = subprocess.Popen(
-                [Path(sys.executable).parent / "dask", what, *options.split()],
-                cwd=cwd,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), str(ROOT)])},
-                stdout=log,
-                stderr=log,
-            )
+        words = ["-c", DASK, source, what, *options.split()]
+        process = warm.start(words, cwd=cwd, joined=True, imports=DASK_IMPORTS)
         self.processes.append(process)
         return process
 
@@ -168,13 +169,13 @@ def dask_cluster(tmp_path: Path) -> Iterator[DaskCluster]:
     cluster = DaskCluster(tmp_path / "dask")
     yield cluster
     for process in reversed(cluster.processes):
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait()
 
 
 def build(root: Path, folder: Path, cluster: Cluster) -> dict[str, bytes]:
     rows = [
-        Clip(video=f.name, class_name=f.stem, group="g01", frames=120, kept=True)
+        Clip(video=f.name, class_name=f.stem, group="g01", frames=60, kept=True)
         for f in sorted(root.iterdir())
     ]
     build_store(
@@ -202,8 +203,8 @@ def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_stages_outputs(
     root = Path("videos")
     root.mkdir()
     with video_writer(root / "000.avi", width=64, height=48, fps=25, codec="xvid") as write:
-        for value in range(120):
-            write(np.full((48, 64, 3), 2 * value, np.uint8))
+        for value in range(60):
+            write(np.full((48, 64, 3), 4 * value, np.uint8))
     for i in range(1, 40):
         shutil.copy(root / "000.avi", root / f"{i:03}.avi")
     (tmp_path / "local").mkdir()
@@ -218,7 +219,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte_of_the_stages_outputs(
             return list(folder.glob("scratch/*[!lk]/shard.h5"))
 
         wait_for(lambda: len(done()) >= 4, seconds=60)
-        victim.kill()
+        victim.send_signal(signal.SIGKILL)
         finished.extend(done())
 
     killer = Thread(target=kill)
@@ -257,7 +258,7 @@ def test_a_scheduler_that_is_lost_is_one_line(dask_cluster):
     dask_cluster.start_worker()
     results = map_tasks(pause, range(100), cluster=Cluster(1, dask_cluster.address), label="p")
     assert next(results) == 0
-    dask_cluster.processes[0].kill()
+    dask_cluster.processes[0].send_signal(signal.SIGKILL)
     with pytest.raises(ClusterError, match=r"^p: the connection to runtime\.scheduler = tcp"):
         list(results)
 

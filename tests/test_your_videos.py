@@ -1,6 +1,7 @@
 """What users may rely on with their own videos: the split, the model to start from, the report."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,13 +103,20 @@ def test_a_split_that_cannot_be_made_is_one_line(by: Any, clips: list[Clip], wor
 # From files to a report
 
 
+def write_videos(paths: list[Path], seed: int = 0) -> None:
+    """Write one video of 12 frames to all paths."""
+    first = write_video(paths[0], 12, seed=seed)
+    for path in paths[1:]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, path)
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout beside a folder of videos whose names say nothing."""
     folder = tmp_path_factory.mktemp("yours")
-    for n in range(8):
-        write_video(folder / f"videos/cats/IMG_00{11 + n}.MOV", 12, seed=1)
-        write_video(folder / f"videos/walk/clip ({n}).mp4", 12, seed=2)
+    write_videos([folder / f"videos/cats/IMG_00{11 + n}.MOV" for n in range(8)], seed=1)
+    write_videos([folder / f"videos/walk/clip ({n}).mp4" for n in range(8)], seed=2)
     (folder / "videos/walk/broken.mp4").write_bytes(b"broken")
     (folder / "videos/walk/._clip (1).mp4").write_bytes(b"\0\5\26\7")
     write_video(folder / "videos/cats/short.avi", 3, seed=3)
@@ -164,10 +172,9 @@ def test_use_keeps_what_was_chosen_for_the_same_videos_and_drops_what_was_for_ot
 ) -> None:
     project = Project(checkout / "project").copy(tmp_path / "project")
     monkeypatch.chdir(project.folder)
-    for name in ("cats", "walk"):
-        for n in range(3):
-            write_video(tmp_path / f"mine/{name}/subject{n}_a.mp4", 12)
-            write_video(tmp_path / f"others/{name}/{n}.mp4", 12)
+    names = [(name, n) for name in ("cats", "walk") for n in range(3)]
+    mine = [tmp_path / f"mine/{name}/subject{n}_a.mp4" for name, n in names]
+    write_videos(mine + [tmp_path / f"others/{name}/{n}.mp4" for name, n in names])
     use = ["use", str(tmp_path / "mine")]
     assert CliRunner().invoke(app, use).exit_code == 0
     chosen = {"group_pattern": r"subject(\d+)", "clip_seconds": 1.0}
@@ -177,7 +184,7 @@ def test_use_keeps_what_was_chosen_for_the_same_videos_and_drops_what_was_for_ot
     assert (yours.group_pattern, yours.split.by) == (r"subject(\d+)", "group")
     assert yours.clip_seconds == 1.0
 
-    write_video(tmp_path / "mine/cats/nobody.mp4", 12)
+    shutil.copy(mine[0], tmp_path / "mine/cats/nobody.mp4")
     done = CliRunner().invoke(app, [*use, "--check"])
     assert "your_videos.group_pattern" in str(done.exception)
     assert "cats/nobody.mp4" in str(done.exception)

@@ -41,8 +41,8 @@ ON_ONE_MACHINE = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
 }
-# Most of what a worker imports, but for framemix: the fork server does not know the sys.path of this
-# process, where another framemix may come first.
+# Most of what a worker imports, but for framemix: the fork server does not know this process's
+# sys.path, where another framemix may come first.
 PRELOADED = ["distributed", "av", "decord", "h5py", "pydantic", "rich.progress"]
 # Dask sets these for its workers, but too late: forked workers have loaded numpy already.
 QUIET_TRACKER = "ignore:resource_tracker"
