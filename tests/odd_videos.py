@@ -40,18 +40,25 @@ def picture(number: int, width: int = 160, height: int = 120) -> np.ndarray:
 
 def number_of(frame: np.ndarray) -> int:
     """Which number an upright frame (H, W, 3) shows."""
-    strip = frame[frame.shape[0] // 4 : 3 * frame.shape[0] // 8].mean(axis=(0, 2))
-    middles = (np.arange(BITS) + 0.5) * len(strip) / BITS
-    return int("".join("01"[int(strip[int(middle)] > 128)] for middle in middles), 2)
+    return int(numbers_of(frame[None])[0])
 
 
-def colours_of(frame: np.ndarray) -> np.ndarray:
-    """The four colours (4, 3) that an upright frame shows."""
-    height, width = frame.shape[:2]
-    strip = frame[11 * height // 16 : 13 * height // 16].mean(axis=0)
-    middles = (np.arange(len(COLOURS)) + 0.5) * width / len(COLOURS)
+def numbers_of(frames: np.ndarray) -> np.ndarray:
+    """Which numbers upright frames (F, H, W, 3) show."""
+    height, width = frames.shape[1:3]
+    middles = ((np.arange(BITS) + 0.5) * width / BITS).astype(int)
+    bits = frames[:, height // 4 : 3 * height // 8, middles].mean(axis=(1, 3)) > 128
+    return bits @ (1 << np.arange(BITS)[::-1])
+
+
+def colours_of(frames: np.ndarray) -> np.ndarray:
+    """The four colours (F, 4, 3) that each upright frame of (F, H, W, 3) shows."""
+    height, width = frames.shape[1:3]
+    strips = frames[:, 11 * height // 16 : 13 * height // 16]
+    middles = ((np.arange(len(COLOURS)) + 0.5) * width / len(COLOURS)).astype(int)
     reach = max(1, width // 20)
-    return np.array([strip[int(m) - reach : int(m) + reach].mean(axis=0) for m in middles])
+    colours = [strips[:, :, m - reach : m + reach].mean(axis=(1, 2)) for m in middles]
+    return np.stack(colours, axis=1)
 
 
 def write(
