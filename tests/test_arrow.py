@@ -15,7 +15,7 @@ from framemix.datasets.sample.arrow import (
 from framemix.jobs.cluster import Cluster
 from framemix.video.reading import opened, stream_frames
 from framemix.video.writing import video_writer
-from tests.listing import count_frames
+from tests.listing import count_frames, shared_workers
 
 SETTINGS = ArrowSettings(seed=0, train=3, val=1, test=2, frames=24)
 PAIRS = [("MoveRight", "MoveLeft"), ("MoveDown", "MoveUp"), ("Grow", "Shrink"), ("Open", "Close")]
@@ -54,7 +54,7 @@ def test_every_other_clip_has_a_length_that_eight_segments_do_not_divide(rendere
 
 
 def test_the_same_settings_render_the_same_bytes(rendered: Path, tmp_path: Path) -> None:
-    render_arrow(tmp_path / "again", SETTINGS, Cluster(2))
+    render_arrow(tmp_path / "again", SETTINGS, shared_workers())
     files = sorted(path.relative_to(rendered) for path in rendered.rglob("*.avi"))
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (rendered / file).read_bytes()

@@ -494,11 +494,10 @@ def test_real_videos_of_any_orientation_and_rate_become_exact_clips(drivers, tmp
         tmp_path,
         states=[0, 5, 10],
         orientation="any",
-        frames=30,
         clips=3,
     )
     kept = [clip for clip in clips if clip.kept]
     assert Counter(clip.class_name for clip in kept) == {"alert": 3, "low_vigilant": 3, "drowsy": 3}
     assert {clip.group for clip in kept if clip.class_name == "alert"} == {"01", "07", "13"}
     for clip in kept:
-        assert count_frames(clip_file(clip, target)) == 30
+        assert count_frames(clip_file(clip, target)) == 15
