@@ -91,7 +91,7 @@ def test_mixing_on_a_full_disk_reports_it_and_resumes_once_there_is_room(
 
 def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
     noise = encode(tmp_path / "noise.avi", NOISE)
-    for subject in range(1, 9):
+    for subject in range(1, 4):
         path = tmp_path / f"rldd/Fold1_part1/{subject:02}/10.avi"
         path.parent.mkdir(parents=True)
         shutil.copy(noise, path)
@@ -112,7 +112,7 @@ def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
     assert not (tmp_path / "clips").exists()
     kept = finished(small_disk / "s")
     grow(small_disk)
-    assert resize() == [True] * 8
+    assert resize() == [True] * 3
     assert kept.items() <= finished(small_disk / "s").items()
 
 
