@@ -1,6 +1,7 @@
 """What users may rely on when labelled videos are listed: every one has a row, with a reason."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,14 @@ def write_video(path: Path, count: int) -> Path:
         for number in range(count):
             write(np.full((24, 32, 3), 10 * number, np.uint8))
     return path
+
+
+def write_videos(paths: list[Path], count: int) -> None:
+    """Write the same video to all paths."""
+    first = write_video(paths[0], count)
+    for path in paths[1:]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(first, path)
 
 
 def write_webm(path: Path, count: int) -> Path:
@@ -168,8 +177,7 @@ def test_second_version_is_video_files_and_json_lists(tmp_path: Path) -> None:
 def test_any_folder_of_classes_is_a_dataset(subsets: tuple[str, ...], tmp_path: Path) -> None:
     root = tmp_path / "videos"
     for subset in subsets or ("",):
-        for number in range(5):
-            write_video(root / subset / f"Up/{number}.avi", 8)
+        write_videos([root / subset / f"Up/{number}.avi" for number in range(5)], 8)
         (root / subset / "0.avi").touch()
     (root / "README").write_text("about")
     (root / subsets[0] / "README" if subsets else root / "NOTES").write_text("about")
@@ -182,9 +190,8 @@ def test_any_folder_of_classes_is_a_dataset(subsets: tuple[str, ...], tmp_path: 
 
 
 def test_what_is_rejected_takes_no_place_in_a_subset(tmp_path: Path) -> None:
-    for number in range(4):
-        write_video(tmp_path / f"videos/Up/{number}.avi", 8)
-        write_video(tmp_path / f"videos/Up/{number}-short.avi", 7)
+    write_videos([tmp_path / f"videos/Up/{number}.avi" for number in range(4)], 8)
+    write_videos([tmp_path / f"videos/Up/{number}-short.avi" for number in range(4)], 7)
     rows = table(tmp_path / "videos", tmp_path, folds=2).values()
     assert sorted(row.subset for row in rows if row.kept) == ["train", "train", "val", "val"]
     assert [row.subset for row in rows if not row.kept] == [""] * 4
