@@ -157,7 +157,7 @@ class DaskCluster:
     def _start(self, what: str, options: str, source: Path) -> WarmProcess:
         cwd = self.folder / f"cwd{len(self.processes)}"
         cwd.mkdir()
-        words = ["-c", DASK, source, what, *options.split()]
+        words: list[str | Path] = ["-c", DASK, source, what, *options.split()]
         process = warm.start(words, cwd=cwd, joined=True, imports=DASK_IMPORTS)
         self.processes.append(process)
         return process
