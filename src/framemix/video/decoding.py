@@ -31,12 +31,12 @@ from framemix.video.containers import ONLY_ITSELF, require_video_file
 Stretch = tuple[float, float]  # seconds of a video, from and to before
 
 # Tolerance for sums and differences of floats; no clock ticks as fast. Seconds.
-MATROSKA_CLOCK = 1000  # ticks of a second, in WebM too
 TICK = 1e-6
 # Seeking aims this much before a stretch: frames that are shown before a key frame, but decoded
 # after it, are then not in the stretch. Times are checked this far beyond its end. Seconds.
 AHEAD = 1.0
 REORDERED = 17  # frames; H.264 and HEVC show a frame at most 16 frames after it was decoded
+MATROSKA_CLOCK = 1000  # ticks of a second, in WebM too
 JPG_PATTERN = "%05d.jpg"  # of the frames in a folder, as Something-Something V1 names them
 
 av.logging.set_level(av.logging.FATAL)
