@@ -51,7 +51,6 @@ if __name__ == "__main__":
 RUN = """
 import sys
 from pathlib import Path
-from tests import warm
 from tests.cluster_tasks import write_id_and_sleep
 from framemix.jobs.cluster import Cluster, map_tasks
 
