@@ -36,8 +36,7 @@ WARM_ENVIRONMENT = {
     **ENVIRONMENT,
     "PATH": os.pathsep.join([str(PROGRAMS), ENVIRONMENT["PATH"]]),
 }
-FRAMEMIX = ["-c", "from framemix.cli import main; main()"]
-WARM = {"dvc": (["-m", "dvc"], warm.DVC), "framemix": (FRAMEMIX, warm.FRAMEMIX)}
+WARM = {"dvc": (["-m", "dvc"], warm.DVC), "framemix": (warm.COMMAND, warm.FRAMEMIX)}
 SHELL = frozenset("&|;<>$*")  # a command without these needs no shell
 
 
@@ -102,7 +101,7 @@ class Project:
     def show(self, command: str, **how: Any) -> Shown:
         """Run a command in the project on a terminal of 80 columns; framemix is started warm."""
         program, *arguments = shlex.split(command)
-        ours = [sys.executable, *FRAMEMIX, *arguments]
+        ours = [sys.executable, *warm.COMMAND, *arguments]
         words = ours if program == "framemix" else ["sh", "-c", command]
         return on_terminal(words, self.folder, env=ENVIRONMENT, **how)
 

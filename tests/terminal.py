@@ -16,8 +16,10 @@ from select import select
 
 import pyte
 
+from tests import warm
 from tests.warm import WarmProcess, start_on
 
+FRAMEMIX = [sys.executable, *warm.COMMAND]
 CTRL_C = b"\x03"
 # Wider than anything that is printed: a line that a terminal would break stays one line here.
 UNBROKEN = 300

@@ -9,14 +9,16 @@ import pytest
 from tests import warm
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = ["-c", "from framemix.cli import main; main()"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_disk_that_is_full_is_one_line_where_output_is_kept_in_a_file():
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, *RUN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, *warm.COMMAND, "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     assert done.returncode == 1
     assert done.stderr == "error: No space left on device\n"
@@ -26,7 +28,7 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path):
     before = (ROOT / "params.yaml").read_bytes()
     (tmp_path / "params.yaml").write_bytes(before)
     (tmp_path / ".params.yaml.partial").mkdir()  # in the way of what is written
-    command = [*RUN, "profile", str(ROOT / "profiles/paper.yaml")]
+    command = [*warm.COMMAND, "profile", str(ROOT / "profiles/paper.yaml")]
     done = warm.run(command, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "error: .params.yaml.partial: Is a directory\n")
     assert (tmp_path / "params.yaml").read_bytes() == before
@@ -34,7 +36,7 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_lost(tmp_path):
 
 @pytest.mark.parametrize("command", [["profile", "paper"], ["doctor"]])
 def test_outside_of_the_project_a_command_that_needs_it_says_where_to_run(tmp_path, command):
-    done = warm.run([*RUN, *command], cwd=tmp_path)
+    done = warm.run([*warm.COMMAND, *command], cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: p")
     assert done.stderr.endswith("; run this in the project's folder\n")

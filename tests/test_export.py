@@ -13,6 +13,7 @@ from framemix.cli import app
 from framemix.errors import ModelError
 from framemix.inference.loading import load_classifier
 from framemix.models.calibration import Calibration
+from tests.terminal import FRAMEMIX, assert_readable, on_terminal
 from tests.test_atomic import fill
 from tests.tiny_model import record, write_model, write_video
 from tests.tiny_store import ACTIONS, mix_settings, nonlocal_config
@@ -70,10 +71,14 @@ def test_names_no_file_of_this_machine(exported: Path) -> None:
 
 
 @pytest.mark.parametrize("exported", ["nonlocal"], indirect=True)
-def test_exporting_again_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
-    again = ("--output", tmp_path / "again.onnx")
-    done = run("export", exported / "model.safetensors", *again)
-    assert "from PyTorch's probabilities on 2 clips of noise" in done.stdout
+def test_another_process_exports_the_same_bytes_and_is_readable_on_a_terminal(
+    exported: Path, tmp_path: Path
+) -> None:
+    again = ["export", str(exported / "model.safetensors"), "-o", "again.onnx"]
+    shown = on_terminal([*FRAMEMIX, *again], tmp_path)
+    assert shown.code == 0, shown.text
+    assert_readable(shown)
+    assert "from PyTorch's probabilities on 2 clips of noise" in " ".join(shown.text.split())
     assert (tmp_path / "again.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
 
 

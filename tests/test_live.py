@@ -1,8 +1,7 @@
 """`framemix watch`: what users may rely on while a video comes in."""
 
+import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from framemix.video.live import LONGEST_GAP, opened_live
 from framemix.video.planes import stream_planes
 from framemix.video.reading import stream_frames
 from framemix.video.writing import video_writer
+from tests import warm
 from tests.bad_videos import FRAMES, encode, shown, slowing_down
 from tests.tiny_model import FPS, record, write_model, write_video
 
@@ -325,17 +325,15 @@ def test_a_source_shorter_than_the_window_is_reported(here: Path) -> None:
 
 
 def test_ctrl_c_ends_it_with_the_summary(here: Path) -> None:
-    code = "from framemix.cli import main; main()"
-    arguments = ["watch", str(here / "model.safetensors"), str(here / "a.mp4"), "--window", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", code, *arguments], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(2)
-    rest, _ = process.communicate(timeout=30)
+    arguments = ["watch", here / "model.safetensors", here / "a.mp4", "--window", "1"]
+    process = warm.start([*warm.COMMAND, *arguments])
+    while not process.written():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    shown, _ = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "windows, " in rest.splitlines()[-1]
+    assert "windows, " in shown.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

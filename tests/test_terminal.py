@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from framemix.jobs.terminal import fitted
 from framemix.text.markdown import Table
-from tests.terminal import Shown, assert_readable, on_terminal
+from tests.terminal import FRAMEMIX, Shown, assert_readable, on_terminal
 from tests.tiny_model import write_model, write_video
 
-FRAMEMIX = [sys.executable, "-c", "from framemix.cli import main; main()"]
 TRACKED = """
 import sys, time
 from framemix.jobs.progress import track
@@ -164,7 +163,6 @@ COMMANDS = {
     "predict windows": ["predict", MODEL, "videos/00.mp4", "--window", "1", "--step", "0.5"],
     "watch": ["watch", MODEL, "videos/00.mp4", "--window", "2", "--as-fast-as-possible"],
     "explain": ["explain", MODEL, "videos/01.mp4", "-o", "explained"],
-    "export": ["export", MODEL, "-o", "model.onnx"],
     "bench live": ["bench", "live", MODEL],
     "calibrate": ["calibrate", MODEL, "clips.csv"],
     "help": ["watch", "--help"],

@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from framemix.inference.listeners import live_listeners
 from framemix.inference.live import LivePrediction, watch
 from framemix.inference.log import appended
 from framemix.video.live import is_endless, source_of
+from tests.terminal import UNBROKEN, on_terminal
 from tests.tiny_model import write_model, write_video
 from tests.tiny_store import mix_settings
 
@@ -360,27 +359,19 @@ def test_pauses_grow_while_a_dropped_stream_stays_away(
 
 def test_ctrl_c_ends_it_in_a_pause_too(here: Path) -> None:
     code = (
-        # Where tests run in the background, a shell has them ignore it.
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import framemix.inference.live as live; live.FIRST_PAUSE = 600.0;"
         "from framemix.cli import main; main()"
     )
     with server(sent(here / "a.avi")) as url:
-        arguments = ["watch", str(here / "model.safetensors"), f"{url}/a.avi", "--window", "2"]
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        watched = ["watch", str(here / "model.safetensors"), f"{url}/a.avi", "--window", "2"]
+        shown = on_terminal(
+            [sys.executable, "-c", code, *watched],
+            here,
+            columns=UNBROKEN,
+            ctrl_c_after=r"(?s)(?=.*opening it again in 600 s).* 2\.0 s",  # in either order
         )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()  # a window
-        assert any("opening it again in 600 s" in line for line in process.stderr)
-        process.send_signal(signal.SIGINT)
-        shown, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert "skipped; latency" in shown.splitlines()[-1]
+    assert shown.code == 0
+    assert "skipped; latency" in shown.lines[-1]
 
 
 def test_memory_does_not_grow_with_the_windows(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ PATHS = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
 DVC = ("dvc.cli.parser", "dvc.repo", "dvc.dvcfile", "dvc.lock", "networkx", "scmrepo.git")
 # Lightning imports omegaconf where there is one, as each training begins.
 FRAMEMIX = ("framemix.cli", "framemix.training.run", "omegaconf")
+COMMAND = ("-c", "from framemix.cli import main; main()")  # `framemix`
 LONGEST_JOB = 2**17  # bytes of one packet
 SESSION = "FRAMEMIX_TESTS"  # the variable with the number of the process that ends last
 
