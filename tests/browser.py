@@ -109,6 +109,11 @@ class Visit:
         for event in ("dragenter", "dragover", "drop"):
             target.dispatch_event(event, {"dataTransfer": transfer})
 
+    def remove_file(self) -> None:
+        """Make room for another file."""
+        video = self.page.locator("#video")
+        video.get_by_label("Remove this file").or_(video.get_by_label("Clear")).first.click()
+
     def says(self, text: str) -> None:
         """Wait until the page's message has this text."""
         self.page.locator("#message").get_by_text(text).first.wait_for(timeout=60_000)

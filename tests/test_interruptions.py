@@ -90,11 +90,9 @@ def test_mixing_on_a_full_disk_reports_it_and_resumes_once_there_is_room(
 
 
 def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
-    noise = encode(tmp_path / "noise.avi", NOISE)
-    for subject in range(1, 4):
-        path = tmp_path / f"rldd/Fold1_part1/{subject:02}/10.avi"
-        path.parent.mkdir(parents=True)
-        shutil.copy(noise, path)
+    # The first one's clip is small enough for the disk.
+    for subject, pictures in enumerate(("testsrc=size=320x240:rate=25", NOISE, NOISE), 1):
+        encode(tmp_path / f"rldd/Fold1_part1/{subject:02}/10.avi", pictures)
     settings = ResizeSettings(states=[10], orientation="any", frames=24, fps=25, clips=None)
 
     def resize() -> list[bool]:
@@ -111,6 +109,7 @@ def test_resizing_on_a_full_disk_blames_no_video(videos, small_disk, tmp_path):
         resize()
     assert not (tmp_path / "clips").exists()
     kept = finished(small_disk / "s")
+    assert kept
     grow(small_disk)
     assert resize() == [True] * 3
     assert kept.items() <= finished(small_disk / "s").items()
